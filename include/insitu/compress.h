@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compression pipeline: calibrate, measure sensitivity, search ranks and bits, factorise, account. */
+#ifndef INSITU_COMPRESS_H
+#define INSITU_COMPRESS_H
+
+#include <insitu/data.h>
+#include <insitu/graph.h>
+#include <insitu/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The decision for one weight. bits 32 with both levels off: kept as it is. */
+typedef struct isg_layer_choice {
+    uint32_t bi, bo;
+    uint8_t bits_b, bits_u, bits_v, family;
+} isg_layer_choice;
+
+/* REGEX=SETTING override, SETTING is "keep" or "BI,BO,QB,QU,QV" or "bits=Q" (both levels off). Later ones win. */
+typedef struct isg_layer_override {
+    const char *regex;
+    const char *setting;
+} isg_layer_override;
+
+typedef struct isg_compress_options {
+    uint32_t struct_size;
+    uint32_t bi, bo; /* request for the whole net (SPEC 2.1) when no target is given */
+    uint8_t bits_b, bits_u, bits_v;
+    uint8_t family;        /* isg_quant_family; 0: MIDTREAD */
+    double target_ratio;   /* file bytes over float32 weight bytes of the source; 0: none */
+    uint64_t target_bytes; /* 0: none */
+    const isg_layer_override *overrides;
+    uint32_t override_count;
+    const char *recipe;             /* JSON text (docs/recipes.md): choices per layer; NULL: none */
+    uint32_t method;                /* isg_factor_method; 0: ALS */
+    uint32_t fc_bits;               /* for fully connected layers without a target; 0: 8 */
+    int paper_rules;                /* exactly SPEC 2.1: 0.9 rule, first layer included, FC never factored */
+    int dry_run;                    /* decide and account only */
+    const isg_dataset *calibration; /* NULL: data-free */
+    const isg_input_spec *input;
+    uint32_t calibration_count; /* 0: 256 */
+    int compensate;             /* sequential: later layers see the inputs that the compressed net produces, biases
+                                   absorb the mean output error */
+    uint64_t seed;
+    uint32_t threads;
+    uint64_t max_memory; /* bytes for second moments; 0: 4 GiB */
+    isg_progress progress;
+} isg_compress_options;
+
+typedef struct isg_layer_report {
+    char name[96];
+    uint32_t co, ci, kh, kw, groups;
+    isg_layer_choice choice;
+    uint8_t level1, level2, kept, reserved;
+    uint64_t params, params_full, bytes, bytes_full;
+    double sensitivity; /* growth of the output divergence per unit of relative output error, alone */
+    double weight_error, output_error;
+} isg_layer_report;
+
+typedef struct isg_compress_report {
+    isg_layer_report *layers; /* owned; free with isg_compress_report_clear() */
+    uint32_t layer_count;
+    uint64_t params, params_full;
+    double paper_bytes, paper_bytes_full, paper_ratio; /* SPEC section 9 */
+    uint64_t estimated_file_bytes;
+    char *recipe; /* JSON text that reproduces every choice; owned */
+} isg_compress_report;
+
+void isg_compress_options_default(isg_compress_options *o);
+void isg_compress_report_clear(isg_compress_report *r);
+/* g is prepared; its weights get factors in place (not with dry_run). Errors: ARG (bad override or recipe), TARGET (the
+ * target cannot be met even at the lowest rate), UNSUPPORTED, NUMERIC, CANCELLED. */
+ISG_NODISCARD isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report,
+                                      isg_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From graph to .isg image and back; provenance; the hosted model that opens a .isg or an .onnx file for running. */
+#ifndef INSITU_PACK_H
+#define INSITU_PACK_H
+
+#include <insitu/data.h>
+#include <insitu/graph.h>
+#include <insitu/host.h>
+#include <insitu/rt.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct isg_pack_options {
+    uint32_t struct_size;
+    uint8_t raw_bits;  /* weights without factors and constants: 32 or 16 */
+    uint8_t bias_bits; /* biases and per-channel affine: 32 or 16 */
+    uint8_t golden;    /* embed a golden pair (runs the image once on a seeded input) */
+    uint8_t reserved;
+    uint64_t golden_seed;
+    const isg_input_spec *input;    /* NULL: none */
+    int32_t label_offset;           /* output index of class 0 (DESIGN section 6) */
+    const char *const *class_names; /* NULL: none */
+    uint32_t class_count;
+    const char *recipe;  /* JSON text kept in the file; NULL: none */
+    const char *license; /* NULL: the graph's */
+} isg_pack_options;
+
+/* The image of a prepared graph (isg_graph_prepare), 64-byte aligned, free with isg_free(). Deterministic: same graph
+ * and options give the same bytes. Errors: UNSUPPORTED naming the node, NOMEM. */
+ISG_NODISCARD isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image,
+                                        size_t *bytes, isg_error *err);
+/* isg_pack_image, atomic write, re-open and verify. */
+ISG_NODISCARD isg_status isg_pack_file(const isg_graph *g, const isg_pack_options *options, const char *path,
+                                       isg_error *err);
+/* A prepared graph again from an image: factors from packed codes, constants from raw weights. */
+ISG_NODISCARD isg_status isg_unpack_image(isg_graph **out, const void *image, size_t bytes, isg_error *err);
+
+/* What the file says besides the graph. Pointers into the image. */
+typedef struct isg_model_meta {
+    isg_input_spec input;
+    int32_t label_offset;
+    uint32_t class_count;
+    const char *tool_version, *recipe, *license, *producer;
+    uint8_t source_hash[32];
+} isg_model_meta;
+
+/* A model ready to run: a .isg file (mapped) or an .onnx file (imported, prepared, packed raw in memory). */
+typedef struct isg_model isg_model;
+ISG_NODISCARD isg_status isg_model_open(isg_model **out, const char *path, isg_error *err);
+ISG_NODISCARD isg_status isg_model_from_graph(isg_model **out, const isg_graph *prepared, isg_error *err);
+void isg_model_close(isg_model *m);
+const isg_rt_model *isg_model_rt(const isg_model *m);
+const isg_model_meta *isg_model_get_meta(const isg_model *m);
+const char *isg_model_class_name(const isg_model *m, uint32_t index); /* NULL if none */
+int isg_model_is_isg(const isg_model *m);
+uint64_t isg_model_file_bytes(const isg_model *m);
+/* 1: the stored golden pair is reproduced within its tolerance; max_error gets the largest absolute difference. */
+ISG_NODISCARD isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options, double *max_error,
+                                            double *tolerance, isg_error *err);
+
+/* A context with its own workspace. */
+typedef struct isg_session isg_session;
+ISG_NODISCARD isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options,
+                                            isg_error *err);
+void isg_session_destroy(isg_session *s);
+isg_rt_context *isg_session_context(isg_session *s);
+uint64_t isg_session_workspace_bytes(const isg_session *s);
+ISG_NODISCARD isg_status isg_session_run(isg_session *s, const float *const *inputs, float *const *outputs,
+                                         isg_error *err);
+
+/* Parameter and byte accounting of SPEC section 9 ("paper ratio"), from a .isg model. */
+typedef struct isg_accounting {
+    uint64_t params, params_full;
+    double bytes, bytes_full; /* paper rules */
+    double param_ratio, paper_ratio;
+    uint64_t file_bytes, dense_file_bytes; /* the real file and the float32 weights it stands for */
+    double file_ratio;
+} isg_accounting;
+/* bn_channels: channels whose gamma and beta count 8 bytes (SPEC 9) though they are folded into biases here;
+ * UINT64_MAX: one per channel of every convolution that has a bias. fc_bits: bits the FC counts with; 0: as stored. */
+ISG_NODISCARD isg_status isg_model_accounting(const isg_model *m, uint64_t bn_channels, uint32_t fc_bits,
+                                              isg_accounting *a, isg_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

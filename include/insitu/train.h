@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Training of dense networks and of factors: built-in architectures, losses, optimisers, checkpoints. */
+#ifndef INSITU_TRAIN_H
+#define INSITU_TRAIN_H
+
+#include <insitu/data.h>
+#include <insitu/graph.h>
+#include <insitu/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum isg_optimizer { ISG_OPT_SGD = 0, ISG_OPT_RADAM = 1, ISG_OPT_ADAMW = 2 } isg_optimizer;
+typedef enum isg_schedule {
+    ISG_SCHEDULE_CONSTANT = 0,
+    ISG_SCHEDULE_COSINE = 1,
+    ISG_SCHEDULE_EXPONENTIAL = 2,
+    ISG_SCHEDULE_ONECYCLE = 3
+} isg_schedule;
+
+typedef struct isg_train_options {
+    uint32_t struct_size;
+    uint32_t epochs, batch; /* 0: 1, 128 */
+    uint64_t max_steps;     /* 0: none */
+    double max_seconds;     /* 0: none; the schedule then follows time spent if epochs is 0 */
+    uint32_t optimizer, schedule;
+    float learning_rate, weight_decay, momentum; /* momentum: SGD */
+    float label_smoothing;
+    /* distillation (SPEC section 6): weight beta (0: off), temperature */
+    float distill_beta, distill_temperature;
+    float ortho_weight; /* SPEC section 5 lambda */
+    int paper_clamp;    /* released code's STE clamp */
+    uint32_t warmup_steps;
+    float ema_decay; /* 0: off */
+    float grad_clip; /* global norm; 0: off */
+    /* augmentation of cifar/idx images */
+    uint32_t crop_pad;          /* random crop after zero padding by this many pixels */
+    int flip;                   /* random horizontal flip */
+    uint32_t cutout;            /* side in pixels; 0: off */
+    double validation_fraction; /* cut from the training set by seed; picks the best epoch; 0: none */
+    int renormalise;            /* re-insert BatchNorm from measured statistics, fold again at the end */
+    uint64_t seed;
+    uint32_t threads;
+    const char *checkpoint;    /* path; NULL: none */
+    double checkpoint_seconds; /* interval; 0: 120 */
+    int resume;                /* continue from `checkpoint` if it exists */
+    const char *log_csv;       /* NULL: none */
+    isg_progress progress;
+} isg_train_options;
+
+typedef struct isg_train_report {
+    uint64_t steps;
+    uint32_t epochs;
+    double seconds, final_loss, train_accuracy, validation_accuracy; /* validation: of the chosen epoch, fraction */
+} isg_train_report;
+
+void isg_train_options_default(isg_train_options *o);
+
+/* A new, randomly initialised network (float, with BatchNorm unless the architecture has none). arch: "fig5a" (three
+ * 5x5 convolutions, SPEC section 10), "resnet18" (CIFAR form, SPEC section 8), "resnet20", "mlp". */
+ISG_NODISCARD isg_status isg_arch_build(isg_graph **out, const char *arch, uint32_t channels, uint32_t height,
+                                        uint32_t width, uint32_t classes, uint64_t seed, isg_error *err);
+const char *const *isg_arch_names(void); /* NULL-terminated */
+
+/* Trains g in place (masters of factors, scales, dense weights, biases, BatchNorm). g must be prepared except that it
+ * may still hold BatchNorm. teacher: prepared, same inputs and outputs, or NULL. Labels are not needed when
+ * distill_beta is 1. On CANCELLED the last checkpoint is complete and g holds the weights reached.
+ * NaN stops with NUMERIC naming step and layer. */
+ISG_NODISCARD isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *data,
+                                   const isg_input_spec *input, int32_t label_offset, const isg_train_options *options,
+                                   isg_train_report *report, isg_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Matrix product in plain C: the oracle of every gemm_f32. */
+#include "kernels/ref/ref.h"
+
+void isgk_gemm_f32__ref(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
+                        size_t n, size_t k, int accumulate)
+{
+    for (size_t i = 0; i < m; i++) {
+        float *row = c + i * ldc;
+        if (!accumulate) {
+            for (size_t j = 0; j < n; j++) row[j] = 0.0f;
+        }
+        for (size_t p = 0; p < k; p++) {
+            const float x = a[i * lda + p];
+            const float *src = b + p * ldb;
+            for (size_t j = 0; j < n; j++) row[j] += x * src[j];
+        }
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weight generation (SPEC section 2): the one definition, used by the runtime, by training and by the exporters. */
+#include "rt/gen.h"
+
+#include <insitu/weight.h>
+
+#include "base/endian.h"
+#include "base/half.h"
+
+#include <string.h>
+
+static float raw_value(const isg_codes *codes, uint64_t index)
+{
+    if (codes->bits == 16) return isgi_half_to_float(isgi_load_u16(codes->data + index * 2));
+    return isgi_load_f32(codes->data + index * 4);
+}
+
+static float scale_value(const isg_codes *codes, uint32_t index)
+{
+    if (codes->scale_bits == 16) return isgi_half_to_float(isgi_load_u16(codes->scales + (size_t)index * 2));
+    return isgi_load_f32(codes->scales + (size_t)index * 4);
+}
+
+static void dequant_paper(const isgk_table *k, float *dst, const isg_codes *codes, uint64_t first, size_t count)
+{
+    const float levels = (float)((1u << codes->bits) - 1u), r = scale_value(codes, 0);
+    if (codes->bits == 1) {
+        k->unpack_affine(dst, codes->data, codes->data_bytes, first, count, 1, 2.0f, -1.0f);
+        for (size_t i = 0; i < count; i++) dst[i] *= r;
+        return;
+    }
+    k->unpack_affine(dst, codes->data, codes->data_bytes, first * codes->bits, count, codes->bits, 1.0f, 0.0f);
+    for (size_t i = 0; i < count; i++) dst[i] = dst[i] / levels * (2.0f * r) - r;
+}
+
+void isgi_gen_dequant(const isgk_table *k, float *dst, const isg_codes *codes, uint32_t row0, uint32_t rows)
+{
+    const uint64_t first = (uint64_t)row0 * codes->cols;
+    const size_t count = (size_t)rows * codes->cols;
+    const uint32_t top = (1u << (codes->bits & 15u)) - 1u;
+    float mul = 1.0f, add = 0.0f;
+
+    if (codes->family == ISG_QUANT_RAW) {
+        for (size_t i = 0; i < count; i++) dst[i] = raw_value(codes, first + i);
+        return;
+    }
+    if (codes->family == ISG_QUANT_PAPER) {
+        dequant_paper(k, dst, codes, first, count);
+        return;
+    }
+    if (codes->family == ISG_QUANT_MIDRISE || codes->bits == 1) {
+        mul = 2.0f;
+        add = -(float)top;
+    } else {
+        add = -(float)(1u << (codes->bits - 1));
+    }
+    /* The integer level is exact; one rounding, at the product with the scale. */
+    k->unpack_affine(dst, codes->data, codes->data_bytes, first * codes->bits, count, codes->bits, mul, add);
+    if (codes->scale_count == 1) {
+        const float s = scale_value(codes, 0);
+        for (size_t i = 0; i < count; i++) dst[i] *= s;
+    } else {
+        for (uint32_t c = 0; c < codes->cols; c++) {
+            const float s = scale_value(codes, c);
+            for (uint32_t r = 0; r < rows; r++) dst[(size_t)r * codes->cols + c] *= s;
+        }
+    }
+}
+
+/* One row of C: C[o] = sum_i basis[i*bo + o] * u[i*bo + o], summed over i in increasing order. */
+static void level1_row(float *dst, const float *basis, const float *u, uint32_t bi, uint32_t bo)
+{
+    for (uint32_t o = 0; o < bo; o++) dst[o] = basis[o] * u[o];
+    for (uint32_t i = 1; i < bi; i++) {
+        const float *b = basis + (size_t)i * bo, *c = u + (size_t)i * bo;
+        for (uint32_t o = 0; o < bo; o++) dst[o] += b[o] * c[o];
+    }
+}
+
+void isgi_gen_compose(const isgk_table *k, float *dst, const isg_weight *g, const float *basis, const float *u,
+                      const float *v, uint32_t row0, uint32_t rows, float *scratch)
+{
+    const uint32_t width = g->level2 ? g->bo : g->co;
+    if (g->level1) {
+        float *c = g->level2 ? scratch : dst;
+        for (uint32_t r = 0; r < rows; r++) {
+            const uint32_t tap = (row0 + r) / g->ci, channel = (row0 + r) % g->ci;
+            level1_row(c + (size_t)r * width, basis + (size_t)tap * g->bi * width, u + (size_t)channel * g->bi * width,
+                       g->bi, width);
+        }
+        if (g->level2) k->gemm_f32(dst, g->co, c, width, v, g->co, rows, g->co, width, 0);
+    } else if (g->level2) {
+        k->gemm_f32(dst, g->co, basis + (size_t)row0 * width, width, v, g->co, rows, g->co, width, 0);
+    } else {
+        memcpy(dst, basis + (size_t)row0 * g->co, (size_t)rows * g->co * sizeof *dst);
+    }
+}
+
+/* Scratch: [basis][u][v][level-1 rows]; only the rows asked for where the basis has a row per row of W. */
+size_t isgi_gen_scratch_floats(const isg_weight *w, uint32_t rows)
+{
+    size_t n = 0;
+    if (!w->level1 && !w->level2) return 0;
+    n += w->level1 ? (size_t)w->basis.rows * w->basis.cols : (size_t)rows * w->basis.cols;
+    n += (size_t)w->u.rows * w->u.cols;
+    n += (size_t)w->v.rows * w->v.cols;
+    return n + (w->level1 && w->level2 ? (size_t)rows * w->bo : 0);
+}
+
+void isgi_gen_rows(const isgk_table *k, float *dst, const isg_weight *w, uint32_t row0, uint32_t rows, float *scratch)
+{
+    float *basis = scratch, *u, *v, *c;
+    if (!w->level1 && !w->level2) {
+        isgi_gen_dequant(k, dst, &w->basis, row0, rows);
+        return;
+    }
+    u = basis + (w->level1 ? (size_t)w->basis.rows * w->basis.cols : (size_t)rows * w->basis.cols);
+    v = u + (size_t)w->u.rows * w->u.cols;
+    c = v + (size_t)w->v.rows * w->v.cols;
+    if (w->level1) {
+        isgi_gen_dequant(k, basis, &w->basis, 0, w->basis.rows);
+        isgi_gen_dequant(k, u, &w->u, 0, w->u.rows);
+    } else {
+        isgi_gen_dequant(k, basis, &w->basis, row0, rows);
+    }
+    if (w->level2) isgi_gen_dequant(k, v, &w->v, 0, w->v.rows);
+    if (w->level1) {
+        isgi_gen_compose(k, dst, w, basis, u, v, row0, rows, c);
+    } else {
+        k->gemm_f32(dst, w->co, basis, w->bo, v, w->co, rows, w->co, w->bo, 0);
+    }
+}

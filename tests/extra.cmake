@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests that are not one executable a file: the checks of the tree; extra_NAME.cmake adds more.
+foreach(check layers length banned format headers)
+  add_test(NAME style.${check} COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-${check})
+endforeach()
+add_test(NAME style.symbols COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-symbols $<TARGET_FILE:insitu_rt>)
+file(GLOB EXTRA CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/extra_*.cmake)
+foreach(extra ${EXTRA})
+  include(${extra})
+endforeach()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front over CMake. `make demo` and `make test` also install missing Debian packages.
+JOBS ?= $(shell nproc)
+BUILD ?= build
+
+.PHONY: all deps build demo test bench fuzz install format clean
+all: build
+
+deps:
+	@scripts/install-deps
+
+build:
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset release -B $(BUILD) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: deps build
+	@scripts/demo $(BUILD)
+
+test: deps
+	@scripts/test
+
+bench: deps build
+	@scripts/bench $(BUILD)
+
+# Longer fuzzing, by hand: make fuzz SECONDS=600
+SECONDS ?= 300
+fuzz: deps
+	@cmake --preset fuzz -DINSITU_FUZZ_SECONDS=$(SECONDS) >/dev/null
+	@cmake --build build-fuzz -j $(JOBS)
+	@ctest --test-dir build-fuzz -j $(JOBS) --output-on-failure
+
+install: build
+	cmake --install $(BUILD)
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-asan build-ubsan build-debug build-fuzz

@@ -139,7 +139,9 @@ int32_t isg_graph_add_value(isg_graph *g, const char *name, isg_dtype dtype, int
 int32_t isg_graph_add_constant(isg_graph *g, const char *name, isg_tensor *take);
 int32_t isg_graph_add_node(isg_graph *g, isg_op op, const char *name, const int32_t *inputs, int32_t input_count,
                            const int32_t *outputs, int32_t output_count);
-int32_t isg_graph_find_value(const isg_graph *g, const char *name);              /* -1 if absent */
+int32_t isg_graph_find_value(const isg_graph *g, const char *name); /* -1 if absent */
+/* What reports, recipes, overrides and .isg files call node `node`: its name, or its first output's if it has none. */
+const char *isg_graph_layer_name(const isg_graph *g, int32_t node);
 ISG_NODISCARD isg_status isg_graph_sort(isg_graph *g, isg_error *err);           /* topological; FORMAT on a cycle */
 ISG_NODISCARD isg_status isg_graph_validate(const isg_graph *g, isg_error *err); /* every index, unique producers */
 

@@ -45,8 +45,9 @@ typedef struct isg_codes {
  *       basis [taps][bi*bo], u [ci][bi*bo], v [bo][co]
  *   level1 only: the same with bo == co and W = C.      level2 only: basis [taps*ci][bo], W = basis . v
  *   neither: basis [taps*ci][co] is W itself (quantised or raw).
- * A depthwise weight C x 1 x k x k is one kernel with ci = C and co = 1 (SPEC 2.2): `depthwise` is set, level2 is off.
- */
+ * A depthwise weight C x 1 x k x k with level 1 on is one kernel with ci = C and co = 1 (SPEC 2.2): `depthwise` is set,
+ * level2 is off, W is [taps*C][1]. With both levels off it is stored like any grouped weight: ci = 1, co = C,
+ * `depthwise` clear, W [taps][C], so that scales can be one a channel. Both are the same numbers in the same order. */
 typedef struct isg_weight {
     uint32_t taps, ci, co;
     uint32_t bi, bo; /* 0 when the level is off */

@@ -1,27 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contracts of the compute kernels and the table through which everything calls them. */
+/* Contracts of the compute kernels and the table through which everything calls them.
+ *
+ * Common to all: sizes may be 0; no pointer needs more than the alignment of its type; nothing outside the stated
+ * elements is read or written; strides count floats. Inputs and outputs do not overlap unless a contract says so.
+ * "Exact" means: the same bits from every instruction set. The others (gemm_f32, dwconv_f32) use fused multiply-adds
+ * where the machine has them; they too are bit-identical on one instruction set however the outputs are split. */
 #ifndef INSITU_KERNELS_H
 #define INSITU_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct isgk_table isgk_table;
+/* Activations. The values are stored in files: never renumber. */
+typedef enum isgk_act_kind {
+    ISGK_ACT_NONE = 0,
+    ISGK_ACT_RELU = 1,         /* max(0, x) */
+    ISGK_ACT_CLIP = 2,         /* min(hi, max(lo, x)) */
+    ISGK_ACT_LEAKY_RELU = 3,   /* x < 0 ? alpha x : x */
+    ISGK_ACT_SIGMOID = 4,      /* 1 / (1 + exp(-x)), relative error < 4e-7 for x >= -87, below that 0 */
+    ISGK_ACT_HARD_SIGMOID = 5, /* min(1, max(0, alpha x + beta)) */
+    ISGK_ACT_HARD_SWISH = 6,   /* x min(1, max(0, x / 6 + 1/2)) */
+    ISGK_ACT_SILU = 7,         /* x sigmoid(x) */
+    ISGK_ACT_COUNT = 8
+} isgk_act_kind;
+
+/* An activation and its parameters (unused ones are ignored). A kind out of range acts as NONE. */
+typedef struct isgk_act {
+    uint32_t kind; /* isgk_act_kind */
+    float alpha, beta;
+    float lo, hi;
+} isgk_act;
+
+typedef enum isgk_binary_op {
+    ISGK_BINARY_ADD = 0,
+    ISGK_BINARY_SUB = 1,
+    ISGK_BINARY_MUL = 2,
+    ISGK_BINARY_DIV = 3
+} isgk_binary_op;
 
 /* C[m][n] = (accumulate ? C : 0) + A[m][k] . B[k][n], all row-major with leading dimensions in floats. Each output
  * element is summed over k in increasing order in one chain (per ISA), so that splitting m or n over threads changes no
- * bit. */
-typedef void (*isgk_gemm_f32_fn)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
-                                 size_t n, size_t k, int accumulate);
-/* dst[i] = code i * mul + add, codes of `bits` (1..8) starting at bit `bit_offset` of src, which holds src_bytes bytes.
- */
-typedef void (*isgk_unpack_affine_fn)(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
-                                      uint32_t bits, float mul, float add);
+ * bit. Neither does splitting k into consecutive accumulating calls. */
+typedef void isgk_gemm_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
+                              size_t n, size_t k, int accumulate);
+/* dst[i] = code i * mul + add (two roundings, exact), codes of `bits` (1..8) starting at bit `bit_offset` of src, which
+ * holds src_bytes bytes and all n codes. */
+typedef void isgk_unpack_affine_fn(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
+                                   uint32_t bits, float mul, float add);
+/* In place on dst[m][n]: act(dst + bias[column]). bias [n] or NULL; act NULL means none. Exact. */
+typedef void isgk_epilogue_f32_fn(float *dst, size_t ldd, size_t m, size_t n, const float *bias, const isgk_act *act);
+/* dst[i] = act(src[i]), i < n; dst may be src. Exact. */
+typedef void isgk_act_f32_fn(float *dst, const float *src, size_t n, const isgk_act *act);
 
-struct isgk_table {
-    isgk_gemm_f32_fn gemm_f32;
-    isgk_unpack_affine_fn unpack_affine;
-};
+/* Indirection: taps[p * tap_count + t] points at the `channels` floats that tap t reads for pixel p.
+ * dst[p * ldd + c] = sum_t taps[..][c] * weights[t * ldw + c], t increasing, one chain. Every pointer is valid: padding
+ * is a pointer to a row of zeros. Serves every stride, dilation and padding, and the FACTORED form, where the sum over
+ * the bi spatial bases is just more taps (bi * k * k of them). */
+typedef void isgk_dwconv_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
+                                const float *weights, size_t ldw, size_t channels);
+/* The same indirection; a NULL tap is skipped. dst = maximum over the taps, -infinity if there are none. Exact for
+ * numbers (of a NaN nothing is promised). */
+typedef void isgk_maxpool_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
+                                 size_t channels);
+/* dst = (sum over the taps, t increasing) * scale[p]; a NULL tap is skipped. Exact. */
+typedef void isgk_avgpool_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
+                                 size_t channels, const float *scale);
+/* dst[c] = sum over rows r of src[r * lds + c], r increasing; 0 if there are none. Exact. */
+typedef void isgk_rowsum_f32_fn(float *dst, const float *src, size_t lds, size_t rows, size_t channels);
+/* dst[c] = maximum over rows of src[r * lds + c]; -infinity if there are none. Exact for numbers. */
+typedef void isgk_rowmax_f32_fn(float *dst, const float *src, size_t lds, size_t rows, size_t channels);
+
+/* dst[i] = a[i * a_step] op b[i * b_step], steps 0 (a scalar) or 1; dst may be a or b if that one's step is 1. Exact.
+ */
+typedef void isgk_binary_f32_fn(float *dst, const float *a, size_t a_step, const float *b, size_t b_step, size_t n,
+                                isgk_binary_op op);
+/* dst[r * ldd + c] = src[r * lds + c] * scale[c] + shift[c] (two roundings); dst may be src with ldd == lds. Exact. */
+typedef void isgk_affine_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, const float *scale,
+                                const float *shift, size_t rows, size_t channels);
+/* Each of `rows` rows of n: dst = exp(src - max) / sum, the sum in 16 interleaved chains added as a tree. exp has a
+ * relative error < 2e-7 down to -87 and is 0 below. dst may be src with ldd == lds. Exact. */
+typedef void isgk_softmax_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t n);
+/* dst[c * ldd + r] = src[r * lds + c]: src is rows x cols, dst is cols x rows (NCHW to NHWC and back). Exact. */
+typedef void isgk_transpose_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols);
+
+typedef struct isgk_table {
+#define ISGK_OP(op) isgk_##op##_fn *op;
+#include "kernels/kernels.def"
+} isgk_table;
+
+/* Every variant in the list; those of other machines do not exist. */
+#define ISGK(op, isa, bit) isgk_##op##_fn isgk_##op##__##isa;
+#include "kernels/kernels.def"
 
 /* Fills the table: the plain C reference first, then what `isa` (isg_isa bits, already limited to the CPU's) overrides.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix product in plain C: the oracle of every gemm_f32. */
-#include "kernels/ref/ref.h"
+#include "kernels/kernels.h"
 
 void isgk_gemm_f32__ref(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
                         size_t n, size_t k, int accumulate)

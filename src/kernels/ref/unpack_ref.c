@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unpacking of low-bit codes in plain C: the oracle of every unpack kernel. */
-#include "kernels/ref/ref.h"
+#include "kernels/kernels.h"
 
 void isgk_unpack_affine__ref(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
                              uint32_t bits, float mul, float add)

@@ -57,12 +57,19 @@ typedef enum isg_op {
 const char *isg_op_name(isg_op op); /* the ONNX name */
 
 /* Attributes, one member a kind of op; the op decides which is valid. Pads are begin and end per spatial axis:
- * pads[0..n-1] begins, pads[n..2n-1] ends. auto_pad is resolved as soon as the shape is known. */
+ * pads[0..n-1] begins, pads[n..2n-1] ends. auto_pad is resolved as soon as the shape is known.
+ *
+ * One convention for every opset: what any version of ONNX takes as an input is an input here, in the newest order, and
+ * an importer turns the old attribute into a constant: PAD (X, pads, value, axes), SLICE (X, starts, ends, axes,
+ * steps), SPLIT (X, sizes), RESHAPE (X, shape), DROPOUT (X, ratio, training_mode), CLIP (X, lo, hi). For REDUCE_MEAN,
+ * SQUEEZE and UNSQUEEZE either input 1 or attr.axes may hold the axes; for CLIP either the inputs or attr.scalar lo and
+ * hi. CONSTANT_OF_SHAPE takes its one-element value as input 1 (float 0 when absent). A CONSTANT node is not needed:
+ * its output is a value with `constant` set. isg_graph_add_node() fills in ONNX's defaults. */
 typedef enum isg_auto_pad { ISG_PAD_NOTSET = 0, ISG_PAD_SAME_UPPER, ISG_PAD_SAME_LOWER, ISG_PAD_VALID } isg_auto_pad;
 typedef enum isg_pad_mode { ISG_PAD_CONSTANT = 0, ISG_PAD_REFLECT, ISG_PAD_EDGE } isg_pad_mode;
-typedef struct isg_conv_attr { /* CONV, MAX_POOL, AVERAGE_POOL; n spatial axes (1..3) */
-    int32_t n;
-    int64_t kernel[3], stride[3], dilation[3], pads[6];
+typedef struct isg_conv_attr {                          /* CONV, MAX_POOL, AVERAGE_POOL; n spatial axes (1..3) */
+    int32_t n;                                          /* 0: from the shapes, with the defaults below */
+    int64_t kernel[3], stride[3], dilation[3], pads[6]; /* kernel 0: from W; the defaults are 1, 1 and 0 */
     int64_t groups;
     isg_auto_pad auto_pad;
     int32_t ceil_mode, count_include_pad, storage_order;
@@ -78,11 +85,13 @@ typedef struct isg_axes_attr { /* SOFTMAX, CONCAT, FLATTEN, GATHER, SPLIT: axes[
     int32_t keepdims, noop_with_empty;
     int64_t start, end;
     int32_t has_end;
+    int32_t allow_zero; /* RESHAPE: a 0 in the shape is a zero, not a copy */
 } isg_axes_attr;
 typedef struct isg_scalar_attr {
     float alpha, beta, lo, hi;
-} isg_scalar_attr; /* activations: LEAKY_RELU alpha,
-HARD_SIGMOID alpha beta, CLIP lo hi (infinite when absent), BATCH_NORM: alpha = epsilon */
+    int32_t training; /* BATCH_NORM: training_mode */
+} isg_scalar_attr; /* LEAKY_RELU alpha; HARD_SIGMOID alpha, beta; CLIP lo, hi (infinite when absent); BATCH_NORM alpha
+                      is epsilon, beta the momentum */
 typedef struct isg_pad_attr {
     isg_pad_mode mode;
 } isg_pad_attr; /* pads, value, axes are inputs 1..3 */
@@ -134,7 +143,10 @@ typedef struct isg_graph {
 void isg_graph_destroy(isg_graph *g);
 ISG_NODISCARD isg_status isg_graph_create(isg_graph **out, isg_error *err);
 ISG_NODISCARD isg_status isg_graph_clone(isg_graph **out, const isg_graph *g, isg_error *err);
-/* Editing. Return the new index, or a negative isg_status. Names are copied and made unique if taken. */
+/* Editing. Return the new index, or a negative isg_status (and then nothing changed). Names are copied and made unique
+ * if taken. add_value: rank -1 for unknown (dims may be NULL). add_constant: the graph owns `take` on success, the
+ * caller keeps it on failure. add_node: inputs and outputs may be ISG_NO_VALUE; attr holds ONNX's defaults of the op.
+ */
 int32_t isg_graph_add_value(isg_graph *g, const char *name, isg_dtype dtype, int32_t rank, const int64_t *dims);
 int32_t isg_graph_add_constant(isg_graph *g, const char *name, isg_tensor *take);
 int32_t isg_graph_add_node(isg_graph *g, isg_op op, const char *name, const int32_t *inputs, int32_t input_count,
@@ -142,6 +154,9 @@ int32_t isg_graph_add_node(isg_graph *g, isg_op op, const char *name, const int3
 int32_t isg_graph_find_value(const isg_graph *g, const char *name); /* -1 if absent */
 /* What reports, recipes, overrides and .isg files call node `node`: its name, or its first output's if it has none. */
 const char *isg_graph_layer_name(const isg_graph *g, int32_t node);
+/* Appends a value to the graph's inputs or outputs. */
+ISG_NODISCARD isg_status isg_graph_add_input(isg_graph *g, int32_t value, isg_error *err);
+ISG_NODISCARD isg_status isg_graph_add_output(isg_graph *g, int32_t value, isg_error *err);
 ISG_NODISCARD isg_status isg_graph_sort(isg_graph *g, isg_error *err);           /* topological; FORMAT on a cycle */
 ISG_NODISCARD isg_status isg_graph_validate(const isg_graph *g, isg_error *err); /* every index, unique producers */
 

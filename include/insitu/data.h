@@ -14,7 +14,8 @@ extern "C" {
 
 /* The input contract: how stored pixels become the float input. value = (pixel * scale - mean[c]) / std[c], pixel
  * 0..255, applied after resize (shorter side to `resize`, bilinear with antialias, 0: none) and centre crop (crop x
- * crop, 0: none). Tensors of npy: are passed as they are when `identity` is set. */
+ * crop, 0: none). Tensors of npy: are already in the network's layout: only scale, mean and std apply to them, and
+ * nothing when `identity` is set. scale 0 and std 0 stand for 1, so that a zeroed contract is "raw". */
 typedef struct isg_input_spec {
     uint32_t channels, height, width; /* what the network takes; 0: take what the data have */
     uint8_t bgr;                      /* channel order: 0 RGB, 1 BGR */
@@ -25,7 +26,9 @@ typedef struct isg_input_spec {
     uint32_t resize, crop;
 } isg_input_spec;
 
-/* "raw|unit|torchvision|tf|KEY=VALUE,..." (DESIGN section 6), presets and keys combinable by commas. Error: ARG. */
+/* "raw|unit|torchvision|tf|identity|KEY=VALUE,..." (DESIGN section 6), presets and keys combinable by commas, later
+ * ones win; keys scale, mean, std (numbers separated by ':' or '/'), order=rgb|bgr, layout=nchw|nhwc, resize, crop.
+ * channels, height and width of *spec are kept, everything else is replaced. Error: ARG. */
 ISG_NODISCARD isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_error *err);
 /* One line that isg_input_spec_parse() reads back; returns the length as snprintf does. */
 int isg_input_spec_format(char *dst, size_t size, const isg_input_spec *spec);
@@ -34,7 +37,8 @@ typedef struct isg_dataset isg_dataset;
 typedef enum isg_split { ISG_SPLIT_TEST = 0, ISG_SPLIT_TRAIN = 1 } isg_split;
 
 /* spec is KIND:PATH: cifar10: cifar100: idx: folder: npy:X.npy,Y.npy (or npy:X.npy without labels).
- * folder: and npy: have one set for both splits. Sizes, labels and magic numbers are checked before anything is
+ * folder: and npy: have one set for both splits. folder: is sorted by name; its folders are all numbers (the label
+ * itself) or all words (label = place in the order). npy: items are [C][H][W], [H][W] or [C]. Sizes, labels and magic numbers are checked before anything is
  * allocated from them. Errors: ARG, IO, FORMAT, LIMIT. */
 ISG_NODISCARD isg_status isg_dataset_open(isg_dataset **out, const char *spec, isg_split split, isg_error *err);
 void isg_dataset_close(isg_dataset *ds);
@@ -45,7 +49,9 @@ int32_t isg_dataset_label(const isg_dataset *ds, uint64_t index);
 const char *isg_dataset_class_name(const isg_dataset *ds, uint32_t label); /* NULL if unknown */
 /* Natural size; folder: gives 0x0 when images differ. is_float: npy of floats. */
 void isg_dataset_shape(const isg_dataset *ds, uint32_t *channels, uint32_t *height, uint32_t *width, int *is_float);
-/* Item `index` through the contract into dst (channels*height*width floats, layout of spec). Thread-safe. */
+/* Item `index` through the contract (NULL: raw) into dst (channels*height*width floats, layout of spec, or the set's
+ * own size where spec has zeros). Colour becomes grey and grey colour as channels asks. Thread-safe.
+ * Errors: ARG, SHAPE (the contract does not give the network's size), IO, FORMAT. */
 ISG_NODISCARD isg_status isg_dataset_load(const isg_dataset *ds, uint64_t index, const isg_input_spec *spec, float *dst,
                                           isg_error *err);
 /* Raw 8-bit HWC pixels of item `index` (kinds with a fixed size only: cifar, idx). Borrowed or NULL. */

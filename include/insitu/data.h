@@ -38,8 +38,8 @@ typedef enum isg_split { ISG_SPLIT_TEST = 0, ISG_SPLIT_TRAIN = 1 } isg_split;
 
 /* spec is KIND:PATH: cifar10: cifar100: idx: folder: npy:X.npy,Y.npy (or npy:X.npy without labels).
  * folder: and npy: have one set for both splits. folder: is sorted by name; its folders are all numbers (the label
- * itself) or all words (label = place in the order). npy: items are [C][H][W], [H][W] or [C]. Sizes, labels and magic numbers are checked before anything is
- * allocated from them. Errors: ARG, IO, FORMAT, LIMIT. */
+ * itself) or all words (label = place in the order). npy: items are [C][H][W], [H][W] or [C]. Sizes, labels and magic
+ * numbers are checked before anything is allocated from them. Errors: ARG, IO, FORMAT, LIMIT. */
 ISG_NODISCARD isg_status isg_dataset_open(isg_dataset **out, const char *spec, isg_split split, isg_error *err);
 void isg_dataset_close(isg_dataset *ds);
 uint64_t isg_dataset_count(const isg_dataset *ds);

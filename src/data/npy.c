@@ -110,8 +110,8 @@ static isg_status npy_dictionary(isgi_npy_view *view, npy_cursor c, const char *
     while (!npy_char(&c, '}')) {
         if (!npy_string(&c, key, sizeof key) || !npy_char(&c, ':')) goto bad;
         if (!strcmp(key, "descr") && !descr[0]) {
-            if (!npy_string(&c, descr, sizeof descr))
-                return isgi_fail(err, ISG_E_UNSUPPORTED, "%s: structured element type", name);
+            if (npy_char(&c, '[')) return isgi_fail(err, ISG_E_UNSUPPORTED, "%s: structured element type", name);
+            if (!npy_string(&c, descr, sizeof descr)) goto bad;
         } else if (!strcmp(key, "fortran_order") && fortran < 0) {
             fortran = npy_word(&c, "True");
             if (!fortran && !npy_word(&c, "False")) goto bad;

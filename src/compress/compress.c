@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compression pipeline: calibrate, measure sensitivity, decide ranks and bits, factorise, compensate, account. */
+#include <insitu/compress.h>
+#include <insitu/pack.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "compress/calibrate.h"
+#include "compress/compensate.h"
+#include "compress/layers.h"
+#include "compress/recipe.h"
+#include "compress/search.h"
+#include "host/alloc.h"
+#include "host/rng.h"
+
+#define DEFAULT_CALIBRATION 256u
+#define CALIBRATION_BATCH 8u
+#define SENSITIVITY_ITEMS 64u
+#define COMPENSATION_ITEMS 64u
+#define DEFAULT_MEMORY ((uint64_t)4 << 30)
+#define SIZE_ROUNDS 4 /* the overhead of a file depends a little on the choices: correct the budget this often */
+
+typedef struct job {
+    isg_graph *graph;
+    const isg_compress_options *options;
+    isgi_layers layers;
+    isgi_calibration calibration;
+    uint8_t *fixed; /* per layer: decided by an override */
+    isg_factors **made;
+    isg_pool *pool;
+    isg_parallel parallel;
+    uint64_t dense_bytes; /* float32 weights and biases of the source */
+    uint64_t estimated_bytes;
+} job;
+
+void isg_compress_options_default(isg_compress_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->struct_size = sizeof *o;
+    o->bits_b = 3;
+    o->bits_u = 6;
+    o->bits_v = 3;
+    o->family = ISG_QUANT_MIDTREAD;
+    o->method = ISG_FACTOR_ALS;
+    o->fc_bits = 8;
+    o->raw_bits = 32;
+    o->bias_bits = 32;
+    o->calibration_count = DEFAULT_CALIBRATION;
+    o->compensate = 1;
+    o->max_memory = DEFAULT_MEMORY;
+}
+
+void isg_compress_report_clear(isg_compress_report *r)
+{
+    isg_free(r->layers);
+    isg_free(r->recipe);
+    memset(r, 0, sizeof *r);
+}
+
+static uint64_t dense_bytes(const isg_graph *g)
+{
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < g->value_count; i++) {
+        const isg_tensor *t = g->values[i].constant;
+        if (t && t->dtype == ISG_DT_F32) bytes += (uint64_t)t->count * sizeof(float);
+    }
+    return bytes;
+}
+
+static isg_status check_options(const isg_compress_options *o, isg_error *err)
+{
+    if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "compress: options of another library version");
+    if (o->target_ratio < 0.0 || o->target_ratio >= 1.0) {
+        return isgi_fail(err, ISG_E_ARG, "ratio %g is not between 0 and 1", o->target_ratio);
+    }
+    if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (o->recipe != NULL) + (o->bi || o->bo) > 1) {
+        return isgi_fail(err, ISG_E_ARG, "give one of a ratio, a size, a recipe, or --bi and --bo");
+    }
+    if (!(o->target_ratio > 0.0) && !o->target_bytes && !o->recipe && !o->bi && !o->bo && !o->override_count) {
+        return isgi_fail(err, ISG_E_ARG, "nothing to do: give a ratio, a size, a recipe, or --bi and --bo");
+    }
+    if (o->calibration && !o->input) return isgi_fail(err, ISG_E_ARG, "calibration data without an input contract");
+    return ISG_OK;
+}
+
+/* ---- deciding ---- */
+
+static isg_status decide_uniform(job *j, isg_error *err)
+{
+    const isg_compress_options *o = j->options;
+    const unsigned flags = o->paper_rules ? ISG_LEVELS_RULE_09 : 0;
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        isgi_layer *layer = &j->layers.items[i];
+        isg_layer_choice *c = &layer->choice;
+        *c = (isg_layer_choice){o->bi, o->bo, o->bits_b, o->bits_u, o->bits_v, o->family};
+        if (layer->fc && o->paper_rules) c->bi = c->bo = 0;
+        ISGI_TRY(isgi_choice_normalise(c, layer, layer->fc ? 0 : flags, err));
+        if (!c->bi && !c->bo) {
+            /* Neither level fits: the paper leaves such convolutions in float32 and rounds the classifier. */
+            if (o->paper_rules && !layer->fc) layer->keep = 1;
+            c->bits_b = c->bits_u = c->bits_v = (uint8_t)(o->fc_bits ? o->fc_bits : 8);
+        }
+    }
+    return ISG_OK;
+}
+
+/* Numbers that differ from layer to layer, so that the writer does not store equal factors once. */
+static isg_status fill_noise(isg_factors *f, uint64_t seed, isg_error *err)
+{
+    isg_factor *parts[3] = {&f->basis, &f->u, &f->v};
+    isgi_rng rng;
+    isgi_rng_seed(&rng, seed, 0);
+    for (int i = 0; i < 3; i++) {
+        const size_t count = (size_t)parts[i]->rows * parts[i]->cols;
+        if (!count) continue;
+        isgi_rng_fill_normal(&rng, parts[i]->master, count, 0.0f, 1.0f);
+        ISGI_TRY(isg_factor_fit_scale(parts[i], err));
+    }
+    return ISG_OK;
+}
+
+/* Bytes of the file with the present choices: packed for real, with noise for factors. */
+static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
+{
+    isg_graph *copy = NULL;
+    isg_pack_options pack = {0};
+    void *image = NULL;
+    size_t size = 0;
+    isg_status status = isg_graph_clone(&copy, j->graph, err);
+    for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
+        const isgi_layer *layer = &j->layers.items[i];
+        isg_value *value = &copy->values[layer->value];
+        isg_factors *f;
+        if (layer->keep) continue;
+        status = isgi_layer_factors(&f, layer, &layer->choice, err);
+        if (status != ISG_OK) break;
+        status = fill_noise(f, i, err);
+        if (status != ISG_OK) {
+            isg_factors_destroy(f);
+            break;
+        }
+        isg_tensor_destroy(value->constant);
+        value->constant = NULL;
+        value->factors = f;
+    }
+    pack.struct_size = sizeof pack;
+    pack.raw_bits = j->options->raw_bits ? j->options->raw_bits : 32;
+    pack.bias_bits = j->options->bias_bits ? j->options->bias_bits : 32;
+    pack.golden = 1;
+    pack.input = j->options->input;
+    if (status == ISG_OK) status = isg_pack_image(copy, &pack, &image, &size, err);
+    if (status == ISG_OK) *bytes = size;
+    isg_free(image);
+    isg_graph_destroy(copy);
+    return status;
+}
+
+static isg_status chosen_bits(const job *j, uint64_t *bits, isg_error *err)
+{
+    *bits = 0;
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        uint64_t one;
+        if (j->layers.items[i].keep) continue;
+        ISGI_TRY(isgi_layer_bits(&one, &j->layers.items[i], &j->layers.items[i].choice, err));
+        *bits += one;
+    }
+    return ISG_OK;
+}
+
+/* Selection against the size of the real file: what it holds besides the codes is measured and taken off the budget. */
+static isg_status select_for_size(job *j, const isgi_candidates *sets, uint64_t target, isg_error *err)
+{
+    uint64_t bytes = 0, bits = 0, overhead;
+    ISGI_TRY(packed_bytes(j, &bytes, err));
+    ISGI_TRY(chosen_bits(j, &bits, err));
+    overhead = bytes - (bits < bytes * 8 ? bits / 8 : bytes);
+    for (int round = 0; round < SIZE_ROUNDS; round++) {
+        uint64_t fixed_bits = 0;
+        if (overhead >= target) {
+            return isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed: the file without weights takes %llu",
+                             (unsigned long long)target, (unsigned long long)overhead);
+        }
+        for (uint32_t i = 0; i < j->layers.count; i++) {
+            uint64_t one = 0;
+            if (j->layers.items[i].keep || sets[i].count) continue;
+            ISGI_TRY(isgi_layer_bits(&one, &j->layers.items[i], &j->layers.items[i].choice, err));
+            fixed_bits += one;
+        }
+        if (fixed_bits >= (target - overhead) * 8) {
+            return isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed: overridden layers alone take %llu",
+                             (unsigned long long)target, (unsigned long long)(fixed_bits / 8));
+        }
+        ISGI_TRY(isgi_search_select(&j->layers, sets, (target - overhead) * 8 - fixed_bits, err));
+        ISGI_TRY(packed_bytes(j, &bytes, err));
+        if (bytes <= target) break;
+        overhead += bytes - target;
+    }
+    j->estimated_bytes = bytes;
+    return bytes <= target ? ISG_OK
+                           : isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed by %llu",
+                                       (unsigned long long)target, (unsigned long long)(bytes - target));
+}
+
+static isg_status decide_by_search(job *j, isg_error *err)
+{
+    const isg_compress_options *o = j->options;
+    const uint64_t target = o->target_bytes ? o->target_bytes : (uint64_t)((double)j->dense_bytes * o->target_ratio);
+    const double rate = 32.0 * (double)target / (double)j->dense_bytes;
+    isgi_candidates *sets = isgi_calloc(j->layers.count, sizeof *sets);
+    uint8_t *kept = isgi_calloc(j->layers.count, 1);
+    isg_status status = sets && kept ? ISG_OK : isgi_nomem(err);
+    for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
+        if (!j->fixed[i]) j->layers.items[i].choice = (isg_layer_choice){0, 0, 4, 4, 4, ISG_QUANT_MIDTREAD};
+    }
+    if (status == ISG_OK && j->calibration.count) {
+        status = isgi_search_sensitivity(&j->layers, j->graph, &j->calibration, SENSITIVITY_ITEMS,
+                                         isg_dataset_has_labels(o->calibration), err);
+    }
+    /* The search leaves alone what an override decided. */
+    for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
+        kept[i] = (uint8_t)j->layers.items[i].keep;
+        if (j->fixed[i]) j->layers.items[i].keep = 1;
+    }
+    if (status == ISG_OK) {
+        status = isgi_search_candidates(sets, &j->layers, rate, o->seed, &j->parallel, &o->progress, err);
+    }
+    for (uint32_t i = 0; i < j->layers.count && kept; i++) j->layers.items[i].keep = kept[i];
+    if (status == ISG_OK) status = select_for_size(j, sets, target, err);
+    isgi_search_clear(sets, j->layers.count);
+    isg_free(kept);
+    return status;
+}
+
+static isg_status decide(job *j, isg_error *err)
+{
+    const isg_compress_options *o = j->options;
+    const int search = o->target_ratio > 0.0 || o->target_bytes;
+    if (o->recipe) {
+        ISGI_TRY(isgi_recipe_apply(&j->layers, o->recipe, err));
+    } else if (!search && (o->bi || o->bo)) {
+        ISGI_TRY(decide_uniform(j, err));
+    } else if (!search) {
+        for (uint32_t i = 0; i < j->layers.count; i++) j->layers.items[i].keep = 1;
+    }
+    for (uint32_t i = 0; i < o->override_count; i++) {
+        ISGI_TRY(isgi_override_apply(&j->layers, &o->overrides[i], o->family ? o->family : ISG_QUANT_MIDTREAD, j->fixed,
+                                     err));
+    }
+    if (search) return decide_by_search(j, err);
+    return packed_bytes(j, &j->estimated_bytes, err);
+}
+
+/* ---- factorising ---- */
+
+typedef struct fit_job {
+    job *job;
+    isg_status *status;
+    isg_error *errors;
+    atomic_uint done;
+} fit_job;
+
+static void fit_task(void *arg, uint32_t index, uint32_t worker)
+{
+    fit_job *fit = arg;
+    job *j = fit->job;
+    const isg_progress *progress = &j->options->progress;
+    isgi_layer *layer = &j->layers.items[index];
+    const uint32_t method = j->options->method ? j->options->method : ISG_FACTOR_ALS;
+    isg_status status;
+    if (layer->keep) return;
+    if (progress->cancelled && progress->cancelled(progress->user)) {
+        fit->status[index] = isgi_fail(&fit->errors[index], ISG_E_CANCELLED, "cancelled");
+        return;
+    }
+    status = isgi_layer_factors(&j->made[index], layer, &layer->choice, &fit->errors[index]);
+    if (status == ISG_OK) {
+        status =
+            isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, &layer->fit, &fit->errors[index]);
+    }
+    fit->status[index] = status;
+    atomic_fetch_add(&fit->done, 1);
+    if (worker == 0 && progress->report) {
+        char text[160];
+        snprintf(text, sizeof text, "%.100s err %.4f", layer->name, layer->fit.output_error);
+        progress->report(progress->user, "factorising", atomic_load(&fit->done), j->layers.count, text);
+    }
+}
+
+static isg_status factorise_all(job *j, isg_error *err)
+{
+    fit_job fit = {.job = j};
+    isg_status status = ISG_OK;
+    fit.status = isgi_calloc(j->layers.count, sizeof *fit.status);
+    fit.errors = isgi_calloc(j->layers.count, sizeof *fit.errors);
+    atomic_init(&fit.done, 0);
+    if (!fit.status || !fit.errors)
+        status = isgi_nomem(err);
+    else
+        j->parallel.run(j->parallel.user, fit_task, &fit, j->layers.count);
+    for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
+        status = fit.status[i];
+        if (status != ISG_OK && err) *err = fit.errors[i];
+    }
+    isg_free(fit.status);
+    isg_free(fit.errors);
+    return status;
+}
+
+/* From here on the graph is the compressed one. */
+static void attach(job *j)
+{
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        isg_value *value = &j->graph->values[j->layers.items[i].value];
+        if (j->layers.items[i].keep) continue;
+        isg_tensor_destroy(value->constant);
+        value->constant = NULL;
+        value->factors = j->made[i];
+        j->made[i] = NULL;
+    }
+}
+
+/* ---- reporting ---- */
+
+static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, isg_error *err)
+{
+    isg_factors *f;
+    snprintf(r->name, sizeof r->name, "%s", layer->name);
+    r->co = layer->co;
+    r->ci = layer->ci;
+    r->kh = layer->kh;
+    r->kw = layer->kw;
+    r->groups = layer->groups;
+    r->choice = layer->choice;
+    r->kept = (uint8_t)layer->keep;
+    r->params_full = (uint64_t)layer->rows * layer->cols;
+    r->bytes_full = r->params_full * sizeof(float);
+    r->sensitivity = layer->sensitivity;
+    r->weight_error = layer->fit.weight_error;
+    r->output_error = layer->fit.output_error;
+    r->params = r->params_full;
+    r->bytes = r->bytes_full;
+    if (layer->keep) return ISG_OK;
+    ISGI_TRY(isgi_layer_factors(&f, layer, &layer->choice, err));
+    r->level1 = f->level1;
+    r->level2 = f->level2;
+    r->params = isg_factors_params(f);
+    r->bytes = (isg_factors_stored_bits(f) + 7) / 8;
+    isg_factors_destroy(f);
+    return ISG_OK;
+}
+
+/* SPEC section 9: codes without scales, what is not generated at 4 bytes, BatchNorm (folded into the bias) at 8 bytes a
+ * channel. */
+static isg_status fill_report(isg_compress_report *report, const job *j, isg_error *err)
+{
+    report->layers = isgi_calloc(j->layers.count, sizeof *report->layers);
+    if (!report->layers) return isgi_nomem(err);
+    report->layer_count = j->layers.count;
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        const isgi_layer *layer = &j->layers.items[i];
+        isg_layer_report *r = &report->layers[i];
+        const uint64_t bn = layer->has_bias && !layer->fc ? 2 * (uint64_t)layer->co : 0;
+        double bytes = (double)r->bytes_full;
+        ISGI_TRY(report_layer(r, layer, err));
+        bytes = (double)r->bytes_full;
+        if (!layer->keep) {
+            isg_factors *f;
+            ISGI_TRY(isgi_layer_factors(&f, layer, &layer->choice, err));
+            bytes = (double)isg_factors_code_bits(f) / 8.0;
+            isg_factors_destroy(f);
+        }
+        report->params += r->params + bn;
+        report->params_full += r->params_full + bn;
+        report->paper_bytes += bytes + 4.0 * (double)bn;
+        report->paper_bytes_full += (double)r->bytes_full + 4.0 * (double)bn;
+    }
+    report->paper_ratio = report->paper_bytes_full > 0.0 ? report->paper_bytes / report->paper_bytes_full : 0.0;
+    report->estimated_file_bytes = j->estimated_bytes;
+    return isgi_recipe_write(&report->recipe, &j->layers, err);
+}
+
+static void job_clear(job *j)
+{
+    for (uint32_t i = 0; j->made && i < j->layers.count; i++) isg_factors_destroy(j->made[i]);
+    isg_free(j->made);
+    isg_free(j->fixed);
+    isgi_layers_clear(&j->layers);
+    isgi_calibration_clear(&j->calibration);
+    isg_pool_destroy(j->pool);
+}
+
+static isg_status prepare_job(job *j, isg_error *err)
+{
+    const isg_compress_options *o = j->options;
+    ISGI_TRY(isg_pool_create(&j->pool, o->threads, err));
+    j->parallel = isg_pool_parallel(j->pool);
+    ISGI_TRY(isgi_layers_collect(&j->layers, j->graph, err));
+    j->dense_bytes = dense_bytes(j->graph);
+    j->fixed = isgi_calloc(j->layers.count, 1);
+    j->made = isgi_calloc(j->layers.count, sizeof(isg_factors *));
+    if (!j->fixed || !j->made) return isgi_nomem(err);
+    if (!o->calibration) return ISG_OK;
+    j->calibration.batch = CALIBRATION_BATCH;
+    j->calibration.parallel = &j->parallel;
+    j->calibration.progress = &o->progress;
+    ISGI_TRY(isgi_calibration_load(&j->calibration, j->graph, o->calibration, o->input,
+                                   o->calibration_count ? o->calibration_count : DEFAULT_CALIBRATION, err));
+    return isgi_calibrate_moments(&j->layers, j->graph, &j->calibration, o->max_memory ? o->max_memory : DEFAULT_MEMORY,
+                                  err);
+}
+
+isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report, isg_error *err)
+{
+    job j = {0};
+    isg_compress_report made = {0};
+    isg_status status;
+    if (!g || !options || !report)
+        return isgi_fail(err, ISG_E_ARG, "compress: a graph, options and a report are needed");
+    ISGI_TRY(check_options(options, err));
+    j.graph = g;
+    j.options = options;
+    status = prepare_job(&j, err);
+    if (status == ISG_OK) status = decide(&j, err);
+    if (status == ISG_OK && !options->dry_run) status = factorise_all(&j, err);
+    if (status == ISG_OK) status = fill_report(&made, &j, err);
+    if (status == ISG_OK && !options->dry_run) {
+        attach(&j);
+        if (j.calibration.count && options->compensate) {
+            status = isgi_compensate_biases(&j.layers, g, &j.calibration, COMPENSATION_ITEMS, err);
+        }
+    }
+    if (status == ISG_OK)
+        *report = made;
+    else
+        isg_compress_report_clear(&made);
+    job_clear(&j);
+    return status;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of weights that can be compressed, with what the pipeline learns about each of them. */
+#include "compress/layers.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "host/alloc.h"
+
+void isgi_layers_clear(isgi_layers *layers)
+{
+    for (uint32_t i = 0; i < layers->count; i++) {
+        isg_free(layers->items[i].hwio);
+        isg_free(layers->items[i].moment);
+        isg_free(layers->items[i].mean);
+    }
+    isg_free(layers->items);
+    layers->items = NULL;
+    layers->count = 0;
+}
+
+int32_t isgi_layers_find(const isgi_layers *layers, const char *name, size_t bytes)
+{
+    for (uint32_t i = 0; i < layers->count; i++) {
+        const char *own = layers->items[i].name;
+        if (strlen(own) == bytes && memcmp(own, name, bytes) == 0) return (int32_t)i;
+    }
+    return -1;
+}
+
+/* 1 if `node` has a weight that we compress; fills the geometry. */
+static int layer_geometry(isgi_layer *layer, const isg_graph *g, int32_t index)
+{
+    const isg_node *node = &g->nodes[index];
+    const isg_value *w;
+    if ((node->op != ISG_OP_CONV && node->op != ISG_OP_GEMM) || node->input_count < 2) return 0;
+    w = &g->values[node->inputs[1]];
+    if (!w->constant || w->constant->dtype != ISG_DT_F32 || w->constant->count == 0) return 0;
+    memset(layer, 0, sizeof *layer);
+    layer->node = index;
+    layer->value = node->inputs[1];
+    layer->name = isg_graph_layer_name(g, index);
+    layer->has_bias = node->input_count > 2 && node->inputs[2] != ISG_NO_VALUE;
+    layer->co = (uint32_t)w->dims[0];
+    layer->ci = (uint32_t)w->dims[1];
+    layer->kh = layer->kw = layer->groups = 1;
+    layer->sensitivity = 1.0;
+    if (node->op == ISG_OP_GEMM) {
+        layer->fc = 1;
+    } else {
+        if (w->rank != 4) return 0;
+        layer->kh = (uint32_t)w->dims[2];
+        layer->kw = (uint32_t)w->dims[3];
+        layer->groups = (uint32_t)node->attr.conv.groups;
+        layer->depthwise = layer->ci == 1 && layer->groups == layer->co && layer->groups > 1;
+    }
+    layer->rows = layer->kh * layer->kw * layer->ci;
+    layer->cols = layer->co;
+    return 1;
+}
+
+isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err)
+{
+    layers->count = 0;
+    layers->items = isgi_calloc((size_t)g->node_count + 1, sizeof *layers->items);
+    if (!layers->items) return isgi_nomem(err);
+    for (int32_t n = 0; n < g->node_count; n++) {
+        isgi_layer *layer = &layers->items[layers->count];
+        if (!layer_geometry(layer, g, n)) continue;
+        layers->count++;
+        layer->hwio = isgi_malloc((size_t)layer->rows * layer->cols * sizeof(float));
+        if (!layer->hwio) return isgi_nomem(err);
+        isg_weight_oihw_to_hwio(layer->hwio, g->values[layer->value].constant->data, layer->co, layer->ci,
+                                layer->kh * layer->kw);
+    }
+    if (!layers->count) return isgi_fail(err, ISG_E_UNSUPPORTED, "the network has no weight that could be compressed");
+    return ISG_OK;
+}
+
+static void set_quant(isg_factor *f, uint8_t bits, uint8_t family)
+{
+    if (!f->rows) return;
+    f->quant.bits = bits;
+    f->quant.family = bits >= 16 ? ISG_QUANT_RAW : family;
+    f->quant.per_column = bits < 16 && family != ISG_QUANT_PAPER;
+    f->quant.scale_bits = family == ISG_QUANT_PAPER ? 32 : 16;
+}
+
+isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const isg_layer_choice *choice,
+                              isg_error *err)
+{
+    const uint32_t taps = layer->kh * layer->kw;
+    isg_levels levels = {0, 0, 0, 0};
+    isg_factors *f;
+    const int depthwise = layer->depthwise && choice->bi;
+    if (choice->bi || choice->bo) {
+        levels.bi = choice->bi;
+        levels.bo = choice->bo;
+        levels.level1 = choice->bi > 0;
+        levels.level2 = choice->bo > 0;
+        if (levels.level1 && !levels.level2) levels.bo = depthwise ? 1 : layer->co;
+    }
+    ISGI_TRY(isg_factors_create(&f, taps, depthwise ? layer->co : layer->ci, depthwise ? 1 : layer->co, levels,
+                                depthwise, err));
+    set_quant(&f->basis, choice->bits_b, choice->family);
+    set_quant(&f->u, choice->bits_u, choice->family);
+    set_quant(&f->v, choice->bits_v, choice->family);
+    *out = f;
+    return ISG_OK;
+}
+
+isg_status isgi_layer_bits(uint64_t *bits, const isgi_layer *layer, const isg_layer_choice *choice, isg_error *err)
+{
+    isg_factors *f;
+    ISGI_TRY(isgi_layer_factors(&f, layer, choice, err));
+    *bits = isg_factors_stored_bits(f);
+    isg_factors_destroy(f);
+    return ISG_OK;
+}
+
+isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t method, uint64_t seed,
+                          isg_factor_report *report, isg_error *err)
+{
+    isg_factor_options options = {0};
+    memset(report, 0, sizeof *report);
+    if (!f->level1 && !f->level2) {
+        /* A depthwise weight has one moment a channel, the rounding takes one for all columns: their mean. */
+        if (!layer->depthwise || !layer->moment) {
+            return isg_factor_round_dense(f, layer->hwio, layer->moment, report, err);
+        }
+        const size_t block = (size_t)layer->rows * layer->rows;
+        float *mean = isgi_calloc(block, sizeof *mean);
+        isg_status status;
+        if (!mean) return isgi_nomem(err);
+        for (uint32_t c = 0; c < layer->co; c++) {
+            for (size_t i = 0; i < block; i++) mean[i] += layer->moment[c * block + i] / (float)layer->co;
+        }
+        status = isg_factor_round_dense(f, layer->hwio, mean, report, err);
+        isg_free(mean);
+        return status;
+    }
+    options.struct_size = sizeof options;
+    options.method = method;
+    options.seed = seed;
+    options.moment = layer->moment;
+    options.quantise_aware = method == ISG_FACTOR_ALS;
+    return isg_factorise(f, layer->hwio, &options, report, err);
+}

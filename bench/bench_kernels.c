@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Times every kernel variant of kernels.def that this CPU can run, beside the peak it could reach.
+ *
+ * usage: bench_kernels [KERNEL]   Arithmetic is compared with a loop of independent fused multiply-adds of the same
+ * width, memory traffic with memcpy over as many bytes. Each number is the median of 21 timings. One thread. */
+#include <insitu/rt.h>
+
+#include "cpu/cpu.h"
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define REPEATS 21
+#define MIN_SECONDS 0.001
+#define PEAK_STEPS 20000
+
+static float *buffers[4];
+static const float **tap_list;
+static const size_t buffer_floats = 1u << 20;
+static double peak_flops[3]; /* scalar, avx2, avx512 */
+static volatile float sink;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Seconds a call, median; `run` is called often enough that the clock can see it. */
+#define MEASURE(seconds, call)                                                                                         \
+    do {                                                                                                               \
+        double sample_[REPEATS];                                                                                       \
+        size_t calls_ = 1;                                                                                             \
+        for (;;) {                                                                                                     \
+            const double start_ = now();                                                                               \
+            for (size_t i_ = 0; i_ < calls_; i_++) call;                                                               \
+            if (now() - start_ > MIN_SECONDS) break;                                                                   \
+            calls_ *= 2;                                                                                               \
+        }                                                                                                              \
+        for (int r_ = 0; r_ < REPEATS; r_++) {                                                                         \
+            const double start_ = now();                                                                               \
+            for (size_t i_ = 0; i_ < calls_; i_++) call;                                                               \
+            sample_[r_] = (now() - start_) / (double)calls_;                                                           \
+        }                                                                                                              \
+        qsort(sample_, REPEATS, sizeof *sample_, by_value);                                                            \
+        (seconds) = sample_[REPEATS / 2];                                                                              \
+    } while (0)
+
+static void peak_scalar(void)
+{
+    float x[16];
+    for (int j = 0; j < 16; j++) x[j] = buffers[0][j];
+    for (int i = 0; i < PEAK_STEPS; i++) {
+        for (int j = 0; j < 16; j++) x[j] = x[j] * 0.999f + 0.001f;
+    }
+    for (int j = 0; j < 16; j++) sink = x[j];
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static void peak_avx2(void)
+{
+    const __m256 m = _mm256_set1_ps(0.999f), a = _mm256_set1_ps(0.001f);
+    __m256 x[12];
+    for (int j = 0; j < 12; j++) x[j] = m;
+    for (int i = 0; i < PEAK_STEPS; i++) {
+#pragma GCC unroll 12
+        for (int j = 0; j < 12; j++) x[j] = _mm256_fmadd_ps(x[j], m, a);
+    }
+    for (int j = 0; j < 12; j++) sink = _mm256_cvtss_f32(x[j]);
+}
+
+__attribute__((target("avx512f"))) static void peak_avx512(void)
+{
+    const __m512 m = _mm512_set1_ps(0.999f), a = _mm512_set1_ps(0.001f);
+    __m512 x[16];
+    for (int j = 0; j < 16; j++) x[j] = m;
+    for (int i = 0; i < PEAK_STEPS; i++) {
+#pragma GCC unroll 16
+        for (int j = 0; j < 16; j++) x[j] = _mm512_fmadd_ps(x[j], m, a);
+    }
+    for (int j = 0; j < 16; j++) sink = _mm512_cvtss_f32(x[j]);
+}
+#endif
+
+static void measure_peaks(void)
+{
+    double s;
+    MEASURE(s, peak_scalar());
+    peak_flops[0] = 32.0 * PEAK_STEPS / s;
+#if defined(__x86_64__)
+    if (isgi_cpu_isa() & ISG_ISA_AVX2) {
+        MEASURE(s, peak_avx2());
+        peak_flops[1] = 12.0 * 8 * 2 * PEAK_STEPS / s;
+    }
+    if (isgi_cpu_isa() & ISG_ISA_AVX512) {
+        MEASURE(s, peak_avx512());
+        peak_flops[2] = 16.0 * 16 * 2 * PEAK_STEPS / s;
+    }
+#endif
+    printf("peak GFLOP/s, one thread: scalar %.1f, avx2 %.1f, avx512 %.1f\n", peak_flops[0] / 1e9, peak_flops[1] / 1e9,
+           peak_flops[2] / 1e9);
+}
+
+static void report_flops(const char *name, const char *shape, uint32_t bit, double flops, double seconds)
+{
+    const double peak = peak_flops[bit & ISG_ISA_AVX512 ? 2 : bit & ISG_ISA_AVX2 ? 1 : 0];
+    printf("%-24s %-26s %9.2f GFLOP/s", name, shape, flops / seconds / 1e9);
+    if (peak > 0.0) printf("  %5.1f %% of peak", 100.0 * flops / seconds / peak);
+    putchar('\n');
+}
+
+static void report_bytes(const char *name, const char *shape, double bytes, double seconds)
+{
+    double copy;
+    size_t half = (size_t)bytes / 2;
+    if (half > buffer_floats * sizeof(float)) half = buffer_floats * sizeof(float);
+    MEASURE(copy, (memcpy(buffers[2], buffers[3], half), sink = buffers[2][0]));
+    printf("%-24s %-26s %9.2f GB/s     %5.1f %% of memcpy\n", name, shape, bytes / seconds / 1e9,
+           100.0 * (bytes / seconds) / (2.0 * (double)half / copy));
+}
+
+static void bench_gemm_f32(isgk_gemm_f32_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{1, 512, 512}, {4, 512, 512},   {16, 512, 512}, {49, 512, 128},
+                                       {64, 64, 576}, {64, 32, 64},    {256, 88, 512}, {256, 512, 44},
+                                       {128, 44, 88}, {256, 256, 256}, {512, 512, 512}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
+        MEASURE(s, fn(buffers[0], n, buffers[1], k, buffers[2], n, m, n, k, 0));
+        report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
+    }
+}
+
+static void bench_unpack_affine(isgk_unpack_affine_fn *fn, const char *name, uint32_t bit)
+{
+    const size_t n = 4096;
+    (void)bit;
+    for (uint32_t bits = 1; bits <= 8; bits++) {
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "n=%zu bits=%u", n, bits);
+        MEASURE(s, fn(buffers[0], (const uint8_t *)buffers[1], n * 2, 3, n, bits, 2.0f, -7.0f));
+        report_bytes(name, text, (double)n * (4.0 + bits / 8.0), s);
+    }
+}
+
+static const char *const act_names[ISGK_ACT_COUNT] = {"none",    "relu",         "clip",       "leaky_relu",
+                                                      "sigmoid", "hard_sigmoid", "hard_swish", "silu"};
+
+static void bench_epilogue_f32(isgk_epilogue_f32_fn *fn, const char *name, uint32_t bit)
+{
+    (void)bit;
+    for (uint32_t kind = 0; kind < ISGK_ACT_COUNT; kind++) {
+        const isgk_act act = {kind, 0.1f, 0.5f, 0.0f, 6.0f};
+        double s;
+        char text[64];
+        snprintf(text, sizeof text, "64 x 128 %s", act_names[kind]);
+        MEASURE(s, fn(buffers[0], 128, 64, 128, buffers[1], &act));
+        report_bytes(name, text, 64 * 128 * 8.0, s);
+    }
+}
+
+static void bench_act_f32(isgk_act_f32_fn *fn, const char *name, uint32_t bit)
+{
+    (void)bit;
+    for (uint32_t kind = 0; kind < ISGK_ACT_COUNT; kind++) {
+        const isgk_act act = {kind, 0.1f, 0.5f, 0.0f, 6.0f};
+        double s;
+        char text[64];
+        snprintf(text, sizeof text, "n=8192 %s", act_names[kind]);
+        MEASURE(s, fn(buffers[0], buffers[1], 8192, &act));
+        report_bytes(name, text, 8192 * 8.0, s);
+    }
+}
+
+/* Pointers of a strip: tap t of pixel p reads row p + t of buffer 1, as a 3 x 3 over a narrow image would. */
+static void fill_taps(size_t pixels, size_t tap_count, size_t channels)
+{
+    for (size_t i = 0; i < pixels * tap_count; i++) {
+        tap_list[i] = buffers[1] + (i / tap_count + i % tap_count) * channels;
+    }
+}
+
+static void bench_dwconv_f32(isgk_dwconv_f32_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{64, 9, 32}, {64, 9, 128}, {64, 18, 44}, {49, 9, 512}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t pixels = shapes[i][0], taps = shapes[i][1], channels = shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "pixels=%zu taps=%zu c=%zu", pixels, taps, channels);
+        fill_taps(pixels, taps, channels);
+        MEASURE(s, fn(buffers[0], channels, tap_list, pixels, taps, buffers[2], channels, channels));
+        report_flops(name, text, bit, 2.0 * (double)(pixels * taps * channels), s);
+    }
+}
+
+static void bench_maxpool_f32(isgk_maxpool_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    fill_taps(64, 9, 64);
+    MEASURE(s, fn(buffers[0], 64, tap_list, 64, 9, 64));
+    report_bytes(name, "pixels=64 taps=9 c=64", 64 * 64 * 10 * 4.0, s);
+}
+
+static void bench_avgpool_f32(isgk_avgpool_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    fill_taps(64, 9, 64);
+    MEASURE(s, fn(buffers[0], 64, tap_list, 64, 9, 64, buffers[2]));
+    report_bytes(name, "pixels=64 taps=9 c=64", 64 * 64 * 10 * 4.0, s);
+}
+
+static void bench_rowsum_f32(isgk_rowsum_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], buffers[1], 512, 49, 512));
+    report_bytes(name, "rows=49 c=512", 50 * 512 * 4.0, s);
+}
+
+static void bench_rowmax_f32(isgk_rowmax_f32_fn *fn, const char *name, uint32_t bit)
+{
+    bench_rowsum_f32(fn, name, bit);
+}
+
+static void bench_binary_f32(isgk_binary_f32_fn *fn, const char *name, uint32_t bit)
+{
+    static const char *const ops[] = {"n=8192 add", "n=8192 sub", "n=8192 mul", "n=8192 div"};
+    (void)bit;
+    for (int op = 0; op < 4; op++) {
+        double s;
+        MEASURE(s, fn(buffers[0], buffers[1], 1, buffers[2], 1, 8192, (isgk_binary_op)op));
+        report_bytes(name, ops[op], 8192 * 12.0, s);
+    }
+}
+
+static void bench_affine_f32(isgk_affine_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 128, buffers[1], 128, buffers[2], buffers[3], 64, 128));
+    report_bytes(name, "64 x 128", 64 * 128 * 8.0, s);
+}
+
+static void bench_softmax_f32(isgk_softmax_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 1000, buffers[1], 1000, 4, 1000));
+    report_bytes(name, "4 x 1000", 4 * 1000 * 8.0, s);
+}
+
+static void bench_transpose_f32(isgk_transpose_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 64, buffers[1], 196, 64, 196));
+    report_bytes(name, "64 x 196", 64 * 196 * 8.0, s);
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = argc > 1 ? argv[1] : NULL;
+    const uint32_t isa = isgi_cpu_isa();
+    for (int i = 0; i < 4; i++) {
+        buffers[i] = aligned_alloc(64, buffer_floats * sizeof **buffers);
+        if (!buffers[i]) return 1;
+        for (size_t j = 0; j < buffer_floats; j++) buffers[i][j] = (float)(j % 17) * 0.0625f - 0.5f;
+    }
+    tap_list = malloc(4096 * sizeof *tap_list);
+    if (!tap_list) return 1;
+    measure_peaks();
+#define ISGK(op, name, bit)                                                                                            \
+    if ((isa & (uint32_t)(bit)) == (uint32_t)(bit) && (!only || strcmp(only, #op) == 0))                               \
+        bench_##op(isgk_##op##__##name, #op "__" #name, (uint32_t)(bit));
+#include "kernels/kernels.def"
+    for (int i = 0; i < 4; i++) free(buffers[i]);
+    free(tap_list);
+    return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Body of gemm_f32 for any vector (vec_ISA.h): register tiles over panels of B.
+ *
+ * A tile holds rows x vectors of C in registers and runs over a block of k; between blocks C goes through memory, which
+ * loses nothing, so every element is one chain of fused multiply-adds over k whatever the blocking.
+ * Panels of B are copied to the stack when many rows use them, or when the columns end inside a vector (zero-padded
+ * there, so that only C needs masks). */
+#include "kernels/kernels.h"
+
+#define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
+#define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
+#define GEMM_PANEL (2u * VF_LANES)
+#define GEMM_INLINE static inline __attribute__((always_inline))
+
+typedef struct gemm_tile {
+    float *c;
+    const float *a, *b;
+    size_t ldc, lda, ldb, k;
+    size_t last;    /* columns in the last vector */
+    int accumulate; /* start from C */
+} gemm_tile;
+
+GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int vectors)
+{
+    const float *a = tile->a, *b = tile->b;
+    const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
+    const int full = tile->last == VF_LANES;
+    const vf_mask mask = vf_first(tile->last);
+    vf acc[VF_GEMM_ROWS][4];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const float *c = tile->c + (size_t)i * ldc + (size_t)v * VF_LANES;
+            if (!tile->accumulate) {
+                acc[i][v] = vf_set1(0.0f);
+            } else if (v + 1 < vectors || full) {
+                acc[i][v] = vf_load(c);
+            } else {
+                acc[i][v] = vf_load_some(c, mask);
+            }
+        }
+    }
+    for (size_t p = 0; p < k; p++) {
+        vf w[4];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) w[v] = vf_load(b + (size_t)v * VF_LANES);
+        b += ldb;
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            const vf x = vf_set1(a[(size_t)i * lda + p]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            float *c = tile->c + (size_t)i * ldc + (size_t)v * VF_LANES;
+            if (v + 1 < vectors || full) {
+                vf_store(c, acc[i][v]);
+            } else {
+                vf_store_some(c, mask, acc[i][v]);
+            }
+        }
+    }
+}
+
+#define GEMM_TILE(rows, vectors)                                                                                       \
+    static __attribute__((noinline)) void gemm_tile_##rows##x##vectors(const gemm_tile *tile)                          \
+    {                                                                                                                  \
+        gemm_tile_body(tile, rows, vectors);                                                                           \
+    }
+#define GEMM_TILES(rows) GEMM_TILE(rows, 1) GEMM_TILE(rows, 2)
+GEMM_TILES(1)
+GEMM_TILES(2)
+GEMM_TILES(3)
+GEMM_TILES(4)
+GEMM_TILES(5)
+GEMM_TILES(6)
+GEMM_TILE(1, 4)
+GEMM_TILE(2, 4)
+#if VF_GEMM_ROWS == 12
+GEMM_TILES(7)
+GEMM_TILES(8)
+GEMM_TILES(9)
+GEMM_TILES(10)
+GEMM_TILES(11)
+GEMM_TILES(12)
+GEMM_TILE(3, 4)
+GEMM_TILE(4, 4)
+GEMM_TILE(5, 4)
+GEMM_TILE(6, 4)
+#endif
+
+static void gemm_run_tile(const gemm_tile *tile, size_t rows, size_t vectors)
+{
+#define GEMM_CASE(r, v)                                                                                                \
+    case (r)*8 + (v):                                                                                                  \
+        gemm_tile_##r##x##v(tile);                                                                                     \
+        break;
+#define GEMM_CASES(r) GEMM_CASE(r, 1) GEMM_CASE(r, 2)
+    switch (rows * 8 + vectors) {
+        GEMM_CASES(1)
+        GEMM_CASES(2)
+        GEMM_CASES(3)
+        GEMM_CASES(4)
+        GEMM_CASES(5)
+        GEMM_CASES(6)
+        GEMM_CASE(1, 4)
+        GEMM_CASE(2, 4)
+#if VF_GEMM_ROWS == 12
+        GEMM_CASES(7)
+        GEMM_CASES(8)
+        GEMM_CASES(9)
+        GEMM_CASES(10)
+        GEMM_CASES(11)
+        GEMM_CASES(12)
+        GEMM_CASE(3, 4)
+        GEMM_CASE(4, 4)
+        GEMM_CASE(5, 4)
+        GEMM_CASE(6, 4)
+#endif
+    default: break;
+    }
+}
+
+/* Copies k rows of `columns` floats to rows of GEMM_PANEL floats, zeros behind. */
+static void gemm_pack(float *panel, const float *b, size_t ldb, size_t k, size_t columns)
+{
+    const size_t first = columns < VF_LANES ? columns : VF_LANES;
+    const vf_mask m0 = vf_first(first), m1 = vf_first(columns - first);
+    for (size_t p = 0; p < k; p++, b += ldb, panel += GEMM_PANEL) {
+        vf_store(panel, vf_load_some(b, m0));
+        /* Without a second vector the pointer must not leave the row. */
+        vf_store(panel + VF_LANES, columns > first ? vf_load_some(b + VF_LANES, m1) : vf_set1(0.0f));
+    }
+}
+
+/* One panel: `m` rows in tiles of about equal height, at most `most` rows. */
+static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
+{
+    const size_t tiles = (m + most - 1) / most, height = m / tiles, taller = m % tiles;
+    for (size_t t = 0; t < tiles; t++) {
+        const size_t rows = height + (t < taller ? 1 : 0);
+        gemm_run_tile(&tile, rows, vectors);
+        tile.a += rows * tile.lda;
+        tile.c += rows * tile.ldc;
+    }
+}
+
+static void gemm_block(gemm_tile tile, size_t m, size_t n)
+{
+    float panel[GEMM_K_BLOCK * GEMM_PANEL] __attribute__((aligned(64)));
+    size_t j = 0;
+    if (m <= VF_GEMM_FLAT) {
+        for (; n - j >= 4 * VF_LANES; j += 4 * VF_LANES) {
+            gemm_tile flat = tile;
+            flat.b += j;
+            flat.c += j;
+            flat.last = VF_LANES;
+            gemm_panel(flat, m, VF_GEMM_FLAT, 4);
+        }
+    }
+    while (j < n) {
+        const size_t columns = n - j < GEMM_PANEL ? n - j : GEMM_PANEL;
+        const size_t vectors = (columns + VF_LANES - 1) / VF_LANES;
+        gemm_tile slice = tile;
+        slice.b += j;
+        slice.c += j;
+        slice.last = columns - (vectors - 1) * VF_LANES;
+        if (slice.last != VF_LANES || m > 2 * VF_GEMM_ROWS) {
+            gemm_pack(panel, slice.b, slice.ldb, slice.k, columns);
+            slice.b = panel;
+            slice.ldb = GEMM_PANEL;
+        }
+        gemm_panel(slice, m, VF_GEMM_ROWS, vectors);
+        j += columns;
+    }
+}
+
+void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
+                         size_t n, size_t k, int accumulate)
+{
+    size_t p = 0;
+    do { /* once even if k is 0: C may have to be cleared */
+        const size_t depth = k - p < GEMM_K_BLOCK ? k - p : GEMM_K_BLOCK;
+        for (size_t i = 0; i < m; i += GEMM_M_BLOCK) {
+            const size_t rows = m - i < GEMM_M_BLOCK ? m - i : GEMM_M_BLOCK;
+            gemm_tile tile = {c + i * ldc, a + i * lda + p, b + p * ldb, ldc, lda, ldb, depth, 0, accumulate || p};
+            gemm_block(tile, rows, n);
+        }
+        p += depth;
+    } while (p < k);
+}

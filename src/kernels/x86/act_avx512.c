@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Activations with AVX-512: the shared body on its vectors. */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include "kernels/simd/vec_avx512.h"
+
+#include "kernels/simd/act_body.h"
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unpacking of low-bit codes with AVX2: eight codes a step. */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
+
+#define UNPACK_LOAD 16u /* bytes read a step; codes need at most 9 of them */
+
+typedef struct unpack_plan {
+    __m256i bytes, shifts, mask; /* which two bytes, how far right, how many bits: the same for every eight codes */
+    __m256 mul, add;
+} unpack_plan;
+
+static unpack_plan unpack_make_plan(uint32_t offset, uint32_t bits, float mul, float add)
+{
+    uint8_t control[32];
+    int32_t shift[8];
+    unpack_plan plan;
+    for (uint32_t i = 0; i < 8; i++) {
+        const uint32_t bit = offset + i * bits;
+        control[4 * i] = (uint8_t)(bit >> 3);
+        control[4 * i + 1] = (uint8_t)((bit >> 3) + 1);
+        control[4 * i + 2] = control[4 * i + 3] = 0x80;
+        shift[i] = (int32_t)(bit & 7u);
+    }
+    plan.bytes = _mm256_loadu_si256((const __m256i *)(const void *)control);
+    plan.shifts = _mm256_loadu_si256((const __m256i *)(const void *)shift);
+    plan.mask = _mm256_set1_epi32((int32_t)((1u << bits) - 1u));
+    plan.mul = _mm256_set1_ps(mul);
+    plan.add = _mm256_set1_ps(add);
+    return plan;
+}
+
+static inline __m256 unpack_eight(const uint8_t *src, const unpack_plan *plan)
+{
+    const __m256i raw = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)src));
+    const __m256i pairs = _mm256_srlv_epi32(_mm256_shuffle_epi8(raw, plan->bytes), plan->shifts);
+    const __m256 code = _mm256_cvtepi32_ps(_mm256_and_si256(pairs, plan->mask));
+    return _mm256_add_ps(_mm256_mul_ps(code, plan->mul), plan->add);
+}
+
+void isgk_unpack_affine__avx2(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
+                              uint32_t bits, float mul, float add)
+{
+    const unpack_plan plan = unpack_make_plan((uint32_t)(bit_offset & 7u), bits, mul, add);
+    uint8_t tail[4 * UNPACK_LOAD] = {0};
+    size_t left, i = 0;
+    if (!n) return;
+    src += bit_offset >> 3;
+    left = src_bytes - (size_t)(bit_offset >> 3);
+    for (; n - i >= 8 && left >= UNPACK_LOAD; i += 8, src += bits, left -= bits) {
+        _mm256_storeu_ps(dst + i, unpack_eight(src, &plan));
+    }
+    if (i < n && left < UNPACK_LOAD) { /* from here on, a copy with zeros behind */
+        memcpy(tail, src, left);
+        src = tail;
+    }
+    for (; n - i >= 8; i += 8, src += bits) _mm256_storeu_ps(dst + i, unpack_eight(src, &plan));
+    if (i < n) {
+        float rest[8];
+        _mm256_storeu_ps(rest, unpack_eight(src, &plan));
+        memcpy(dst + i, rest, (n - i) * sizeof *dst);
+    }
+}
+#endif

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks every kernel variant of kernels.def against the reference and against double precision.
+ *
+ * All operands end at an inaccessible page and outputs sit in a painted frame, so that reading or writing one element
+ * too many fails. Sizes are odd on purpose; alignment follows from the sizes. INSITU_TEST_SEED repeats a run. */
+#include <insitu/rt.h>
+
+#include "cpu/cpu.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define REGIONS 8
+#define REGION_BYTES ((size_t)1 << 21)
+#define PAINT 0xa5
+#define FRAME 256                     /* painted bytes before an output */
+#define EPSILON 5.9604644775390625e-8 /* half a unit in the last place of 1.0f */
+
+static unsigned char *regions[REGIONS];
+static uint64_t random_state;
+
+static uint64_t random_u64(void)
+{
+    random_state += 0x9e3779b97f4a7c15u;
+    uint64_t z = random_state;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static size_t random_below(size_t n)
+{
+    return (size_t)(random_u64() % n);
+}
+
+/* Mostly in -2..2, with zeros of both signs and large numbers between. */
+static float random_float(void)
+{
+    static const float special[] = {0.0f, -0.0f, 100.0f, -100.0f, 1.0f, -1.0f, 3.0f, -3.0f};
+    if (random_below(16) == 0) return special[random_below(8)];
+    return (float)((double)(random_u64() >> 40) / (double)(1 << 22) - 2.0);
+}
+
+/* `bytes` bytes ending at the inaccessible page of a region, all painted, with the frame before them. */
+static void *take_bytes(int region, size_t bytes)
+{
+    unsigned char *end = regions[region] + REGION_BYTES;
+    assert_true(bytes + FRAME <= REGION_BYTES);
+    memset(end - bytes - FRAME, PAINT, bytes + FRAME);
+    return end - bytes;
+}
+
+static float *take(int region, size_t count)
+{
+    return take_bytes(region, count * sizeof(float));
+}
+
+static float *take_random(int region, size_t count)
+{
+    float *p = take(region, count);
+    for (size_t i = 0; i < count; i++) p[i] = random_float();
+    return p;
+}
+
+static size_t extent(size_t rows, size_t ld, size_t cols)
+{
+    return rows && cols ? (rows - 1) * ld + cols : 0;
+}
+
+static void assert_frame(const void *p)
+{
+    const unsigned char *frame = (const unsigned char *)p - FRAME;
+    for (size_t i = 0; i < FRAME; i++) assert_int_equal(frame[i], PAINT);
+}
+
+/* What lies between the rows of an output still has its paint (or what was there before). */
+static void assert_gaps(const float *p, const float *before, size_t rows, size_t ld, size_t cols)
+{
+    assert_frame(p);
+    for (size_t r = 0; r + 1 < rows && cols; r++) {
+        assert_memory_equal(p + r * ld + cols, before + r * ld + cols, (ld - cols) * sizeof *p);
+    }
+}
+
+static void assert_same(const float *got, const float *want, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(got + i, want + i, sizeof *got) != 0) {
+            fail_msg("element %zu of %zu: %.9g, expected %.9g", i, count, (double)got[i], (double)want[i]);
+        }
+    }
+}
+
+static void assert_near(float got, double want, double bound)
+{
+    if (!(fabs((double)got - want) <= bound)) fail_msg("%.9g, expected %.9g +- %.3g", (double)got, want, bound);
+}
+
+/* A copy of `count` floats in another region. */
+static float *copy_of(int region, const float *p, size_t count)
+{
+    float *q = take(region, count);
+    memcpy(q, p, count * sizeof *p);
+    return q;
+}
+
+static void check_gemm_values(const float *c, const float *before, size_t ldc, const float *a, size_t lda,
+                              const float *b, size_t ldb, size_t m, size_t n, size_t k, int accumulate)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            double sum = accumulate ? (double)before[i * ldc + j] : 0.0, size = fabs(sum);
+            for (size_t p = 0; p < k; p++) {
+                const double term = (double)a[i * lda + p] * (double)b[p * ldb + j];
+                sum += term;
+                size += fabs(term);
+            }
+            assert_near(c[i * ldc + j], sum, (double)(k + 1) * 1.01 * EPSILON * size * 2.0);
+        }
+    }
+}
+
+static void check_gemm_once(isgk_gemm_f32_fn *fn, size_t m, size_t n, size_t k)
+{
+    const size_t lda = k + random_below(5), ldb = n + random_below(5), ldc = n + random_below(20);
+    const size_t count = extent(m, ldc, n);
+    const int accumulate = (int)random_below(2);
+    const float *a = take_random(0, extent(m, lda, k)), *b = take_random(1, extent(k, ldb, n));
+    float *before = take_random(2, count), *c = copy_of(3, before, count), *parts = copy_of(4, before, count);
+    const size_t cut_n = random_below(n + 1), cut_m = random_below(m + 1), cut_k = random_below(k + 1);
+
+    fn(c, ldc, a, lda, b, ldb, m, n, k, accumulate);
+    assert_gaps(c, before, m, ldc, n);
+    check_gemm_values(c, before, ldc, a, lda, b, ldb, m, n, k, accumulate);
+    /* The same bits from four quarters, and from two accumulating halves of k. */
+    fn(parts, ldc, a, lda, b, ldb, cut_m, cut_n, k, accumulate);
+    if (cut_n < n) fn(parts + cut_n, ldc, a, lda, b + cut_n, ldb, cut_m, n - cut_n, k, accumulate);
+    if (cut_m < m) {
+        float *low = parts + cut_m * ldc;
+        const float *rest = a + cut_m * lda;
+        fn(low, ldc, rest, lda, b, ldb, m - cut_m, cut_n, k, accumulate);
+        if (cut_n < n) fn(low + cut_n, ldc, rest, lda, b + cut_n, ldb, m - cut_m, n - cut_n, k, accumulate);
+    }
+    assert_same(parts, c, count);
+    parts = copy_of(4, before, count);
+    fn(parts, ldc, a, lda, b, ldb, m, n, cut_k, accumulate);
+    if (cut_k < k) fn(parts, ldc, a + cut_k, lda, b + cut_k * ldb, ldb, m, n, k - cut_k, 1);
+    assert_same(parts, c, count);
+}
+
+static void check_gemm_f32(isgk_gemm_f32_fn *fn)
+{
+    static const size_t ms[] = {0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 25, 49}, ks[] = {0, 1, 2, 7, 16, 64, 127, 129, 300};
+    static const size_t ns[] = {0, 1, 3, 8, 10, 15, 16, 17, 31, 32, 33, 44, 63, 64, 67, 130};
+    for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+        for (size_t j = 0; j < sizeof ns / sizeof *ns; j++) {
+            check_gemm_once(fn, ms[i], ns[j], ks[random_below(sizeof ks / sizeof *ks)]);
+        }
+    }
+    for (int i = 0; i < 60; i++) check_gemm_once(fn, random_below(60), random_below(140), random_below(270));
+    check_gemm_once(fn, 245, 35, 131);
+    check_gemm_once(fn, 3, 0, 5);
+}
+
+static void check_unpack_affine(isgk_unpack_affine_fn *fn)
+{
+    for (uint32_t bits = 1; bits <= 8; bits++) {
+        for (size_t n = 0; n < 200; n += 1 + random_below(3)) {
+            const uint64_t offset = random_below(40);
+            const size_t bytes = (size_t)((offset + n * bits + 7) / 8) + (random_below(4) ? 0 : random_below(40));
+            uint8_t *src = take_bytes(0, bytes);
+            float *got = take(1, n), *want = take(2, n);
+            const float mul = random_float(), add = random_float();
+            for (size_t i = 0; i < bytes; i++) src[i] = (uint8_t)random_u64();
+            fn(got, src, bytes, offset, n, bits, mul, add);
+            for (size_t i = 0; i < n; i++) {
+                uint32_t code = 0;
+                for (uint32_t b = 0; b < bits; b++) {
+                    const uint64_t bit = offset + i * bits + b;
+                    code |= (uint32_t)(src[bit >> 3] >> (bit & 7u) & 1u) << b;
+                }
+                want[i] = (float)code * mul;
+                want[i] += add;
+            }
+            assert_frame(got);
+            assert_same(got, want, n);
+        }
+    }
+}
+
+static isgk_act random_act(uint32_t kind)
+{
+    const isgk_act act = {kind, 0.2f + 0.1f * random_float(), 0.5f + 0.1f * random_float(), -0.5f, 1.5f};
+    return act;
+}
+
+/* What the activation means, in double precision. */
+static double act_exact(double x, const isgk_act *act)
+{
+    switch (act->kind) {
+    case ISGK_ACT_RELU: return x > 0 ? x : 0;
+    case ISGK_ACT_CLIP: return fmin((double)act->hi, fmax((double)act->lo, x));
+    case ISGK_ACT_LEAKY_RELU: return x < 0 ? (double)act->alpha * x : x;
+    case ISGK_ACT_SIGMOID: return x < -87.0 ? 0.0 : 1.0 / (1.0 + exp(-x));
+    case ISGK_ACT_HARD_SIGMOID: return fmin(1, fmax(0, (double)act->alpha * x + (double)act->beta));
+    case ISGK_ACT_HARD_SWISH: return x * fmin(1, fmax(0, x / 6 + 0.5));
+    case ISGK_ACT_SILU: return x < -87.0 ? 0.0 : x / (1.0 + exp(-x));
+    default: return x;
+    }
+}
+
+static void check_act_f32(isgk_act_f32_fn *fn)
+{
+    for (uint32_t kind = 0; kind <= ISGK_ACT_COUNT; kind++) {
+        for (size_t n = 0; n < 100; n++) {
+            const isgk_act act = random_act(kind);
+            float *src = take_random(0, n), *got = take(1, n), *want = take(2, n);
+            for (size_t i = 0; i < n; i++) src[i] *= 3.0f;
+            fn(got, src, n, &act);
+            isgk_act_f32__ref(want, src, n, &act);
+            assert_frame(got);
+            assert_same(got, want, n);
+            for (size_t i = 0; i < n; i++) {
+                const double exact = act_exact((double)src[i], &act);
+                assert_near(got[i], exact,
+                            4e-7 * fabs(exact) + 1.2e-7 * (fabs((double)src[i]) + 1.0) *
+                                                     (kind == ISGK_ACT_HARD_SIGMOID || kind == ISGK_ACT_HARD_SWISH));
+            }
+            fn(src, src, n, &act);
+            assert_same(src, want, n);
+        }
+    }
+}
+
+/* The stated bound of sigmoid, and that infinities and NaN come through, over the range of floats. */
+static void check_sigmoid_range(isgk_act_f32_fn *fn)
+{
+    const isgk_act act = {ISGK_ACT_SIGMOID, 0.0f, 0.0f, 0.0f, 0.0f};
+    float x[16], y[16];
+    double worst = 0.0;
+    for (double at = -87.0; at < 100.0; at += 0.01) {
+        for (int i = 0; i < 16; i++) x[i] = (float)(at + 0.000625 * i);
+        fn(y, x, 16, &act);
+        for (int i = 0; i < 16; i++) {
+            const double exact = 1.0 / (1.0 + exp(-(double)x[i]));
+            worst = fmax(worst, fabs((double)y[i] - exact) / exact);
+        }
+    }
+    assert_true(worst < 4e-7);
+    x[0] = INFINITY;
+    x[1] = -INFINITY;
+    x[2] = NAN;
+    x[3] = -88.0f;
+    fn(y, x, 4, &act);
+    assert_true(y[0] == 1.0f && y[1] == 0.0f && isnan(y[2]) && y[3] == 0.0f);
+}
+
+static void check_epilogue_f32(isgk_epilogue_f32_fn *fn)
+{
+    for (int i = 0; i < 600; i++) {
+        const size_t m = random_below(6), n = random_below(70), ldd = n + random_below(20), count = extent(m, ldd, n);
+        const isgk_act act = random_act((uint32_t)(i % ISGK_ACT_COUNT));
+        const isgk_act *used = i % 11 ? &act : NULL;
+        float *bias = i % 3 ? take_random(0, n) : NULL;
+        float *before = take_random(1, count), *got = copy_of(2, before, count), *want = copy_of(3, before, count);
+        fn(got, ldd, m, n, bias, used);
+        isgk_epilogue_f32__ref(want, ldd, m, n, bias, used);
+        assert_gaps(got, before, m, ldd, n);
+        assert_same(got, want, count);
+    }
+}
+
+/* Rows for indirection in region 0 (each ends where the next begins, the last at the guard) and pointers in region 1.
+ */
+static const float **take_taps(size_t pixels, size_t tap_count, size_t channels, int with_null)
+{
+    const size_t rows = 1 + random_below(9);
+    float *data = take_random(0, rows * channels);
+    const float **taps = take_bytes(1, pixels * tap_count * sizeof *taps);
+    for (size_t i = 0; i < pixels * tap_count; i++) {
+        taps[i] = with_null && random_below(5) == 0 ? NULL : data + random_below(rows) * channels;
+    }
+    return taps;
+}
+
+static size_t random_channels(void)
+{
+    return random_below(8) ? random_below(80) : 120 + random_below(20);
+}
+
+static void check_dwconv_f32(isgk_dwconv_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t pixels = random_below(10), tap_count = random_below(20), channels = random_channels();
+        const size_t ldd = channels + random_below(20), ldw = channels + random_below(20);
+        const size_t count = extent(pixels, ldd, channels);
+        const float **taps = take_taps(pixels, tap_count, channels, 0);
+        const float *weights = take_random(2, extent(tap_count, ldw, channels));
+        float *before = take_random(3, count), *got = copy_of(4, before, count), *single = copy_of(5, before, count);
+        fn(got, ldd, taps, pixels, tap_count, weights, ldw, channels);
+        assert_gaps(got, before, pixels, ldd, channels);
+        for (size_t p = 0; p < pixels; p++) {
+            for (size_t c = 0; c < channels; c++) {
+                double sum = 0.0, size = 0.0;
+                for (size_t t = 0; t < tap_count; t++) {
+                    const double term = (double)taps[p * tap_count + t][c] * (double)weights[t * ldw + c];
+                    sum += term;
+                    size += fabs(term);
+                }
+                assert_near(got[p * ldd + c], sum, (double)(tap_count + 1) * 2.02 * EPSILON * size);
+            }
+            if (channels) fn(single + p * ldd, ldd, taps + p * tap_count, 1, tap_count, weights, ldw, channels);
+        }
+        assert_same(single, got, count);
+    }
+}
+
+static void check_maxpool_f32(isgk_maxpool_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t pixels = random_below(10), tap_count = random_below(12), channels = random_channels();
+        const size_t ldd = channels + random_below(20), count = extent(pixels, ldd, channels);
+        const float **taps = take_taps(pixels, tap_count, channels, 1);
+        float *before = take_random(3, count), *got = copy_of(4, before, count), *want = copy_of(5, before, count);
+        fn(got, ldd, taps, pixels, tap_count, channels);
+        isgk_maxpool_f32__ref(want, ldd, taps, pixels, tap_count, channels);
+        assert_gaps(got, before, pixels, ldd, channels);
+        assert_same(got, want, count);
+    }
+}
+
+static void check_avgpool_f32(isgk_avgpool_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t pixels = random_below(10), tap_count = random_below(12), channels = random_channels();
+        const size_t ldd = channels + random_below(20), count = extent(pixels, ldd, channels);
+        const float **taps = take_taps(pixels, tap_count, channels, 1);
+        const float *scale = take_random(2, pixels);
+        float *before = take_random(3, count), *got = copy_of(4, before, count), *want = copy_of(5, before, count);
+        fn(got, ldd, taps, pixels, tap_count, channels, scale);
+        isgk_avgpool_f32__ref(want, ldd, taps, pixels, tap_count, channels, scale);
+        assert_gaps(got, before, pixels, ldd, channels);
+        assert_same(got, want, count);
+    }
+}
+
+static void check_rows(isgk_rowsum_f32_fn *fn, isgk_rowsum_f32_fn *ref)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t rows = random_below(12), channels = random_channels(), lds = channels + random_below(20);
+        const float *src = take_random(0, extent(rows, lds, channels));
+        float *got = take(1, channels), *want = take(2, channels);
+        fn(got, src, lds, rows, channels);
+        ref(want, src, lds, rows, channels);
+        assert_frame(got);
+        assert_same(got, want, channels);
+    }
+}
+
+static void check_rowsum_f32(isgk_rowsum_f32_fn *fn)
+{
+    check_rows(fn, isgk_rowsum_f32__ref);
+}
+
+static void check_rowmax_f32(isgk_rowmax_f32_fn *fn)
+{
+    check_rows(fn, isgk_rowmax_f32__ref);
+}
+
+static float binary_exact(float a, float b, int op)
+{
+    switch (op) {
+    case ISGK_BINARY_ADD: return a + b;
+    case ISGK_BINARY_SUB: return a - b;
+    case ISGK_BINARY_MUL: return a * b;
+    default: return a / b;
+    }
+}
+
+static void check_binary_f32(isgk_binary_f32_fn *fn)
+{
+    for (int i = 0; i < 1600; i++) {
+        const size_t n = random_below(100), a_step = i >> 2 & 1, b_step = i >> 3 & 1;
+        const int op = i & 3;
+        float *a = take_random(0, a_step ? n : 1), *b = take_random(1, b_step ? n : 1);
+        float *got = take(2, n), *want = take(3, n);
+        for (size_t j = 0; j < (b_step ? n : 1); j++) {
+            if (op == ISGK_BINARY_DIV && b[j] == 0.0f) b[j] = 0.75f; /* the sign of a NaN is nobody's promise */
+        }
+        for (size_t j = 0; j < n; j++) want[j] = binary_exact(a[j * a_step], b[j * b_step], op);
+        fn(got, a, a_step, b, b_step, n, (isgk_binary_op)op);
+        assert_frame(got);
+        assert_same(got, want, n);
+        if (a_step || b_step) {
+            float *in_place = a_step ? a : b;
+            fn(in_place, a, a_step, b, b_step, n, (isgk_binary_op)op);
+            assert_same(in_place, want, n);
+        }
+    }
+}
+
+static void check_affine_f32(isgk_affine_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t rows = random_below(6), channels = random_channels();
+        const size_t ldd = channels + random_below(20), lds = channels + random_below(20);
+        const size_t count = extent(rows, ldd, channels);
+        const float *src = take_random(0, extent(rows, lds, channels));
+        const float *scale = take_random(1, channels), *shift = take_random(2, channels);
+        float *before = take_random(3, count), *got = copy_of(4, before, count), *want = copy_of(5, before, count);
+        fn(got, ldd, src, lds, scale, shift, rows, channels);
+        isgk_affine_f32__ref(want, ldd, src, lds, scale, shift, rows, channels);
+        assert_gaps(got, before, rows, ldd, channels);
+        assert_same(got, want, count);
+    }
+}
+
+static void check_softmax_f32(isgk_softmax_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t rows = random_below(5), n = random_below(150), ldd = n + random_below(9),
+                     lds = n + random_below(9);
+        const size_t count = extent(rows, ldd, n);
+        float *src = take_random(0, extent(rows, lds, n));
+        float *before = take_random(1, count), *got = copy_of(2, before, count), *want = copy_of(3, before, count);
+        fn(got, ldd, src, lds, rows, n);
+        isgk_softmax_f32__ref(want, ldd, src, lds, rows, n);
+        assert_gaps(got, before, rows, ldd, n);
+        assert_same(got, want, count);
+        for (size_t r = 0; r < rows; r++) {
+            double top = -INFINITY, sum = 0.0;
+            for (size_t j = 0; j < n; j++) top = fmax(top, (double)src[r * lds + j]);
+            for (size_t j = 0; j < n; j++) sum += exp((double)src[r * lds + j] - top);
+            for (size_t j = 0; j < n; j++) {
+                const double exact = exp((double)src[r * lds + j] - top) / sum;
+                /* exp to 2e-7 above and below, one rounding of the difference (its size times 2^-24), the sum. */
+                assert_near(got[r * ldd + j], exact,
+                            exact * (7e-7 + EPSILON * (top - (double)src[r * lds + j])) + 2e-38);
+            }
+        }
+        fn(src, lds, src, lds, rows, n);
+        for (size_t r = 0; r < rows; r++) assert_same(src + r * lds, want + r * ldd, n);
+    }
+}
+
+static void check_transpose_f32(isgk_transpose_f32_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const size_t rows = random_below(40), cols = random_below(40);
+        const size_t lds = cols + random_below(9), ldd = rows + random_below(9), count = extent(cols, ldd, rows);
+        const float *src = take_random(0, extent(rows, lds, cols));
+        float *before = take_random(1, count), *got = copy_of(2, before, count);
+        fn(got, ldd, src, lds, rows, cols);
+        assert_gaps(got, before, cols, ldd, rows);
+        for (size_t r = 0; r < rows; r++) {
+            for (size_t c = 0; c < cols; c++) assert_same(got + c * ldd + r, src + r * lds + c, 1);
+        }
+    }
+}
+
+static void skip_without(uint32_t bit)
+{
+    if ((isgi_cpu_isa() & bit) != bit) skip();
+}
+
+#define ISGK(op, isa, bit)                                                                                             \
+    static void test_##op##__##isa(void **state)                                                                       \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        skip_without((uint32_t)(bit));                                                                                 \
+        check_##op(isgk_##op##__##isa);                                                                                \
+    }
+#include "kernels/kernels.def"
+
+static void test_sigmoid_range(void **state)
+{
+    isgk_table table;
+    (void)state;
+    check_sigmoid_range(isgk_act_f32__ref);
+    isgk_table_init(&table, isgi_cpu_isa());
+    check_sigmoid_range(table.act_f32);
+}
+
+/* Every slot is filled for every mask, and a mask of 0 gives the reference. */
+static void test_table(void **state)
+{
+    (void)state;
+    for (uint32_t isa = 0; isa < 8; isa++) {
+        isgk_table table;
+        memset(&table, 0, sizeof table);
+        isgk_table_init(&table, isa);
+#define ISGK_OP(op) assert_true(table.op != NULL);
+#include "kernels/kernels.def"
+        if (isa == 0) {
+#define ISGK_OP(op) assert_true(table.op == isgk_##op##__ref);
+#include "kernels/kernels.def"
+        }
+    }
+}
+
+static void test_cpu(void **state)
+{
+    (void)state;
+    assert_int_equal(isgi_cpu_effective_isa(0), ISG_ISA_SCALAR);
+    assert_int_equal(isgi_cpu_effective_isa(ISG_ISA_ALL) & ~isgi_cpu_isa(), 0);
+    assert_int_equal(isgi_cpu_effective_isa(ISG_ISA_AVX512), ISG_ISA_SCALAR);
+    assert_string_equal(isgi_cpu_isa_name(ISG_ISA_SCALAR), "scalar");
+    assert_string_equal(isgi_cpu_isa_name(ISG_ISA_AVX2), "avx2");
+    assert_string_equal(isgi_cpu_isa_name(ISG_ISA_AVX2 | ISG_ISA_AVX512), "avx512");
+    assert_string_equal(isgi_cpu_isa_name(ISG_ISA_NEON), "neon");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_sigmoid_range),
+#define ISGK(op, isa, bit) cmocka_unit_test(test_##op##__##isa),
+#include "kernels/kernels.def"
+    };
+    const char *seed = getenv("INSITU_TEST_SEED");
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    random_state = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    printf("INSITU_TEST_SEED=%llu isa=%s\n", (unsigned long long)random_state, isgi_cpu_isa_name(isgi_cpu_isa()));
+    for (int i = 0; i < REGIONS; i++) {
+        void *p = mmap(NULL, REGION_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED || mprotect((char *)p + REGION_BYTES, page, PROT_NONE) != 0) return 1;
+        regions[i] = p;
+    }
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}

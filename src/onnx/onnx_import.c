@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From ModelProto to isg_graph: names, initialisers, inputs, nodes; everything that is wrong is collected. */
+#include "onnx/onnx_import.h"
+
+#include <insitu/host.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/alloc.h"
+#include "onnx/onnx_wire.h"
+
+#define DEFAULT_MAX_BYTES (UINT64_C(1) << 34)
+#define MAX_NODES ((size_t)1 << 16)
+#define MAX_VALUES ((size_t)1 << 18)
+#define MAX_OPERANDS ((size_t)1 << 12)
+#define MIN_OPSET 7
+#define MAX_OPSET 22
+
+#define IMPORT_TRY(call)                                                                                               \
+    do {                                                                                                               \
+        const isg_status import_status_ = (call);                                                                      \
+        if (import_status_ != ISG_OK) return import_status_;                                                           \
+    } while (0)
+
+/* ---- values ---- */
+
+isg_status isgi_onnx_add_value(isgi_onnx_import *in, const char *name, int32_t *value)
+{
+    isg_graph *g = in->graph;
+    isg_value *v;
+    if (g->value_count == g->value_capacity) {
+        const int32_t capacity = g->value_capacity ? g->value_capacity * 2 : 64;
+        void *values;
+        if ((size_t)capacity > 8 * MAX_VALUES) return isgi_fail(in->err, ISG_E_LIMIT, "too many values");
+        values =
+            isgi_realloc(g->values, (size_t)g->value_count * sizeof *g->values, (size_t)capacity * sizeof *g->values);
+        if (!values) return isgi_nomem(in->err);
+        g->values = values;
+        g->value_capacity = capacity;
+    }
+    v = &g->values[g->value_count];
+    memset(v, 0, sizeof *v);
+    v->rank = -1;
+    v->producer = -1;
+    v->name = isgi_strdup(name);
+    if (!v->name) return isgi_nomem(in->err);
+    *value = g->value_count++;
+    return ISG_OK;
+}
+
+static void import_set_constant(isg_value *v, isg_tensor *take)
+{
+    v->dtype = take->dtype;
+    v->rank = take->rank;
+    memcpy(v->dims, take->dims, sizeof v->dims);
+    v->constant = take;
+}
+
+isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const char *suffix, isg_tensor *take,
+                                  int32_t *value)
+{
+    const size_t bytes = strlen(base) + strlen(suffix) + 16;
+    char *name = isgi_malloc(bytes);
+    isg_status status = ISG_E_NOMEM;
+    int k;
+    if (!name) {
+        isg_tensor_destroy(take);
+        return isgi_nomem(in->err);
+    }
+    snprintf(name, bytes, "%s/%s", base, suffix);
+    for (k = 1; isgi_onnx_lookup(in, name) >= 0; k++) snprintf(name, bytes, "%s/%s_%d", base, suffix, k);
+    status = isgi_onnx_add_value(in, name, value);
+    isg_free(name);
+    if (status != ISG_OK) {
+        isg_tensor_destroy(take);
+        return status;
+    }
+    import_set_constant(&in->graph->values[*value], take);
+    return ISG_OK;
+}
+
+/* ---- names ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    const isgi_onnx_name *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
+    return order ? order : (x->kind > y->kind) - (x->kind < y->kind);
+}
+
+static isgi_onnx_name *find_name(const isgi_onnx_import *in, const char *name)
+{
+    size_t low = 0, high = in->name_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = strcmp(name, in->names[middle].name);
+        if (order == 0) return &in->names[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name)
+{
+    const isgi_onnx_name *entry = find_name(in, name);
+    return entry ? entry->value : -1;
+}
+
+/* Where a name was declared; an input that is also an initialiser (IR 3) is the one repetition allowed. */
+enum { NAME_INPUT = 0, NAME_INITIALIZER = 1, NAME_OUTPUT = 2 };
+
+static isg_status collect_names(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    size_t i, k, n = 0, total = graph->n_input + graph->n_initializer;
+    if (graph->n_node > MAX_NODES || total > MAX_VALUES)
+        return isgi_fail(in->err, ISG_E_LIMIT, "more than 65536 nodes or 262144 values");
+    for (i = 0; i < graph->n_node; i++) {
+        if (graph->node[i]->n_output > MAX_OPERANDS || graph->node[i]->n_input > MAX_OPERANDS)
+            return isgi_fail(in->err, ISG_E_LIMIT, "node %zu has more than 4096 inputs or outputs", i);
+        total += graph->node[i]->n_output;
+        if (total > MAX_VALUES) return isgi_fail(in->err, ISG_E_LIMIT, "more than 262144 values");
+    }
+    in->names = isgi_calloc(total ? total : 1, sizeof *in->names);
+    if (!in->names) return isgi_nomem(in->err);
+    for (i = 0; i < graph->n_input; i++) {
+        if (!graph->input[i]->name || !graph->input[i]->name[0])
+            return isgi_fail(in->err, ISG_E_FORMAT, "graph input %zu has no name", i);
+        in->names[n++] = (isgi_onnx_name){graph->input[i]->name, -1, NAME_INPUT};
+    }
+    for (i = 0; i < graph->n_initializer; i++) {
+        if (!graph->initializer[i]->name || !graph->initializer[i]->name[0])
+            return isgi_fail(in->err, ISG_E_FORMAT, "initialiser %zu has no name", i);
+        in->names[n++] = (isgi_onnx_name){graph->initializer[i]->name, -1, NAME_INITIALIZER};
+    }
+    for (i = 0; i < graph->n_node; i++)
+        for (k = 0; k < graph->node[i]->n_output; k++)
+            if (graph->node[i]->output[k][0])
+                in->names[n++] = (isgi_onnx_name){graph->node[i]->output[k], -1, NAME_OUTPUT};
+    in->name_count = n;
+    qsort(in->names, n, sizeof *in->names, compare_names);
+    return ISG_OK;
+}
+
+/* Leaves one entry a name; an initialiser that repeats an input keeps the name from being fed. */
+static isg_status unite_names(isgi_onnx_import *in)
+{
+    size_t i, kept = 0;
+    for (i = 0; i < in->name_count; i++) {
+        const isgi_onnx_name entry = in->names[i];
+        isgi_onnx_name *last = kept ? &in->names[kept - 1] : NULL;
+        char shown[96];
+        if (!last || strcmp(last->name, entry.name) != 0) {
+            in->names[kept++] = entry;
+            continue;
+        }
+        if (last->kind != NAME_INPUT || entry.kind != NAME_INITIALIZER)
+            return isgi_fail(in->err, ISG_E_FORMAT, "name '%s' is declared twice",
+                             isgi_escape(shown, sizeof shown, entry.name));
+        last->kind = NAME_INITIALIZER;
+    }
+    in->name_count = kept;
+    return ISG_OK;
+}
+
+static isg_status declare(isgi_onnx_import *in, const char *name)
+{
+    isgi_onnx_name *entry = find_name(in, name);
+    if (!entry || entry->value >= 0) return ISG_OK;
+    return isgi_onnx_add_value(in, name, &entry->value);
+}
+
+/* Values in the order of the file: inputs, initialisers, results. */
+static isg_status create_values(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    size_t i, k;
+    for (i = 0; i < graph->n_input; i++) IMPORT_TRY(declare(in, graph->input[i]->name));
+    for (i = 0; i < graph->n_initializer; i++) IMPORT_TRY(declare(in, graph->initializer[i]->name));
+    for (i = 0; i < graph->n_node; i++)
+        for (k = 0; k < graph->node[i]->n_output; k++) IMPORT_TRY(declare(in, graph->node[i]->output[k]));
+    return ISG_OK;
+}
+
+static isg_status import_initializers(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    size_t i;
+    for (i = 0; i < graph->n_initializer; i++) {
+        const Onnx__TensorProto *proto = graph->initializer[i];
+        char shown[96];
+        isg_tensor *t = NULL;
+        isg_error why = {0};
+        const isg_status status = isgi_onnx_tensor(&t, proto, &in->source, &why);
+        if (status == ISG_E_NOMEM) return isgi_nomem(in->err);
+        if (status == ISG_OK)
+            import_set_constant(&in->graph->values[isgi_onnx_lookup(in, proto->name)], t);
+        else
+            IMPORT_TRY(isgi_onnx_problem(
+                in, -1, NULL, status, status == ISG_E_IO ? "keep the external data file beside the model" : "",
+                "initialiser '%s': %s", isgi_escape(shown, sizeof shown, proto->name), why.message));
+    }
+    return ISG_OK;
+}
+
+/* ---- graph inputs and outputs ---- */
+
+/* Fills dtype and dims from a type; a reason on failure. The first unknown dimension of a graph input is the batch. */
+static const char *import_type(isg_value *v, const Onnx__TypeProto *type)
+{
+    const Onnx__TypeProto__Tensor *t;
+    size_t i;
+    if (!type || type->value_case == ONNX__TYPE_PROTO__VALUE__NOT_SET) return "has no type";
+    if (type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) return "is not a tensor";
+    t = type->tensor_type;
+    if (!t->has_elem_type || !isgi_onnx_dtype_known(t->elem_type)) return "has an element type that is not supported";
+    v->dtype = (isg_dtype)t->elem_type;
+    if (!t->shape) return NULL;
+    if (t->shape->n_dim > ISG_MAX_RANK) return "has more than 8 dimensions";
+    for (i = 0; i < t->shape->n_dim; i++) {
+        const Onnx__TensorShapeProto__Dimension *dim = t->shape->dim[i];
+        const int known = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        if (known && dim->dim_value < -1) return "has a negative dimension";
+        if (known && dim->dim_value >= 0)
+            v->dims[i] = dim->dim_value;
+        else
+            v->dims[i] = i == 0 ? ISG_DIM_BATCH : ISG_DIM_UNKNOWN;
+    }
+    v->rank = (int32_t)t->shape->n_dim;
+    return NULL;
+}
+
+static isg_status import_inputs(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    size_t i;
+    for (i = 0; i < graph->n_input; i++) {
+        const isgi_onnx_name *entry = find_name(in, graph->input[i]->name);
+        const char *reason;
+        char shown[96];
+        if (!entry || entry->kind != NAME_INPUT) continue;
+        reason = import_type(&in->graph->values[entry->value], graph->input[i]->type);
+        isgi_escape(shown, sizeof shown, entry->name);
+        if (reason) IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "input '%s' %s", shown, reason));
+        IMPORT_TRY(isg_graph_add_input(in->graph, entry->value, in->err));
+    }
+    return ISG_OK;
+}
+
+static isg_status import_outputs(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    size_t i;
+    if (!graph->n_output) return isgi_fail(in->err, ISG_E_FORMAT, "the graph has no outputs");
+    if (graph->n_output > MAX_OPERANDS) return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph outputs");
+    for (i = 0; i < graph->n_output; i++) {
+        const char *name = graph->output[i]->name ? graph->output[i]->name : "";
+        const int32_t value = isgi_onnx_lookup(in, name);
+        char shown[96];
+        if (value < 0)
+            return isgi_fail(in->err, ISG_E_FORMAT, "graph output '%s' is not defined",
+                             isgi_escape(shown, sizeof shown, name));
+        IMPORT_TRY(isg_graph_add_output(in->graph, value, in->err));
+    }
+    return ISG_OK;
+}
+
+/* ---- nodes ---- */
+
+static isg_op find_op(const char *name)
+{
+    int op;
+    for (op = 0; op < ISG_OP_COUNT; op++)
+        if (!strcmp(isg_op_name((isg_op)op), name)) return (isg_op)op;
+    return ISG_OP_COUNT;
+}
+
+static int is_default_domain(const char *domain)
+{
+    return !domain || !domain[0] || !strcmp(domain, "ai.onnx");
+}
+
+static const char *op_hint(const char *op)
+{
+    if (!strcmp(op, "If") || !strcmp(op, "Loop") || !strcmp(op, "Scan"))
+        return "control flow is not supported; export a static graph";
+    if (!strcmp(op, "QLinearConv") || !strcmp(op, "QuantizeLinear") || !strcmp(op, "DequantizeLinear"))
+        return "start from the float network";
+    return "";
+}
+
+/* Indices of a list of names; an empty name is an omitted operand, trailing ones are dropped. */
+static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size_t n, int32_t *values, int32_t *count)
+{
+    size_t i;
+    while (n && !names[n - 1][0]) n--;
+    for (i = 0; i < n; i++) {
+        char shown[96];
+        values[i] = ISG_NO_VALUE;
+        if (!names[i][0]) continue;
+        values[i] = isgi_onnx_lookup(in, names[i]);
+        if (values[i] < 0)
+            return isgi_fail(in->err, ISG_E_FORMAT, "node %zu: input '%s' is not defined", index,
+                             isgi_escape(shown, sizeof shown, names[i]));
+    }
+    *count = (int32_t)n;
+    return ISG_OK;
+}
+
+static isg_status add_node(isgi_onnx_import *in, size_t index, isg_op op, int32_t *inputs, int32_t input_count,
+                           const int32_t *outputs, int32_t output_count)
+{
+    const Onnx__NodeProto *node = in->model->graph->node[index];
+    isg_node draft = {0};
+    int32_t added;
+    added = isg_graph_add_node(in->graph, op, node->name ? node->name : "", inputs, input_count, outputs, output_count);
+    if (added < 0) return isgi_fail(in->err, (isg_status)added, "cannot add node %zu", index);
+    draft = in->graph->nodes[added];
+    IMPORT_TRY(isgi_onnx_attributes(in, (int32_t)index, op, &draft.attr, inputs, &input_count, output_count));
+    if (input_count > draft.input_count) {
+        int32_t *wider = isgi_malloc((size_t)input_count * sizeof *wider);
+        if (!wider) return isgi_nomem(in->err);
+        memcpy(wider, inputs, (size_t)input_count * sizeof *wider);
+        isg_free(draft.inputs);
+        draft.inputs = wider;
+        draft.input_count = input_count;
+    }
+    in->graph->nodes[added] = draft;
+    return isgi_onnx_check_weights(in, (int32_t)index, &draft);
+}
+
+static isg_status import_constant(isgi_onnx_import *in, size_t index, int32_t output)
+{
+    isg_tensor *t = NULL;
+    IMPORT_TRY(isgi_onnx_constant(in, (int32_t)index, &t));
+    if (t && output >= 0)
+        import_set_constant(&in->graph->values[output], t);
+    else
+        isg_tensor_destroy(t);
+    return ISG_OK;
+}
+
+static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *inputs, int32_t *outputs)
+{
+    const Onnx__NodeProto *node = in->model->graph->node[index];
+    const char *type = node->op_type ? node->op_type : "";
+    int32_t input_count = 0, output_count = 0;
+    const isg_op op = find_op(type);
+    IMPORT_TRY(resolve(in, index, node->input, node->n_input, inputs, &input_count));
+    IMPORT_TRY(resolve(in, index, node->output, node->n_output, outputs, &output_count));
+    if (!is_default_domain(node->domain)) {
+        char shown[64];
+        return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, "only the standard operators are known",
+                                 "operator of domain '%s'", isgi_escape(shown, sizeof shown, node->domain));
+    }
+    if (op == ISG_OP_COUNT)
+        return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, op_hint(type), "unsupported operator");
+    if (op == ISG_OP_CONSTANT) return import_constant(in, index, output_count > 0 ? outputs[0] : -1);
+    return add_node(in, index, op, inputs, input_count, outputs, output_count);
+}
+
+static isg_status import_nodes(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+{
+    int32_t *operands = isgi_malloc((2 * MAX_OPERANDS + 2 * ISGI_ONNX_EXTRA_INPUTS) * sizeof *operands);
+    isg_status status = ISG_OK;
+    size_t i;
+    int constants;
+    if (!operands) return isgi_nomem(in->err);
+    /* Constant nodes first, so that weights are known wherever the file puts them. */
+    for (constants = 1; constants >= 0; constants--) {
+        for (i = 0; i < graph->n_node && status == ISG_OK; i++) {
+            const char *type = graph->node[i]->op_type;
+            if ((type && !strcmp(type, "Constant")) != constants) continue;
+            status = import_node(in, i, operands, operands + MAX_OPERANDS + ISGI_ONNX_EXTRA_INPUTS);
+        }
+    }
+    isg_free(operands);
+    return status;
+}
+
+/* ---- the model ---- */
+
+static isg_status import_opset(isgi_onnx_import *in)
+{
+    const Onnx__ModelProto *m = in->model;
+    size_t i;
+    in->opset = 0;
+    for (i = 0; i < m->n_opset_import; i++) {
+        if (!is_default_domain(m->opset_import[i]->domain)) continue;
+        if (in->opset) return isgi_fail(in->err, ISG_E_FORMAT, "two versions of the standard operator set");
+        in->opset = m->opset_import[i]->version;
+    }
+    if (!m->has_ir_version || m->ir_version < 1) return isgi_fail(in->err, ISG_E_FORMAT, "no IR version");
+    if (!in->opset) return isgi_fail(in->err, ISG_E_FORMAT, "no version of the standard operator set");
+    if (m->ir_version < 3)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "IR version %lld (3 or later is read)",
+                                     (long long)m->ir_version));
+    if (in->opset < MIN_OPSET || in->opset > MAX_OPSET)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "export with an opset from 7 to 22", "opset %lld",
+                                     (long long)in->opset));
+    in->graph->opset = in->opset;
+    return ISG_OK;
+}
+
+static isg_status import_refusals(isgi_onnx_import *in)
+{
+    const Onnx__ModelProto *m = in->model;
+    if (m->n_functions)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "inline functions before exporting",
+                                     "%zu model-local functions", m->n_functions));
+    if (m->n_training_info) IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "training information"));
+    if (m->graph->n_sparse_initializer)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "store the weights densely",
+                                     "%zu sparse initialisers", m->graph->n_sparse_initializer));
+    return ISG_OK;
+}
+
+static isg_status import_metadata(isgi_onnx_import *in)
+{
+    const Onnx__ModelProto *m = in->model;
+    size_t i;
+    if (m->producer_name && m->producer_name[0]) {
+        in->graph->producer = isgi_strdup(m->producer_name);
+        if (!in->graph->producer) return isgi_nomem(in->err);
+    }
+    for (i = 0; i < m->n_metadata_props; i++) {
+        const char *key = m->metadata_props[i]->key, *value = m->metadata_props[i]->value;
+        if (!key || !value || in->graph->license) continue;
+        if (strcmp(key, "license") != 0 && strcmp(key, "model_license") != 0 && strcmp(key, "licence") != 0) continue;
+        in->graph->license = isgi_strndup(value, 1024);
+        if (!in->graph->license) return isgi_nomem(in->err);
+    }
+    return ISG_OK;
+}
+
+static isg_status import_graph(isgi_onnx_import *in)
+{
+    const Onnx__GraphProto *graph = in->model->graph;
+    if (!graph) return isgi_fail(in->err, ISG_E_FORMAT, "not an ONNX model: no graph");
+    IMPORT_TRY(import_opset(in));
+    IMPORT_TRY(import_refusals(in));
+    IMPORT_TRY(collect_names(in, graph));
+    IMPORT_TRY(unite_names(in));
+    IMPORT_TRY(create_values(in, graph));
+    IMPORT_TRY(import_initializers(in, graph));
+    IMPORT_TRY(import_inputs(in, graph));
+    IMPORT_TRY(import_nodes(in, graph));
+    IMPORT_TRY(import_outputs(in, graph));
+    IMPORT_TRY(import_metadata(in));
+    if (in->worst != ISG_OK) return ISG_OK;
+    IMPORT_TRY(isg_graph_sort(in->graph, in->err));
+    IMPORT_TRY(isg_graph_validate(in->graph, in->err));
+    if (in->options && in->options->shape) IMPORT_TRY(isgi_onnx_apply_shape(in->graph, in->options->shape, in->err));
+    return isgi_onnx_lower_softmax(in);
+}
+
+/* One line for all problems: the worst, and how many there are. */
+static isg_status import_verdict(isgi_onnx_import *in)
+{
+    if (in->worst == ISG_OK) return ISG_OK;
+    if (in->err) {
+        *in->err = in->first;
+        if (in->found > 1) {
+            char worst[sizeof in->first.message];
+            memcpy(worst, in->first.message, sizeof worst);
+            isgi_fail(in->err, in->worst, "%d problems, the worst: %.180s", (int)in->found, worst);
+            in->err->node = in->first.node;
+        }
+    }
+    return in->worst;
+}
+
+isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t size, const char *folder,
+                                  const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+{
+    isgi_onnx_import in;
+    isgi_onnx_arena arena;
+    ProtobufCMessage *message = NULL;
+    uint64_t limit;
+    isg_status status;
+    if (!out || (!bytes && size) || (options && options->struct_size != sizeof *options))
+        return isgi_fail(err, ISG_E_ARG, "null argument or wrong struct_size");
+    memset(&in, 0, sizeof in);
+    memset(&arena, 0, sizeof arena);
+    in.problems = problems;
+    in.options = options;
+    in.err = err;
+    limit = options && options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
+    /* An honest file unpacks to a few times its size; one that wants more is a bomb. */
+    arena.limit = size < limit / 128 ? (uint64_t)size * 128 : limit;
+    arena.limit = arena.limit + (1u << 20) < limit ? arena.limit + (1u << 20) : limit;
+    status = isgi_onnx_unpack(&message, &onnx__model_proto__descriptor, bytes, size, &arena, err);
+    if (status != ISG_OK) goto done;
+    in.model = (const Onnx__ModelProto *)(const void *)message;
+    in.source.folder = folder;
+    in.source.left = limit - arena.used;
+    status = isg_graph_create(&in.graph, err);
+    if (status == ISG_OK) status = import_graph(&in);
+    if (status == ISG_OK) status = import_verdict(&in);
+    if (status != ISG_OK) goto done;
+    isg_sha256(in.graph->source_hash, bytes, size);
+    *out = in.graph;
+    in.graph = NULL;
+done:
+    isg_graph_destroy(in.graph);
+    isg_free(in.names);
+    isgi_onnx_arena_free(&arena);
+    return status;
+}
+
+isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,
+                                isg_onnx_problems *problems, isg_error *err)
+{
+    isg_file file = {0};
+    const char *slash;
+    char *folder = NULL;
+    isg_status status;
+    if (!out || !path) return isgi_fail(err, ISG_E_ARG, "null argument");
+    status = isg_file_open(&file, path, err);
+    if (status != ISG_OK) return status;
+    slash = strrchr(path, '/');
+    folder = slash ? isgi_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : isgi_strdup(".");
+    if (folder)
+        status = isg_onnx_import_memory(out, file.data, file.size, folder, options, problems, err);
+    else
+        status = isgi_nomem(err);
+    isg_free(folder);
+    isg_file_close(&file);
+    return status;
+}

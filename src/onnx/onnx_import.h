@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the importer share: the state of one import and the list of problems. */
+#ifndef INSITU_ONNX_IMPORT_H
+#define INSITU_ONNX_IMPORT_H
+
+#include <insitu/onnx.h>
+
+#include "onnx.pb-c.h"
+#include "onnx/onnx_tensor.h"
+
+typedef struct isgi_onnx_name {
+    const char *name;
+    int32_t value; /* -1 until it exists */
+    int32_t kind;
+} isgi_onnx_name;
+
+typedef struct isgi_onnx_import {
+    const Onnx__ModelProto *model;
+    isg_graph *graph;
+    isg_onnx_problems *problems;
+    isg_status worst;      /* status of the most serious problem so far */
+    isg_error first;       /* the problem that `worst` came from, as one line */
+    int32_t found;         /* problems in all, listed or not */
+    isgi_onnx_name *names; /* sorted by name */
+    size_t name_count;
+    isgi_onnx_source source;
+    int64_t opset;
+    const isg_onnx_options *options;
+    isg_error *err;
+} isgi_onnx_import;
+
+/* Adds a problem; the import goes on so that all are found, and fails at its end. `index` -1: the model. Returns OK, or
+ * NOMEM or LIMIT when the list cannot grow. `node` may be NULL. */
+isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const Onnx__NodeProto *node, isg_status status,
+                             const char *hint, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Index of the value of that name, or -1. */
+int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name);
+
+/* Adds values without the graph's search for a free name: all names of the file are known to differ, and derived ones,
+ * "base/suffix", are looked up. Hostile files would make that search quadratic. */
+ISG_NODISCARD isg_status isgi_onnx_add_value(isgi_onnx_import *in, const char *name, int32_t *value);
+/* Takes the tensor in any case. */
+ISG_NODISCARD isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const char *suffix,
+                                                isg_tensor *take, int32_t *value);
+
+/* The node's attributes in the graph's one form. inputs[0..*input_count-1] may change: attributes that are inputs
+ * nowadays become constants, and the reverse; it has room for ISGI_ONNX_EXTRA_INPUTS more. */
+#define ISGI_ONNX_EXTRA_INPUTS 4
+ISG_NODISCARD isg_status isgi_onnx_attributes(isgi_onnx_import *in, int32_t index, isg_op op, isg_attr *attr,
+                                              int32_t *inputs, int32_t *input_count, int32_t output_count);
+/* Constant nodes become constants. *out stays NULL when the node was refused (a problem was added). */
+ISG_NODISCARD isg_status isgi_onnx_constant(isgi_onnx_import *in, int32_t index, isg_tensor **out);
+
+/* Shapes of constant weights and biases of Conv, Gemm and BatchNormalization against the node. */
+ISG_NODISCARD isg_status isgi_onnx_check_weights(isgi_onnx_import *in, int32_t index, const isg_node *node);
+/* The Softmax of opset 12 and before, which flattens to two dimensions first, in terms of today's. */
+ISG_NODISCARD isg_status isgi_onnx_lower_softmax(isgi_onnx_import *in);
+/* Dimensions of the graph's inputs from options->shape. Errors: ARG. */
+ISG_NODISCARD isg_status isgi_onnx_apply_shape(isg_graph *g, const char *shape, isg_error *err);
+
+#endif

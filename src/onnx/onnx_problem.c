@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of everything that keeps a model from being imported. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/alloc.h"
+#include "onnx/onnx_import.h"
+
+#define MAX_PROBLEMS 4096
+
+void isg_onnx_problems_clear(isg_onnx_problems *p)
+{
+    if (!p) return;
+    isg_free(p->items);
+    p->items = NULL;
+    p->count = p->capacity = 0;
+}
+
+/* A wrong file outranks a missing one, which outranks what we merely do not do. */
+static int problem_rank(isg_status status)
+{
+    switch (status) {
+    case ISG_OK: return 0;
+    case ISG_E_UNSUPPORTED: return 1;
+    case ISG_E_IO: return 2;
+    case ISG_E_LIMIT: return 3;
+    default: return 4;
+    }
+}
+
+static isg_onnx_problem *problem_append(isg_onnx_problems *p)
+{
+    if (p->count == p->capacity) {
+        const int32_t capacity = p->capacity ? p->capacity * 2 : 8;
+        void *items = isgi_realloc(p->items, (size_t)p->count * sizeof *p->items, (size_t)capacity * sizeof *p->items);
+        if (!items) return NULL;
+        p->items = items;
+        p->capacity = capacity;
+    }
+    memset(&p->items[p->count], 0, sizeof *p->items);
+    return &p->items[p->count++];
+}
+
+isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const Onnx__NodeProto *node, isg_status status,
+                             const char *hint, const char *format, ...)
+{
+    isg_onnx_problem *item, local;
+    va_list args;
+    memset(&local, 0, sizeof local);
+    item = &local;
+    if (in->problems && in->problems->count < MAX_PROBLEMS) {
+        item = problem_append(in->problems);
+        if (!item) return isgi_nomem(in->err);
+    }
+    item->node_index = index;
+    item->opset = in->opset;
+    if (node) {
+        const char *name = node->name && node->name[0] ? node->name : node->n_output ? node->output[0] : "";
+        isgi_escape(item->node, sizeof item->node, name);
+        isgi_escape(item->op, sizeof item->op, node->op_type ? node->op_type : "");
+    }
+    snprintf(item->hint, sizeof item->hint, "%s", hint ? hint : "");
+    va_start(args, format);
+    vsnprintf(item->reason, sizeof item->reason, format, args);
+    va_end(args);
+    if (problem_rank(status) > problem_rank(in->worst)) {
+        in->worst = status;
+        if (node)
+            isgi_fail(&in->first, status, "node %d '%s' (%s): %s", (int)index, item->node, item->op, item->reason);
+        else
+            isgi_fail(&in->first, status, "%s", item->reason);
+        in->first.node = index;
+    }
+    in->found++;
+    return ISG_OK;
+}

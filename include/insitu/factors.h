@@ -122,6 +122,12 @@ ISG_NODISCARD isg_status isg_factorise(isg_factors *f, const float *hwio, const 
 ISG_NODISCARD isg_status isg_factor_round_dense(isg_factors *f, const float *hwio, const float *moment,
                                                 isg_factor_report *report, isg_error *err);
 
+/* The same for a grouped or depthwise weight [taps*ci][co] (ci: of one group): moment holds one [taps*ci][taps*ci] a
+ * group and columns g*co/groups .. belong to group g. The report's output error is in the plain norm. Without
+ * per_column scales the moment is not used. */
+ISG_NODISCARD isg_status isg_factor_round_grouped(isg_factors *f, const float *hwio, const float *moment,
+                                                  uint32_t groups, isg_factor_report *report, isg_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,4 +12,9 @@ isg_status isgi_factors_compose(float *hwio, const isg_factors *f, const float *
 isg_status isgi_factors_quantised(const isg_factors *f, float **buffer, float **b, float **u, float **v,
                                   isg_error *err);
 
+/* Level 1 alone: C [taps*ci][bo] from basis and u (SPEC section 2). */
+void isgi_level1_forward(float *c, const isg_factors *f, const float *b, const float *u);
+/* Its gradients from dC; db, du may be NULL. */
+void isgi_level1_backward(const isg_factors *f, const float *dc, const float *b, const float *u, float *db, float *du);
+
 #endif

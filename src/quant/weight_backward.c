@@ -4,11 +4,11 @@
 
 #include "host/alloc.h"
 #include "kernels/kernels.h"
+#include "quant/factors_weight.h"
 
 #include <string.h>
 
-/* C of level 1, [taps*ci][bo]. */
-static void level1_forward(float *c, const isg_factors *f, const float *b, const float *u)
+void isgi_level1_forward(float *c, const isg_factors *f, const float *b, const float *u)
 {
     const size_t bo = f->bo, width = (size_t)f->bi * bo;
     for (uint32_t t = 0; t < f->taps; t++) {
@@ -23,7 +23,7 @@ static void level1_forward(float *c, const isg_factors *f, const float *b, const
     }
 }
 
-static void level1_backward(const isg_factors *f, const float *dc, const float *b, const float *u, float *db, float *du)
+void isgi_level1_backward(const isg_factors *f, const float *dc, const float *b, const float *u, float *db, float *du)
 {
     const size_t bo = f->bo, width = (size_t)f->bi * bo;
     if (db) memset(db, 0, (size_t)f->taps * width * sizeof *db);
@@ -81,7 +81,7 @@ isg_status isg_factors_weight_backward(const isg_factors *f, const float *dw, co
     }
     if (!f->level1) return level2_backward(f, dw, b, v, db, dv, err);
     if (!f->level2) {
-        level1_backward(f, dw, b, u, db, du);
+        isgi_level1_backward(f, dw, b, u, db, du);
         return ISG_OK;
     }
     c = isgi_malloc(rows * f->bo * sizeof *c);
@@ -90,9 +90,9 @@ isg_status isg_factors_weight_backward(const isg_factors *f, const float *dw, co
         status = isgi_nomem(err);
         goto done;
     }
-    level1_forward(c, f, b, u);
+    isgi_level1_forward(c, f, b, u);
     status = level2_backward(f, dw, c, v, dc, dv, err);
-    if (status == ISG_OK) level1_backward(f, dc, b, u, db, du);
+    if (status == ISG_OK) isgi_level1_backward(f, dc, b, u, db, du);
 done:
     isg_free(c);
     isg_free(dc);

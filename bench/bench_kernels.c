@@ -200,7 +200,7 @@ static void fill_taps(size_t pixels, size_t tap_count, size_t channels)
 
 static void bench_dwconv_f32(isgk_dwconv_f32_fn *fn, const char *name, uint32_t bit)
 {
-    static const size_t shapes[][3] = {{64, 9, 32}, {64, 9, 128}, {64, 18, 44}, {49, 9, 512}};
+    static const size_t shapes[][3] = {{64, 9, 32}, {64, 9, 128}, {64, 18, 44}, {64, 18, 48}, {49, 9, 512}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const size_t pixels = shapes[i][0], taps = shapes[i][1], channels = shapes[i][2];
         char text[64];

@@ -24,22 +24,18 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
 {
     const float *a = tile->a, *b = tile->b;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
-    const int full = tile->last == VF_LANES;
-    const vf_mask mask = vf_first(tile->last);
+    /* An empty mask is the cheapest way to begin at zero without a second path. */
+    const vf_mask load_all = vf_first(tile->accumulate ? VF_LANES : 0);
+    const vf_mask load_last = vf_first(tile->accumulate ? tile->last : 0), store_last = vf_first(tile->last);
+    const int whole = !VF_CHEAP_MASKS && tile->last == VF_LANES;
     vf acc[VF_GEMM_ROWS][4];
 
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            const float *c = tile->c + (size_t)i * ldc + (size_t)v * VF_LANES;
-            if (!tile->accumulate) {
-                acc[i][v] = vf_set1(0.0f);
-            } else if (v + 1 < vectors || full) {
-                acc[i][v] = vf_load(c);
-            } else {
-                acc[i][v] = vf_load_some(c, mask);
-            }
+            acc[i][v] =
+                vf_load_some(tile->c + (size_t)i * ldc + (size_t)v * VF_LANES, v + 1 < vectors ? load_all : load_last);
         }
     }
     for (size_t p = 0; p < k; p++) {
@@ -59,10 +55,10 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
             float *c = tile->c + (size_t)i * ldc + (size_t)v * VF_LANES;
-            if (v + 1 < vectors || full) {
+            if (v + 1 < vectors || whole) {
                 vf_store(c, acc[i][v]);
             } else {
-                vf_store_some(c, mask, acc[i][v]);
+                vf_store_some(c, store_last, acc[i][v]);
             }
         }
     }

@@ -3,41 +3,51 @@
 #include "kernels/kernels.h"
 
 #define TAPS_INLINE static inline __attribute__((always_inline))
+#define TAPS_PIXELS 4u  /* pixels that share a load of weights */
 #define TAPS_CHUNK 128u /* channels at a time, so that the weights of all taps stay in L1 */
-#define TAPS_PIXELS 4   /* pixels that share a load of weights */
 
-TAPS_INLINE void dwconv_tile(float *dst, size_t ldd, const float *const *taps, size_t tap_count, const float *weights,
-                             size_t ldw, size_t c, size_t count, const int pixels, const int vectors)
+typedef struct dwconv_tile {
+    float *dst;
+    const float *const *taps;
+    const float *weights; /* at the tile's first channel */
+    size_t ldd, ldw, tap_count;
+    size_t channel; /* of the tap rows where the tile begins */
+    size_t last;    /* channels in the last vector */
+} dwconv_tile;
+
+/* `pixels` x `vectors` accumulators over all taps; all vectors are whole if `full`. */
+TAPS_INLINE void dwconv_tile_body(const dwconv_tile *tile, const int pixels, const int vectors, const int full)
 {
-    const int full = count == (size_t)vectors * VF_LANES;
-    const vf_mask mask = vf_first(full ? VF_LANES : count);
-    vf acc[TAPS_PIXELS][2];
+    const vf_mask mask = vf_first(tile->last);
+    const size_t tap_count = tile->tap_count, ldw = tile->ldw, channel = tile->channel;
+    const float *const *taps = tile->taps;
+    const float *weights = tile->weights;
+    vf acc[TAPS_PIXELS][4];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) acc[p][v] = vf_set1(0.0f);
     }
-    for (size_t t = 0; t < tap_count; t++) {
-        const float *row = weights + t * ldw + c;
-#pragma GCC unroll 2
+    for (size_t t = 0; t < tap_count; t++, weights += ldw) {
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            const size_t shift = (size_t)v * VF_LANES;
-            const vf w = vectors > 1 ? vf_load(row + shift) : vf_load_some(row, mask);
+            const int plain = full || v + 1 < vectors;
+            const float *row = weights + (size_t)v * VF_LANES;
+            const vf w = plain ? vf_load(row) : vf_load_some(row, mask);
 #pragma GCC unroll 4
             for (int p = 0; p < pixels; p++) {
-                const float *src = taps[(size_t)p * tap_count + t] + c;
-                const vf x = vectors > 1 ? vf_load(src + shift) : vf_load_some(src, mask);
-                acc[p][v] = vf_fma(x, w, acc[p][v]);
+                const float *src = taps[(size_t)p * tap_count + t] + channel + (size_t)v * VF_LANES;
+                acc[p][v] = vf_fma(plain ? vf_load(src) : vf_load_some(src, mask), w, acc[p][v]);
             }
         }
     }
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
-        float *out = dst + (size_t)p * ldd + c;
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) {
-            if (vectors > 1) {
-                vf_store(out + (size_t)v * VF_LANES, acc[p][v]);
+        float *out = tile->dst + (size_t)p * tile->ldd;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++, out += VF_LANES) {
+            if (full || v + 1 < vectors) {
+                vf_store(out, acc[p][v]);
             } else {
                 vf_store_some(out, mask, acc[p][v]);
             }
@@ -45,17 +55,59 @@ TAPS_INLINE void dwconv_tile(float *dst, size_t ldd, const float *const *taps, s
     }
 }
 
-TAPS_INLINE void dwconv_pixels(float *dst, size_t ldd, const float *const *taps, size_t tap_count, const float *weights,
-                               size_t ldw, size_t first, size_t end, const int pixels)
-{
-    size_t c = first;
-    for (; end - c >= 2 * VF_LANES; c += 2 * VF_LANES) {
-        dwconv_tile(dst, ldd, taps, tap_count, weights, ldw, c, 2 * VF_LANES, pixels, 2);
+#define DWCONV_TILE(pixels, vectors, full)                                                                             \
+    static __attribute__((noinline)) void dwconv_##pixels##x##vectors##_##full(const dwconv_tile *tile)                \
+    {                                                                                                                  \
+        dwconv_tile_body(tile, pixels, vectors, full);                                                                 \
     }
-    while (c < end) {
-        const size_t count = end - c < VF_LANES ? end - c : VF_LANES;
-        dwconv_tile(dst, ldd, taps, tap_count, weights, ldw, c, count, pixels, 1);
-        c += count;
+DWCONV_TILE(1, 1, 0)
+DWCONV_TILE(1, 2, 0)
+DWCONV_TILE(4, 1, 0)
+DWCONV_TILE(4, 2, 0)
+#if VF_TAPS_VECTORS == 2
+DWCONV_TILE(1, 2, 1)
+DWCONV_TILE(4, 2, 1)
+#else
+DWCONV_TILE(1, 3, 0)
+DWCONV_TILE(1, 4, 0)
+DWCONV_TILE(1, 4, 1)
+DWCONV_TILE(4, 3, 0)
+DWCONV_TILE(4, 4, 0)
+DWCONV_TILE(4, 4, 1)
+#endif
+
+static void dwconv_run_tile(const dwconv_tile *tile, size_t pixels, size_t vectors)
+{
+    const int one = pixels == 1, full = tile->last == VF_LANES && vectors == VF_TAPS_VECTORS;
+#define DWCONV_RUN(vectors, full) (one ? dwconv_1x##vectors##_##full(tile) : dwconv_4x##vectors##_##full(tile))
+    switch (vectors * 2 + (size_t)full) {
+    case 2: DWCONV_RUN(1, 0); break;
+    case 4: DWCONV_RUN(2, 0); break;
+#if VF_TAPS_VECTORS == 2
+    case 5: DWCONV_RUN(2, 1); break;
+#else
+    case 6: DWCONV_RUN(3, 0); break;
+    case 8: DWCONV_RUN(4, 0); break;
+    case 9: DWCONV_RUN(4, 1); break;
+#endif
+    default: break;
+    }
+}
+
+/* Channels c .. end-1 of `pixels` (1 or TAPS_PIXELS) pixels. */
+static void dwconv_pixels(dwconv_tile tile, size_t c, size_t end, size_t pixels)
+{
+    tile.dst += c;
+    tile.weights += c;
+    tile.channel = c;
+    while (tile.channel < end) {
+        const size_t left = end - tile.channel, most = VF_TAPS_VECTORS * VF_LANES, count = left < most ? left : most;
+        const size_t vectors = (count + VF_LANES - 1) / VF_LANES;
+        tile.last = count - (vectors - 1) * VF_LANES;
+        dwconv_run_tile(&tile, pixels, vectors);
+        tile.dst += count;
+        tile.weights += count;
+        tile.channel += count;
     }
 }
 
@@ -64,12 +116,11 @@ void VF_KERNEL(dwconv_f32)(float *dst, size_t ldd, const float *const *taps, siz
 {
     for (size_t c = 0; c < channels; c += TAPS_CHUNK) {
         const size_t end = channels - c < TAPS_CHUNK ? channels : c + TAPS_CHUNK;
-        size_t p = 0;
-        for (; pixels - p >= TAPS_PIXELS; p += TAPS_PIXELS) {
-            dwconv_pixels(dst + p * ldd, ldd, taps + p * tap_count, tap_count, weights, ldw, c, end, TAPS_PIXELS);
-        }
-        for (; p < pixels; p++) {
-            dwconv_pixels(dst + p * ldd, ldd, taps + p * tap_count, tap_count, weights, ldw, c, end, 1);
+        for (size_t p = 0; p < pixels;) {
+            const dwconv_tile tile = {dst + p * ldd, taps + p * tap_count, weights, ldd, ldw, tap_count, 0, 0};
+            const size_t step = pixels - p >= TAPS_PIXELS ? TAPS_PIXELS : 1;
+            dwconv_pixels(tile, c, end, step);
+            p += step;
         }
     }
 }

@@ -78,7 +78,7 @@ typedef void isgk_binary_f32_fn(float *dst, const float *a, size_t a_step, const
 typedef void isgk_affine_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, const float *scale,
                                 const float *shift, size_t rows, size_t channels);
 /* Each of `rows` rows of n: dst = exp(src - max) / sum, the sum in 16 interleaved chains added as a tree. exp has a
- * relative error < 2e-7 down to -87 and is 0 below. dst may be src with ldd == lds. Exact. */
+ * relative error < 1.5e-7 down to -87 and is 0 below. dst may be src with ldd == lds. Exact. */
 typedef void isgk_softmax_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t n);
 /* dst[c * ldd + r] = src[r * lds + c]: src is rows x cols, dst is cols x rows (NCHW to NHWC and back). Exact. */
 typedef void isgk_transpose_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs a compiled network: loading a batch, forward, backward, storing parameters back, looking for NaN. */
+#include "train/net.h"
+
+#include "base/error.h"
+#include "host/alloc.h"
+
+#include <math.h>
+#include <string.h>
+
+void isgi_net_load(isgi_net *net, const float *samples, uint32_t n)
+{
+    const isgi_act *a = &net->acts[net->input];
+    const size_t channels = a->rank >= 3 && a->rank <= 5 ? (size_t)a->dims[1] : 1, inner = a->size / channels;
+    net->n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        const float *src = samples + (size_t)i * a->size;
+        float *dst = isgi_act_data(net, net->input, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * a->size;
+        for (size_t c = 0; c < channels; c++) {
+            for (size_t p = 0; p < inner; p++) dst[p * channels + c] = src[c * inner + p];
+        }
+    }
+}
+
+const float *isgi_net_logits(const isgi_net *net, uint32_t i)
+{
+    return isgi_act_data(net, net->logits, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * net->classes;
+}
+
+float *isgi_net_logits_grad(const isgi_net *net, uint32_t i)
+{
+    return isgi_act_grad(net, net->logits, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * net->classes;
+}
+
+/* ---- threads ---- */
+
+static void run_tasks(const isg_parallel *p, isg_task_fn task, void *arg, uint32_t count)
+{
+    if (p->run) {
+        p->run(p->user, task, arg, count);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) task(arg, i, 0);
+}
+
+typedef struct segment {
+    isgi_net *net;
+    const isgi_step *steps;
+    int32_t count;
+} segment;
+
+static void segment_task(void *arg, uint32_t chunk, uint32_t worker)
+{
+    const segment *s = arg;
+    const int omp = isgi_omp_enter();
+    (void)worker;
+    for (int32_t i = 0; i < s->count; i++) {
+        if (s->steps[i].fn) s->steps[i].fn(s->net, s->steps[i].op, chunk);
+    }
+    isgi_omp_leave(omp);
+}
+
+/* Steps without a barrier between them run back to back inside a chunk. */
+static isg_status run_steps(isgi_net *net, const isgi_step *steps, int32_t count, isg_error *err)
+{
+    int32_t begin = 0;
+    while (begin < count) {
+        segment s = {net, steps + begin, 0};
+        while (begin + s.count < count && !steps[begin + s.count].barrier) s.count++;
+        if (begin + s.count < count) s.count++;
+        run_tasks(&net->parallel, segment_task, &s, net->chunks);
+        begin += s.count;
+        if (steps[begin - 1].join) {
+            const int omp = isgi_omp_enter();
+            steps[begin - 1].join(net, steps[begin - 1].op);
+            isgi_omp_leave(omp);
+        }
+    }
+    if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN primitive failed");
+    return ISG_OK;
+}
+
+static void refresh_task(void *arg, uint32_t index, uint32_t worker)
+{
+    isgi_net *net = arg;
+    (void)worker;
+    isgi_weight_refresh(net, &net->weights[index]);
+}
+
+static void refresh_op_task(void *arg, uint32_t index, uint32_t worker)
+{
+    isgi_net *net = arg;
+    isgi_netop *op = &net->ops[index];
+    const int omp = isgi_omp_enter();
+    (void)worker;
+    if (op->vt->refresh) op->vt->refresh(net, op);
+    isgi_omp_leave(omp);
+}
+
+static void weight_backward_task(void *arg, uint32_t index, uint32_t worker)
+{
+    isgi_net *net = arg;
+    (void)worker;
+    isgi_weight_backward(net, &net->weights[index]);
+}
+
+static isg_status weight_status(const isgi_net *net, isg_error *err)
+{
+    for (int32_t i = 0; i < net->weight_count; i++) {
+        if (net->weights[i].status == ISG_OK) continue;
+        if (err) *err = net->weights[i].error;
+        return net->weights[i].status;
+    }
+    return ISG_OK;
+}
+
+isg_status isgi_net_refresh(isgi_net *net, isg_error *err)
+{
+    run_tasks(&net->parallel, refresh_task, net, (uint32_t)net->weight_count);
+    ISGI_TRY(weight_status(net, err));
+    run_tasks(&net->parallel, refresh_op_task, net, (uint32_t)net->op_count);
+    if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN reorder failed");
+    return ISG_OK;
+}
+
+isg_status isgi_net_forward(isgi_net *net, int training, isg_error *err)
+{
+    net->training = training != 0;
+    return run_steps(net, net->forward, net->forward_count, err);
+}
+
+isg_status isgi_net_backward(isgi_net *net, isg_error *err)
+{
+    for (int32_t i = 0; i < net->weight_count; i++) {
+        if (net->weights[i].uses > 1) memset(net->weights[i].dw, 0, net->weights[i].count * sizeof(float));
+    }
+    ISGI_TRY(run_steps(net, net->backward, net->backward_count, err));
+    run_tasks(&net->parallel, weight_backward_task, net, (uint32_t)net->weight_count);
+    return weight_status(net, err);
+}
+
+double isgi_net_ortho(isgi_net *net, double weight)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < net->weight_count; i++) {
+        isgi_netweight *w = &net->weights[i];
+        float *g[3];
+        if (!w->factored) continue;
+        for (int k = 0; k < 3; k++) g[k] = w->master[k] < 0 ? NULL : net->param_list[w->master[k]].g;
+        sum += isg_factors_ortho(&w->f, weight, g[0], g[1], g[2]);
+    }
+    return sum;
+}
+
+void isgi_net_store(const isgi_net *net)
+{
+    for (int32_t i = 0; i < net->param_count; i++) {
+        const isgi_param *p = &net->param_list[i];
+        memcpy(p->origin, p->w, p->count * sizeof *p->w);
+    }
+    for (int32_t i = 0; i < net->op_count; i++) {
+        if (net->ops[i].op == ISG_OP_BATCH_NORM) isgi_batchnorm_store(net, &net->ops[i]);
+    }
+}
+
+static int all_finite(const float *x, size_t n)
+{
+    /* x - x is 0 for every finite number and NaN otherwise */
+    float sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] - x[i];
+    return sum == 0;
+}
+
+const char *isgi_net_find_nan(const isgi_net *net)
+{
+    for (uint32_t c = 0; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
+        if (!all_finite(isgi_act_data(net, net->input, c), net->acts[net->input].size * isgi_chunk_count(net, c))) {
+            return "the input";
+        }
+    }
+    for (int32_t i = 0; i < net->op_count; i++) {
+        const isgi_netop *op = &net->ops[i];
+        for (uint32_t c = 0; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
+            const size_t n = net->acts[op->out].size * isgi_chunk_count(net, c);
+            if (!all_finite(isgi_act_data(net, op->out, c), n)) return op->name;
+        }
+    }
+    for (int32_t i = 0; net->trainable && i < net->param_count; i++) {
+        if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
+    }
+    return NULL;
+}

@@ -2,7 +2,10 @@
 /* Compiles a graph into a trainable network: activations, gradient flow, memory plan, schedule of phases. */
 #include "train/net.h"
 
+#include <insitu/rt.h>
+
 #include "base/error.h"
+#include "cpu/cpu.h"
 #include "host/alloc.h"
 
 #include <dlfcn.h>
@@ -95,7 +98,8 @@ static isg_status add_act(isgi_net *net, int32_t value, int32_t producer, isg_er
     a->size = 1;
     isgi_escape(name, sizeof name, v->name ? v->name : "");
     if (v->rank < 2 || v->rank > ISG_MAX_RANK || v->dtype != ISG_DT_F32) {
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: value %s is not a float tensor with a batch dimension", name);
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: value %s is not a float tensor with a batch dimension",
+                         name);
     }
     for (int32_t k = 1; k < v->rank; k++) {
         if (v->dims[k] <= 0 || a->size > (SIZE_MAX >> 16) / (size_t)v->dims[k]) {
@@ -161,7 +165,8 @@ static isg_status build_op(isgi_net *net, isgi_netop *op, const isg_node *node, 
         for (int32_t k = 1; k < 3 && k < node->input_count; k++) {
             const isg_tensor *t = node->inputs[k] >= 0 ? net->graph->values[node->inputs[k]].constant : NULL;
             if (!t) continue;
-            if (t->dtype != ISG_DT_F32 || t->count != 1) return node_fail(node, "the limits are not float scalars", err);
+            if (t->dtype != ISG_DT_F32 || t->count != 1)
+                return node_fail(node, "the limits are not float scalars", err);
             if (k == 1) op->attr.scalar.lo = *(const float *)t->data;
             if (k == 2) op->attr.scalar.hi = *(const float *)t->data;
         }
@@ -176,7 +181,7 @@ static isg_status build_op(isgi_net *net, isgi_netop *op, const isg_node *node, 
     case ISG_OP_AVERAGE_POOL:
     case ISG_OP_GLOBAL_AVERAGE_POOL:
     case ISG_OP_GLOBAL_MAX_POOL:
-    case ISG_OP_REDUCE_MEAN: op->in_count = 1; return isgi_build_pool(net, op, err);
+    case ISG_OP_REDUCE_MEAN: op->in_count = 1; return isgi_build_pool(net, op, node, err);
     case ISG_OP_SOFTMAX: return isgi_build_softmax(net, op, err);
     case ISG_OP_CONCAT: return isgi_build_move(net, op, node, which, err);
     case ISG_OP_PAD:
@@ -271,6 +276,7 @@ static isg_status compile_ops(isgi_net *net, isg_error *err)
 
 static void plan_gradients(isgi_net *net)
 {
+    net->acts[net->input].needs_grad = net->input_gradient;
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
         uint8_t needs = op->weight >= 0 || op->bias >= 0 || op->op == ISG_OP_BATCH_NORM;
@@ -461,8 +467,9 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->chunk_cap = (net->batch + net->chunks - 1) / net->chunks;
     net->trainable = o->trainable != 0;
     net->paper_clamp = o->paper_clamp;
+    net->input_gradient = o->trainable && o->input_gradient;
     net->parallel = o->parallel;
-    isgk_table_init(&net->kernels, 0);
+    isgk_table_init(&net->kernels, isgi_cpu_effective_isa(ISG_ISA_ALL));
     omp = isgi_omp_enter();
     status = compile(net, err);
     isgi_omp_leave(omp);

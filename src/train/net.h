@@ -14,8 +14,8 @@
 #include "kernels/kernels.h"
 
 /* Plain loops compiled once an instruction set; strict floating point makes all versions agree bit for bit. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(__clang__)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__) &&                                 \
+    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #define ISGI_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define ISGI_CLONES
@@ -60,7 +60,7 @@ typedef struct isgi_netweight {
     size_t count;
     isg_factors f; /* masters and scales point into params */
     isg_weight geometry;
-    float *q[3], *dq[3]; /* quantised basis, u, v and their gradients; owned */
+    float *q[3], *dq[3];         /* quantised basis, u, v and their gradients; owned */
     int32_t master[3], scale[3]; /* parameter index or -1 */
     float *scratch;
     isg_status status;
@@ -102,6 +102,7 @@ struct isgi_net {
     const isg_graph *graph;
     uint32_t batch, chunks, chunk_cap, n; /* n: samples loaded now */
     uint8_t trainable, training;          /* gradients exist; batch statistics in use */
+    uint8_t input_gradient;
     int paper_clamp;
     isg_parallel parallel;
     isgk_table kernels;
@@ -135,6 +136,7 @@ struct isgi_net {
 typedef struct isgi_net_options {
     uint32_t batch;
     int trainable, paper_clamp;
+    int input_gradient; /* also the gradient of the input: for tests */
     isg_parallel parallel;
 } isgi_net_options;
 
@@ -210,8 +212,10 @@ isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *n
 void isgi_batchnorm_store(const isgi_net *net, const isgi_netop *op);
 isg_status isgi_build_activation(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_build_binary(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
-isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, isg_error *err);
+isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
 isg_status isgi_build_softmax(isgi_net *net, isgi_netop *op, isg_error *err);
+/* Elements of the integer constant at input k; *count is 0 where it is omitted; 0 if it is no such constant. */
+int isgi_read_ints(const isgi_net *net, const isg_node *node, int32_t k, int64_t *out, int32_t limit, int32_t *count);
 /* Moves: reshape, transpose, slice, pad, gather, concat; `which` is the output number (SPLIT). */
 isg_status isgi_build_move(isgi_net *net, isgi_netop *op, const isg_node *node, int32_t which, isg_error *err);
 

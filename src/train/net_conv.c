@@ -73,8 +73,8 @@ static int describe(const isgi_net *net, const isgi_netop *op, conv_shape *s, dn
         s->dilation[k] = (a->dilation[k] > 0 ? a->dilation[k] : 1) - 1;
         s->pad_l[k] = a->pads[k];
         /* what oneDNN wants is consistent sizes: the end padding that is really read may be less than asked for */
-        s->pad_r[k] = (s->y[k + 2] - 1) * s->stride[k] + (v->dims[k + 2] - 1) * (s->dilation[k] + 1) + 1 -
-                      s->x[k + 2] - s->pad_l[k];
+        s->pad_r[k] = (s->y[k + 2] - 1) * s->stride[k] + (v->dims[k + 2] - 1) * (s->dilation[k] + 1) + 1 - s->x[k + 2] -
+                      s->pad_l[k];
     }
     return dnnl_memory_desc_init_by_tag(&s->x_md, x->rank, s->x, dnnl_f32, act_tag[n]) == dnnl_success &&
            dnnl_memory_desc_init_by_tag(&s->y_md, x->rank, s->y, dnnl_f32, act_tag[n]) == dnnl_success &&

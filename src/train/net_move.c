@@ -72,7 +72,7 @@ static const isgi_opvt move_vt = {.forward = {move_forward}, .backward = {move_b
 /* ---- maps ---- */
 
 /* Reads element i of an integer constant input. */
-static int read_ints(const isgi_net *net, const isg_node *node, int32_t k, int64_t *out, int32_t limit, int32_t *count)
+int isgi_read_ints(const isgi_net *net, const isg_node *node, int32_t k, int64_t *out, int32_t limit, int32_t *count)
 {
     const isg_tensor *t;
     *count = 0;
@@ -147,9 +147,10 @@ static int slice_axes(const isgi_net *net, const isg_node *node, const isgi_act 
 {
     int64_t starts[ISG_MAX_RANK], ends[ISG_MAX_RANK], axes[ISG_MAX_RANK], steps[ISG_MAX_RANK];
     int32_t n, n_ends, n_axes, n_steps;
-    if (!read_ints(net, node, 1, starts, ISG_MAX_RANK, &n) || !read_ints(net, node, 2, ends, ISG_MAX_RANK, &n_ends) ||
-        !read_ints(net, node, 3, axes, ISG_MAX_RANK, &n_axes) ||
-        !read_ints(net, node, 4, steps, ISG_MAX_RANK, &n_steps)) {
+    if (!isgi_read_ints(net, node, 1, starts, ISG_MAX_RANK, &n) ||
+        !isgi_read_ints(net, node, 2, ends, ISG_MAX_RANK, &n_ends) ||
+        !isgi_read_ints(net, node, 3, axes, ISG_MAX_RANK, &n_axes) ||
+        !isgi_read_ints(net, node, 4, steps, ISG_MAX_RANK, &n_steps)) {
         return 0;
     }
     for (int32_t k = 0; k < n; k++) {
@@ -174,8 +175,8 @@ static int pad_axes(const isgi_net *net, const isg_node *node, const isgi_act *x
 {
     int64_t pads[2 * ISG_MAX_RANK], axes[ISG_MAX_RANK];
     int32_t n, n_axes;
-    if (!read_ints(net, node, 1, pads, 2 * ISG_MAX_RANK, &n) || n % 2 ||
-        !read_ints(net, node, 3, axes, ISG_MAX_RANK, &n_axes)) {
+    if (!isgi_read_ints(net, node, 1, pads, 2 * ISG_MAX_RANK, &n) || n % 2 ||
+        !isgi_read_ints(net, node, 3, axes, ISG_MAX_RANK, &n_axes)) {
         return 0;
     }
     if (node->input_count > 2 && node->inputs[2] >= 0) {
@@ -257,7 +258,7 @@ static int axes_map(isgi_net *net, isgi_netop *op, const isg_node *node, int32_t
         if (axis < 0) axis += x->rank;
         ok = ok && axis >= 1 && axis < x->rank;
         list = ok ? isgi_calloc((size_t)y->dims[axis] + 1, sizeof *list) : NULL;
-        ok = ok && list && read_ints(net, node, 1, list, (int32_t)y->dims[axis], &n) && n == y->dims[axis];
+        ok = ok && list && isgi_read_ints(net, node, 1, list, (int32_t)y->dims[axis], &n) && n == y->dims[axis];
         a.list = list;
         a.list_axis = (int32_t)axis;
     }

@@ -213,8 +213,8 @@ isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *n
     b->mean_origin = t[3]->data;
     b->var_origin = t[4]->data;
     b->mean = isgi_calloc(ch * 6, sizeof(float));
-    grown = isgi_realloc(net->running, net->running_floats * sizeof(float),
-                         (net->running_floats + 2 * ch) * sizeof(float));
+    grown =
+        isgi_realloc(net->running, net->running_floats * sizeof(float), (net->running_floats + 2 * ch) * sizeof(float));
     if (!b->mean || !grown) return isgi_nomem(err);
     b->istd = b->mean + ch;
     b->mul = b->istd + ch;

@@ -38,12 +38,8 @@ static float act_value(const isgi_netop *op, float x)
     float t;
     switch (op->op) {
     case ISG_OP_LEAKY_RELU: return x < 0 ? a->alpha * x : x;
-    case ISG_OP_HARD_SIGMOID:
-        t = a->alpha * x + a->beta;
-        return t < 0 ? 0 : t > 1 ? 1 : t;
-    case ISG_OP_HARD_SWISH:
-        t = x / 6 + 0.5f;
-        return x * (t < 0 ? 0 : t > 1 ? 1 : t);
+    case ISG_OP_HARD_SIGMOID: t = a->alpha * x + a->beta; return t < 0 ? 0 : t > 1 ? 1 : t;
+    case ISG_OP_HARD_SWISH: t = x / 6 + 0.5f; return x * (t < 0 ? 0 : t > 1 ? 1 : t);
     default: return 1.0f / (1.0f + expf(-x));
     }
 }
@@ -54,9 +50,7 @@ static float act_slope(const isgi_netop *op, float x)
     float t;
     switch (op->op) {
     case ISG_OP_LEAKY_RELU: return x < 0 ? a->alpha : 1;
-    case ISG_OP_HARD_SIGMOID:
-        t = a->alpha * x + a->beta;
-        return t <= 0 || t >= 1 ? 0 : a->alpha;
+    case ISG_OP_HARD_SIGMOID: t = a->alpha * x + a->beta; return t <= 0 || t >= 1 ? 0 : a->alpha;
     case ISG_OP_HARD_SWISH: return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5f;
     default: t = 1.0f / (1.0f + expf(-x)); return t * (1 - t);
     }

@@ -229,7 +229,7 @@ static isg_status mean_lists(const isgi_net *net, const isgi_netop *op, pool_imp
     return ISG_OK;
 }
 
-isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, isg_error *err)
+isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err)
 {
     const int maximum = op->op == ISG_OP_MAX_POOL || op->op == ISG_OP_GLOBAL_MAX_POOL;
     pool_impl *p = isgi_calloc(1, sizeof *p);
@@ -237,7 +237,17 @@ isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, isg_error *err)
     op->impl = p;
     op->vt = &pool_vt;
     if (op->in[0] < 0) return isgi_fail(err, ISG_E_UNSUPPORTED, "training: pooling of a constant");
-    if (op->op == ISG_OP_REDUCE_MEAN) return mean_lists(net, op, p, err);
+    if (op->op == ISG_OP_REDUCE_MEAN) {
+        int32_t given;
+        isg_axes_attr *a = &op->attr.axes;
+        int64_t axes[ISG_MAX_RANK];
+        if (!isgi_read_ints(net, node, 1, axes, ISG_MAX_RANK, &given)) {
+            return isgi_fail(err, ISG_E_UNSUPPORTED, "training: the axes of a mean must be constant");
+        }
+        if (given) memcpy(a->axes, axes, sizeof axes);
+        if (given) a->n = given;
+        return mean_lists(net, op, p, err);
+    }
     if (op->op == ISG_OP_GLOBAL_AVERAGE_POOL || op->op == ISG_OP_GLOBAL_MAX_POOL) {
         ISGI_TRY(global_window(net, op, p, err));
     } else {

@@ -15,7 +15,8 @@ static isg_factor *factor_of(isg_factors *f, int k)
 
 static int has_step(const isg_factor *x)
 {
-    return x->scale && x->quant.bits <= 8 && (x->quant.family == ISG_QUANT_MIDTREAD || x->quant.family == ISG_QUANT_MIDRISE);
+    return x->scale && x->quant.bits <= 8 &&
+           (x->quant.family == ISG_QUANT_MIDTREAD || x->quant.family == ISG_QUANT_MIDRISE);
 }
 
 static isg_status plan_factored(isgi_net *net, isgi_netweight *w, const isg_factors *f, const char *name)
@@ -106,14 +107,13 @@ void isgi_weight_refresh(isgi_net *net, isgi_netweight *w)
 void isgi_weight_backward(isgi_net *net, isgi_netweight *w)
 {
     if (!w->factored) return;
-    w->status = isg_factors_weight_backward(&w->f, w->dw, w->q[0], w->q[1], w->q[2], w->dq[0], w->dq[1], w->dq[2],
-                                            &w->error);
+    w->status =
+        isg_factors_weight_backward(&w->f, w->dw, w->q[0], w->q[1], w->q[2], w->dq[0], w->dq[1], w->dq[2], &w->error);
     if (w->status != ISG_OK) return;
     for (int k = 0; k < 3; k++) {
         if (w->master[k] < 0) continue;
-        isg_factor_backward(net->param_list[w->master[k]].g,
-                            w->scale[k] >= 0 ? net->param_list[w->scale[k]].g : NULL, w->dq[k], factor_of(&w->f, k),
-                            net->paper_clamp);
+        isg_factor_backward(net->param_list[w->master[k]].g, w->scale[k] >= 0 ? net->param_list[w->scale[k]].g : NULL,
+                            w->dq[k], factor_of(&w->f, k), net->paper_clamp);
     }
 }
 

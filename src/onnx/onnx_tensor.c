@@ -15,18 +15,19 @@ int isgi_onnx_dtype_known(int64_t data_type)
 }
 
 /* The files are little-endian; only a big-endian host has to turn elements round. */
-static void tensor_to_host_order(uint8_t *data, size_t element, size_t count)
+void isgi_onnx_little_endian(void *data, size_t element, size_t count)
 {
+    uint8_t *p = data;
     const uint16_t probe = 1;
     uint8_t first;
     size_t i, b;
     memcpy(&first, &probe, 1);
     if (first == 1 || element == 1) return;
-    for (i = 0; i < count; i++, data += element) {
+    for (i = 0; i < count; i++, p += element) {
         for (b = 0; b < element / 2; b++) {
-            const uint8_t swap = data[b];
-            data[b] = data[element - 1 - b];
-            data[element - 1 - b] = swap;
+            const uint8_t swap = p[b];
+            p[b] = p[element - 1 - b];
+            p[element - 1 - b] = swap;
         }
     }
 }
@@ -225,7 +226,7 @@ isg_status isgi_onnx_tensor(isg_tensor **out, const Onnx__TensorProto *proto, is
         memcpy(t->data, proto->raw_data.data, bytes);
     }
     if (status == ISG_OK && (fd >= 0 || proto->has_raw_data))
-        tensor_to_host_order(t->data, isg_dtype_size(dtype), (size_t)t->count);
+        isgi_onnx_little_endian(t->data, isg_dtype_size(dtype), (size_t)t->count);
     else if (status == ISG_OK && bytes)
         status = tensor_copy_typed(t, proto, err);
     if (fd >= 0) isgi_onnx_external_close(fd);

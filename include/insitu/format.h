@@ -41,7 +41,7 @@ extern "C" {
 /* Limits of the GRAPH section. */
 #define ISG_FORMAT_MAX_RANK 4u
 #define ISG_FORMAT_MAX_IO 16u
-#define ISG_FORMAT_MAX_COUNT 16384u         /* constants, weights, ops */
+#define ISG_FORMAT_MAX_COUNT 4096u          /* constants, weights, ops */
 #define ISG_FORMAT_MAX_DIM 0x1000000u       /* 2^24 */
 #define ISG_FORMAT_MAX_ELEMENTS 0x40000000u /* 2^30, product of the dims of one tensor (one image) or one factor */
 #define ISG_FORMAT_MAX_NAME 1024u           /* bytes */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolution and fully connected layers: the ways GENERATE, HALF and DENSE, as products of gathered pixels. */
+#include <string.h>
+
+#include "rt/exec.h"
+#include "rt/gen.h"
+
+/* What the tasks of one product share. */
+typedef struct conv_job {
+    const isg_rt_context *ctx;
+    const isgi_conv *c;
+    const isg_weight *w;
+    const isgk_act *act;
+    const float *x, *bias, *matrix, *v;
+    float *out, *dst; /* dst: where the product goes, pixel 0 of the span; out: the layer's output */
+    size_t ldd;
+    uint64_t first, count; /* pixels of this span */
+    uint32_t row0, row1;   /* rows of W this call covers; `matrix` begins at row0 */
+    int last;              /* no more rows follow */
+} conv_job;
+
+/* ---- making rows of the matrix ---- */
+
+typedef struct rows_job {
+    const isgk_table *k;
+    const isg_weight *w;
+    const isgi_conv *c;
+    float *scratch, *dst;
+    uint32_t row0, rows;
+} rows_job;
+
+#define ROWS_A_TASK 16u
+
+/* Rows of the matrix that this way multiplies with: W, or for HALF what lies below V. */
+static void rows_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const rows_job *j = (const rows_job *)arg;
+    const isg_weight *w = j->w;
+    const uint32_t at = index * ROWS_A_TASK, left = j->rows - at, rows = left < ROWS_A_TASK ? left : ROWS_A_TASK;
+    const uint32_t width = j->c->strategy == ISG_STRATEGY_HALF ? w->bo : w->co;
+    float *dst = j->dst + (size_t)at * width, *tmp = j->scratch + j->c->rows_tmp + (size_t)at * w->bo;
+    (void)worker;
+    if (w->level1) {
+        isg_weight g = *w;
+        if (j->c->strategy == ISG_STRATEGY_HALF) {
+            g.level2 = 0;
+            g.co = g.bo;
+        }
+        isgi_gen_compose(j->k, dst, &g, j->scratch + j->c->basis, j->scratch + j->c->u, j->scratch + j->c->v,
+                         j->row0 + at, rows, tmp);
+    } else if (w->level2 && j->c->strategy != ISG_STRATEGY_HALF) {
+        isgi_gen_dequant(j->k, tmp, &w->basis, j->row0 + at, rows);
+        j->k->gemm_f32(dst, w->co, tmp, w->bo, j->scratch + j->c->v, w->co, rows, w->co, w->bo, 0);
+    } else {
+        isgi_gen_dequant(j->k, dst, &w->basis, j->row0 + at, rows);
+    }
+}
+
+static void make_rows(const isg_rt_context *ctx, const isgi_conv *c, const isg_weight *w, uint32_t row0, uint32_t rows)
+{
+    rows_job j = {&ctx->kernels, w, c, ctx->scratch, ctx->scratch + c->tile, row0, rows};
+    isgi_run_tasks(ctx, rows_task, &j, (rows + ROWS_A_TASK - 1) / ROWS_A_TASK);
+}
+
+/* ---- gathering pixels ---- */
+
+/* Floats [from, to) of the row of kernel row `ky` (kw * channels floats) for a pixel whose window begins at column x0
+ * of the input row `line`; NULL line: all padding. */
+static void gather_line(float *dst, const isgi_conv *c, const float *line, int64_t x0, uint32_t from, uint32_t to)
+{
+    const uint32_t cg = c->ic / c->groups, dilation = c->window.dw;
+    if (!line) {
+        memset(dst, 0, (to - from) * sizeof *dst);
+        return;
+    }
+    if (c->groups == 1 && dilation == 1 && x0 >= 0 && x0 + c->window.kw <= c->iw) {
+        memcpy(dst, line + (size_t)x0 * c->ic + from, (to - from) * sizeof *dst);
+        return;
+    }
+    while (from < to) {
+        const uint32_t kx = from / cg, channel = from - kx * cg, left = cg - channel;
+        const uint32_t n = to - from < left ? to - from : left;
+        const int64_t ix = x0 + (int64_t)kx * dilation;
+        if (ix < 0 || ix >= c->iw)
+            memset(dst, 0, n * sizeof *dst);
+        else
+            memcpy(dst, line + (size_t)ix * c->ic + channel, n * sizeof *dst);
+        dst += n;
+        from += n;
+    }
+}
+
+/* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
+static void gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
+                   uint32_t k0, uint32_t k1)
+{
+    const isgi_window *g = &c->window;
+    const uint32_t cg = c->ic / c->groups, line = g->kw * cg, plane = c->oh * c->ow;
+    uint64_t image = first / plane;
+    uint32_t oy = (uint32_t)(first % plane) / c->ow, ox = (uint32_t)(first % plane) % c->ow;
+    for (uint32_t p = 0; p < count; p++) {
+        const float *base = x + (size_t)image * c->ih * c->iw * c->ic + (size_t)group * cg;
+        const int64_t y0 = (int64_t)oy * g->sh - g->top, x0 = (int64_t)ox * g->sw - g->left;
+        for (uint32_t k = k0; k < k1;) {
+            const uint32_t ky = k / line, from = k - ky * line;
+            const uint32_t to = k1 - k < line - from ? from + (k1 - k) : line;
+            const int64_t iy = y0 + (int64_t)ky * g->dh;
+            gather_line(dst, c, iy < 0 || iy >= c->ih ? NULL : base + (size_t)iy * c->iw * c->ic, x0, from, to);
+            dst += to - from;
+            k += to - from;
+        }
+        if (++ox == c->ow) {
+            ox = 0;
+            if (++oy == c->oh) {
+                oy = 0;
+                image++;
+            }
+        }
+    }
+}
+
+/* ---- the product ---- */
+
+static void product_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const conv_job *j = (const conv_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint64_t at = (uint64_t)(index / c->blocks) * c->strip;
+    const uint32_t block = index % c->blocks, step = ((j->c->width + c->blocks - 1) / c->blocks + 15u) & ~15u;
+    const uint32_t pixels = j->count - at < c->strip ? (uint32_t)(j->count - at) : c->strip;
+    const uint32_t from = block * step, to = from + step < c->width ? from + step : c->width;
+    float *columns = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_gather;
+    float *dst = j->dst + (size_t)at * j->ldd;
+    if (from >= c->width) return;
+    for (uint32_t group = 0; group < c->groups; group++) {
+        const uint32_t og = c->width / c->groups, n0 = c->groups == 1 ? from : group * og;
+        const uint32_t n = c->groups == 1 ? to - from : og;
+        for (uint32_t k0 = j->row0; k0 < j->row1; k0 += c->tile_rows) {
+            const uint32_t k1 = j->row1 - k0 < c->tile_rows ? j->row1 : k0 + c->tile_rows;
+            const float *a = columns;
+            size_t lda = k1 - k0;
+            if (c->direct) {
+                a = j->x + (size_t)(j->first + at) * c->ic + k0;
+                lda = c->ic;
+            } else {
+                gather(columns, c, j->x, j->first + at, pixels, group, k0, k1);
+            }
+            j->ctx->kernels.gemm_f32(dst + n0, j->ldd, a, lda, j->matrix + (size_t)(k0 - j->row0) * c->width + n0,
+                                     c->width, pixels, n, k1 - k0, k0 > 0);
+        }
+    }
+    if (j->last && c->strategy != ISG_STRATEGY_HALF)
+        j->ctx->kernels.epilogue_f32(dst + from, j->ldd, pixels, to - from, j->bias ? j->bias + from : NULL, j->act);
+}
+
+/* out = half . V for one strip of a HALF span. */
+static void expand_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const conv_job *j = (const conv_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint64_t at = (uint64_t)index * c->strip;
+    const uint32_t pixels = j->count - at < c->strip ? (uint32_t)(j->count - at) : c->strip;
+    float *out = j->out + (size_t)(j->first + at) * c->oc;
+    (void)worker;
+    j->ctx->kernels.gemm_f32(out, c->oc, j->dst + (size_t)at * c->width, c->width, j->v, c->oc, pixels, c->oc, c->width,
+                             0);
+    j->ctx->kernels.epilogue_f32(out, c->oc, pixels, c->oc, j->bias, j->act);
+}
+
+static void run_product(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
+{
+    const isgi_conv *c = &step->conv;
+    const isg_weight *w = &ctx->weights[step->op.weight];
+    const uint64_t total = (uint64_t)c->batch * c->oh * c->ow;
+    const int half = c->strategy == ISG_STRATEGY_HALF;
+    conv_job j;
+    memset(&j, 0, sizeof j);
+    j.ctx = ctx;
+    j.c = c;
+    j.w = w;
+    j.act = &step->op.act;
+    j.x = ctx->tensors[step->op.inputs[0]].data;
+    j.out = ctx->tensors[step->op.output].data;
+    j.bias = bias;
+    j.v = ctx->scratch + c->v;
+    j.ldd = c->width;
+    for (j.first = 0; j.first < total; j.first += c->span) {
+        const uint32_t rows = c->in_place ? c->k : c->tile_rows;
+        j.count = total - j.first < c->span ? total - j.first : c->span;
+        j.dst = half ? ctx->scratch + c->half : j.out + (size_t)j.first * c->oc;
+        for (j.row0 = 0; j.row0 < c->k; j.row0 = j.row1) {
+            j.row1 = c->k - j.row0 < rows ? c->k : j.row0 + rows;
+            j.last = j.row1 == c->k;
+            if (c->in_place) {
+                j.matrix = (const float *)(const void *)w->basis.data;
+            } else {
+                make_rows(ctx, c, w, j.row0, j.row1 - j.row0);
+                j.matrix = ctx->scratch + c->tile;
+            }
+            isgi_run_tasks(ctx, product_task, &j, (j.count + c->strip - 1) / c->strip * c->blocks);
+        }
+        if (half) isgi_run_tasks(ctx, expand_task, &j, (j.count + c->strip - 1) / c->strip);
+    }
+}
+
+/* ---- all ways ---- */
+
+typedef struct dequant_job {
+    const isgk_table *k;
+    const isg_codes *codes;
+    float *dst;
+    uint32_t step;
+} dequant_job;
+
+static void dequant_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const dequant_job *j = (const dequant_job *)arg;
+    const uint32_t row = index * j->step, left = j->codes->rows - row;
+    (void)worker;
+    isgi_gen_dequant(j->k, j->dst + (size_t)row * j->codes->cols, j->codes, row, left < j->step ? left : j->step);
+}
+
+/* A whole factor, about 4096 numbers a task. */
+static void dequant_factor(const isg_rt_context *ctx, const isg_codes *codes, float *dst)
+{
+    dequant_job j = {&ctx->kernels, codes, dst, 1};
+    if (codes->cols < 4096u) j.step = 4096u / codes->cols;
+    isgi_run_tasks(ctx, dequant_task, &j, ((uint64_t)codes->rows + j.step - 1) / j.step);
+}
+
+const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)
+{
+    const isg_weight *w;
+    if (weight < 0) return NULL;
+    w = &ctx->weights[weight];
+    if (isgi_raw_f32(w)) return (const float *)(const void *)w->basis.data;
+    isgi_gen_dequant(&ctx->kernels, dst, &w->basis, 0, 1);
+    return dst;
+}
+
+void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
+{
+    const isgi_conv *c = &step->conv;
+    const isg_weight *w = &ctx->weights[step->op.weight];
+    const float *bias = isgi_vector(ctx, step->op.vector, ctx->scratch + c->bias);
+    if (w->level1) dequant_factor(ctx, &w->basis, ctx->scratch + c->basis);
+    if (w->level1) dequant_factor(ctx, &w->u, ctx->scratch + c->u);
+    if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);
+    if (c->depthwise) {
+        if (!c->in_place) make_rows(ctx, c, w, 0, w->taps * w->ci);
+        isgi_conv_depthwise(ctx, step, bias);
+    } else if (c->strategy == ISG_STRATEGY_FACTORED) {
+        isgi_conv_factored(ctx, step, bias);
+    } else {
+        run_product(ctx, step, bias);
+    }
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning: one walk over the operations gives every tensor a place, every layer a way, and the exact workspace. */
+#include "base/error.h"
+#include "cpu/cpu.h"
+#include "rt/exec.h"
+#include "rt/plan_memory.h"
+
+#include <string.h>
+
+#define MAX_BATCH 65536u
+#define MAX_WORKERS 1024u
+#define MAX_FLOATS ((uint64_t)1 << 34) /* of one tensor */
+#define LAST_CHUNK 256u                /* tensors whose last use is looked up in one walk */
+
+/* Where things lie in the workspace, in bytes. */
+typedef struct workspace_layout {
+    uint64_t steps, tensors, weights, arena, scratch, total;
+    uint64_t arena_bytes, scratch_bytes, weight_bytes;
+} workspace_layout;
+
+/* What the walk needs to remember; everything is small and on the stack. */
+typedef struct plan_walk {
+    const isgi_model *m;
+    const isg_rt_options *options;
+    uint32_t batch, workers;
+    isgi_arena arena;
+    uint64_t scratch; /* floats */
+    uint32_t chunk;   /* number of the chunk that last_use describes, plus 1 */
+    uint32_t last_use[LAST_CHUNK];
+    isg_rt_context *ctx; /* NULL when only planning */
+    uint8_t *arena_data;
+} plan_walk;
+
+static isg_status too_large(isg_error *err, const char *message)
+{
+    return isgi_error(err, ISG_E_LIMIT, message, ISG_ERROR_NONE, -1);
+}
+
+static uint64_t align_up(uint64_t n)
+{
+    return (n + ISG_RT_ALIGNMENT - 1) & ~(uint64_t)(ISG_RT_ALIGNMENT - 1);
+}
+
+static void next_op(const isgi_model *m, isgi_cursor *c, uint32_t index, isgi_op *op)
+{
+    isgi_shape s;
+    const uint32_t own = m->inputs + m->constants + index;
+    isgi_view_tensor(m, own, &s, NULL);
+    /* isg_rt_open() has read it already: it cannot fail. */
+    if (isgi_view_read_op(c, own, s.rank, op, NULL) != ISG_OK) memset(op, 0, sizeof *op);
+}
+
+/* Index of the last operation that reads tensors [first, first + LAST_CHUNK); graph outputs live to the end. */
+static void find_last_uses(plan_walk *p, uint32_t first)
+{
+    isgi_cursor c = isgi_view_ops(p->m), outputs = {p->m->graph, p->m->outputs_at, p->m->graph_bytes, 0};
+    memset(p->last_use, 0, sizeof p->last_use);
+    for (uint32_t i = 0; i < p->m->ops; i++) {
+        isgi_op op;
+        next_op(p->m, &c, i, &op);
+        for (uint32_t k = 0; k < op.input_count; k++) {
+            const uint32_t t = k < 2 ? op.inputs[k] : isgi_op_input(p->m, &op, k);
+            if (t - first < LAST_CHUNK) p->last_use[t - first] = i;
+        }
+    }
+    for (uint32_t i = 0; i < p->m->outputs; i++) {
+        const uint32_t t = isgi_cursor_uv(&outputs);
+        uint32_t bytes;
+        (void)isgi_cursor_name(&outputs, &bytes);
+        if (t - first < LAST_CHUNK) p->last_use[t - first] = p->m->ops;
+    }
+}
+
+static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, isg_error *err)
+{
+    isgi_shape s;
+    uint32_t weight = 0, last;
+    uint64_t offset = 0, count;
+    isgi_view_tensor(p->m, index, &s, &weight);
+    count = isgi_shape_count(&s, p->batch);
+    if (count > MAX_FLOATS) return too_large(err, "tensor is too large for this batch");
+    if (!isgi_view_is_constant(p->m, index)) {
+        if (p->chunk != index / LAST_CHUNK + 1) {
+            p->chunk = index / LAST_CHUNK + 1;
+            find_last_uses(p, index / LAST_CHUNK * LAST_CHUNK);
+        }
+        last = p->last_use[index % LAST_CHUNK];
+        if (last < now) last = now;
+        if (isgi_arena_take(&p->arena, align_up(count * sizeof(float)), last, &offset) != ISG_OK)
+            return too_large(err, "too many tensors are alive at once");
+    }
+    if (p->ctx) {
+        isgi_tensor *t = &p->ctx->tensors[index];
+        isgi_shape_bind(&s, p->batch);
+        t->shape = s;
+        t->count = count;
+        t->data = (float *)(void *)(p->arena_data + offset);
+        /* Constants are only ever read: operations write their own output. */
+        if (isgi_view_is_constant(p->m, index)) t->data = (float *)(uintptr_t)p->ctx->weights[weight].basis.data;
+    }
+    return ISG_OK;
+}
+
+static uint64_t stored_bytes(const isg_weight *w)
+{
+    const isg_codes *f[3] = {&w->basis, &w->u, &w->v};
+    uint64_t n = 0;
+    for (int i = 0; i < 3; i++) n += f[i]->data_bytes + (uint64_t)f[i]->scale_count * f[i]->scale_bits / 8;
+    return n;
+}
+
+static void plan_weighted(const plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
+{
+    const isgi_op *op = &s->op;
+    isg_weight w, vector;
+    isgi_view_weight(p->m, (uint32_t)op->weight, &w);
+    s->weight_bytes = stored_bytes(&w);
+    if (op->vector >= 0) {
+        isgi_view_weight(p->m, (uint32_t)op->vector, &vector);
+        s->weight_bytes += stored_bytes(&vector);
+    }
+    if (op->kind == ISG_KIND_AFFINE) return;
+    isgi_conv_plan(&s->conv, op, &w, x, out, op->vector >= 0 ? &vector : NULL, p->workers, p->options->strategy);
+    s->scratch = s->conv.scratch;
+    s->macs = s->conv.macs;
+    s->dense_macs = s->conv.dense_macs;
+    s->strategy = s->conv.strategy;
+}
+
+static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, isg_error *err)
+{
+    isgi_step step, *s = p->ctx ? &p->ctx->steps[index] : &step;
+    isgi_shape x, out;
+    memset(s, 0, sizeof *s);
+    next_op(p->m, c, index, &s->op);
+    isgi_view_tensor(p->m, s->op.inputs[0], &x, NULL);
+    isgi_view_tensor(p->m, s->op.output, &out, NULL);
+    isgi_shape_bind(&x, p->batch);
+    isgi_shape_bind(&out, p->batch);
+    s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
+    if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
+    if (s->scratch > MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
+    if (s->scratch > p->scratch) p->scratch = s->scratch;
+    isgi_arena_release(&p->arena, index);
+    return place_tensor(p, s->op.output, index, err);
+}
+
+static isg_status walk(plan_walk *p, isg_error *err)
+{
+    isgi_cursor c = isgi_view_ops(p->m);
+    isgi_arena_init(&p->arena);
+    p->chunk = 0;
+    p->scratch = 0;
+    for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, err));
+    for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, err));
+    return ISG_OK;
+}
+
+static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_rt_options *options, isg_error *err)
+{
+    const isgi_model *m = isgi_model_of_const(model);
+    if (!m || !options || m->magic != ISGI_MODEL_MAGIC)
+        return isgi_error(err, ISG_E_ARG, "model is not open or options are null", ISG_ERROR_NONE, -1);
+    if (options->struct_size != sizeof *options)
+        return isgi_error(err, ISG_E_ARG, "options have another struct_size", ISG_ERROR_NONE, -1);
+    if (options->strategy > ISG_STRATEGY_DENSE)
+        return isgi_error(err, ISG_E_ARG, "unknown strategy", ISG_ERROR_NONE, -1);
+    p->m = m;
+    p->options = options;
+    p->batch = options->batch ? options->batch : 1;
+    p->workers = options->parallel.run && options->parallel.workers ? options->parallel.workers : 1;
+    if (p->batch > MAX_BATCH) return too_large(err, "batch is above 65536");
+    if (p->workers > MAX_WORKERS) return too_large(err, "more than 1024 workers");
+    p->ctx = NULL;
+    p->arena_data = NULL;
+    return ISG_OK;
+}
+
+static isg_status lay_out(const plan_walk *p, workspace_layout *l, isg_error *err)
+{
+    const isgi_model *m = p->m;
+    l->steps = align_up(sizeof(isg_rt_context));
+    l->tensors = align_up(l->steps + (uint64_t)m->ops * sizeof(isgi_step));
+    l->weights = align_up(l->tensors + (uint64_t)m->tensors * sizeof(isgi_tensor));
+    l->arena = align_up(l->weights + (uint64_t)m->weight_count * sizeof(isg_weight));
+    l->arena_bytes = p->arena.peak;
+    l->scratch = l->arena + l->arena_bytes;
+    l->scratch_bytes = align_up(p->scratch * sizeof(float));
+    l->total = l->scratch + l->scratch_bytes;
+    if (l->total > SIZE_MAX) return too_large(err, "workspace does not fit into the address space");
+    if (p->options->max_memory && l->total > p->options->max_memory)
+        return too_large(err, "workspace is larger than max_memory");
+    return ISG_OK;
+}
+
+isg_status isg_rt_plan(const isg_rt_model *model, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+{
+    plan_walk p;
+    workspace_layout l;
+    if (!memory) return isgi_error(err, ISG_E_ARG, "memory must not be null", ISG_ERROR_NONE, -1);
+    ISGI_TRY(begin_walk(&p, model, options, err));
+    ISGI_TRY(walk(&p, err));
+    ISGI_TRY(lay_out(&p, &l, err));
+    memory->workspace_bytes = l.total;
+    memory->activation_bytes = l.arena_bytes;
+    memory->scratch_bytes = l.scratch_bytes;
+    memory->weight_bytes = p.m->weights_bytes;
+    memory->image_bytes = p.m->image_bytes;
+    return ISG_OK;
+}
+
+isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t bytes, const isg_rt_model *model,
+                               const isg_rt_options *options, isg_error *err)
+{
+    uint8_t *base = (uint8_t *)workspace;
+    isg_rt_context *made = (isg_rt_context *)workspace;
+    plan_walk p;
+    workspace_layout l;
+    if (!ctx || !workspace) return isgi_error(err, ISG_E_ARG, "ctx and workspace must not be null", ISG_ERROR_NONE, -1);
+    if ((uintptr_t)workspace % ISG_RT_ALIGNMENT)
+        return isgi_error(err, ISG_E_WORKSPACE, "workspace is not aligned to 64 bytes", ISG_ERROR_NONE, -1);
+    ISGI_TRY(begin_walk(&p, model, options, err));
+    ISGI_TRY(walk(&p, err));
+    ISGI_TRY(lay_out(&p, &l, err));
+    if (bytes < l.total)
+        return isgi_error(err, ISG_E_WORKSPACE, "workspace is smaller than isg_rt_plan() says", ISG_ERROR_NONE, -1);
+    memset(made, 0, sizeof *made);
+    made->model_copy = *p.m;
+    made->model = &made->model_copy;
+    made->parallel = options->parallel;
+    if (!made->parallel.run) made->parallel.workers = 1;
+    made->hook = options->hook;
+    made->hook_user = options->hook_user;
+    made->batch = p.batch;
+    made->ops = p.m->ops;
+    made->tensor_count = p.m->tensors;
+    made->isa = isgi_cpu_effective_isa(options->isa_mask);
+    isgk_table_init(&made->kernels, made->isa);
+    made->steps = (isgi_step *)(void *)(base + l.steps);
+    made->tensors = (isgi_tensor *)(void *)(base + l.tensors);
+    made->weights = (isg_weight *)(void *)(base + l.weights);
+    made->scratch = (float *)(void *)(base + l.scratch);
+    for (uint32_t i = 0; i < p.m->weight_count; i++) isgi_view_weight(p.m, i, &made->weights[i]);
+    p.ctx = made;
+    p.arena_data = base + l.arena;
+    ISGI_TRY(walk(&p, err));
+    *ctx = made;
+    return ISG_OK;
+}

@@ -372,6 +372,7 @@ void isgi_view_tensor(const isgi_model *m, uint32_t index, isgi_shape *shape, ui
 {
     const uint32_t mark = index / m->tensor_step;
     isgi_cursor c = {m->graph, m->tensor_marks[mark], m->graph_bytes, 0};
+    memset(shape, 0, sizeof *shape);
     for (uint32_t i = mark * m->tensor_step; i <= index; i++) {
         uint32_t skipped;
         read_shape(&c, shape);

@@ -24,7 +24,7 @@
 static float *buffers[4];
 static const float **tap_list;
 static const size_t buffer_floats = 1u << 20;
-static double peak_flops[3]; /* scalar, avx2, avx512 */
+static double peak_avx2_flops, peak_avx512_flops; /* of one thread; 0 where unknown */
 static volatile float sink;
 
 static double now(void)
@@ -60,16 +60,6 @@ static int by_value(const void *a, const void *b)
         (seconds) = sample_[REPEATS / 2];                                                                              \
     } while (0)
 
-static void peak_scalar(void)
-{
-    float x[16];
-    for (int j = 0; j < 16; j++) x[j] = buffers[0][j];
-    for (int i = 0; i < PEAK_STEPS; i++) {
-        for (int j = 0; j < 16; j++) x[j] = x[j] * 0.999f + 0.001f;
-    }
-    for (int j = 0; j < 16; j++) sink = x[j];
-}
-
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static void peak_avx2(void)
 {
@@ -99,25 +89,22 @@ __attribute__((target("avx512f"))) static void peak_avx512(void)
 static void measure_peaks(void)
 {
     double s;
-    MEASURE(s, peak_scalar());
-    peak_flops[0] = 32.0 * PEAK_STEPS / s;
 #if defined(__x86_64__)
     if (isgi_cpu_isa() & ISG_ISA_AVX2) {
         MEASURE(s, peak_avx2());
-        peak_flops[1] = 12.0 * 8 * 2 * PEAK_STEPS / s;
+        peak_avx2_flops = 12.0 * 8 * 2 * PEAK_STEPS / s;
     }
     if (isgi_cpu_isa() & ISG_ISA_AVX512) {
         MEASURE(s, peak_avx512());
-        peak_flops[2] = 16.0 * 16 * 2 * PEAK_STEPS / s;
+        peak_avx512_flops = 16.0 * 16 * 2 * PEAK_STEPS / s;
     }
 #endif
-    printf("peak GFLOP/s, one thread: scalar %.1f, avx2 %.1f, avx512 %.1f\n", peak_flops[0] / 1e9, peak_flops[1] / 1e9,
-           peak_flops[2] / 1e9);
+    printf("peak GFLOP/s, one thread: avx2 %.1f, avx512 %.1f\n", peak_avx2_flops / 1e9, peak_avx512_flops / 1e9);
 }
 
 static void report_flops(const char *name, const char *shape, uint32_t bit, double flops, double seconds)
 {
-    const double peak = peak_flops[bit & ISG_ISA_AVX512 ? 2 : bit & ISG_ISA_AVX2 ? 1 : 0];
+    const double peak = bit & ISG_ISA_AVX512 ? peak_avx512_flops : bit & ISG_ISA_AVX2 ? peak_avx2_flops : 0.0;
     printf("%-24s %-26s %9.2f GFLOP/s", name, shape, flops / seconds / 1e9);
     if (peak > 0.0) printf("  %5.1f %% of peak", 100.0 * flops / seconds / peak);
     putchar('\n');

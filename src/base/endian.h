@@ -4,7 +4,8 @@
 #define INSITU_BASE_ENDIAN_H
 
 #include <stdint.h>
-#include <string.h>
+
+#include "base/mem.h"
 
 static inline uint16_t isgi_load_u16(const uint8_t *p)
 {

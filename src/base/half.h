@@ -4,7 +4,8 @@
 #define INSITU_BASE_HALF_H
 
 #include <stdint.h>
-#include <string.h>
+
+#include "base/mem.h"
 
 static inline float isgi_half_to_float(uint16_t h)
 {

@@ -7,7 +7,8 @@
 #define INSITU_KERNELS_SCALAR_H
 
 #include <stdint.h>
-#include <string.h>
+
+#include "base/mem.h"
 
 #define ISGI_MINUS_INFINITY (-1.0f / 0.0f)
 

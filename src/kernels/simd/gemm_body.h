@@ -23,10 +23,12 @@ typedef struct gemm_tile {
 GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int vectors)
 {
     const float *a = tile->a, *b = tile->b;
+    float *const origin = tile->c; /* vector stores may alias the tile: read it before */
+    const int accumulate = tile->accumulate;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
-    /* An empty mask is the cheapest way to begin at zero without a second path. */
-    const vf_mask load_all = vf_first(tile->accumulate ? VF_LANES : 0);
-    const vf_mask load_last = vf_first(tile->accumulate ? tile->last : 0), store_last = vf_first(tile->last);
+    /* Where masks are cheap, an empty one begins at zero without a second path. */
+    const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
+    const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
     const int whole = !VF_CHEAP_MASKS && tile->last == VF_LANES;
     vf acc[VF_GEMM_ROWS][4];
 
@@ -34,8 +36,14 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            acc[i][v] =
-                vf_load_some(tile->c + (size_t)i * ldc + (size_t)v * VF_LANES, v + 1 < vectors ? load_all : load_last);
+            const float *c = origin + (size_t)i * ldc + (size_t)v * VF_LANES;
+            if (VF_CHEAP_MASKS) {
+                acc[i][v] = vf_load_some(c, v + 1 < vectors ? load_all : load_last);
+            } else if (!accumulate) {
+                acc[i][v] = vf_set1(0.0f);
+            } else {
+                acc[i][v] = v + 1 < vectors || whole ? vf_load(c) : vf_load_some(c, load_last);
+            }
         }
     }
     for (size_t p = 0; p < k; p++) {
@@ -54,7 +62,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            float *c = tile->c + (size_t)i * ldc + (size_t)v * VF_LANES;
+            float *c = origin + (size_t)i * ldc + (size_t)v * VF_LANES;
             if (v + 1 < vectors || whole) {
                 vf_store(c, acc[i][v]);
             } else {
@@ -78,15 +86,17 @@ GEMM_TILES(5)
 GEMM_TILES(6)
 GEMM_TILE(1, 4)
 GEMM_TILE(2, 4)
-#if VF_GEMM_ROWS == 12
+#if VF_GEMM_ROWS >= 8
 GEMM_TILES(7)
 GEMM_TILES(8)
+GEMM_TILE(3, 4)
+GEMM_TILE(4, 4)
+#endif
+#if VF_GEMM_ROWS >= 12
 GEMM_TILES(9)
 GEMM_TILES(10)
 GEMM_TILES(11)
 GEMM_TILES(12)
-GEMM_TILE(3, 4)
-GEMM_TILE(4, 4)
 GEMM_TILE(5, 4)
 GEMM_TILE(6, 4)
 #endif
@@ -107,15 +117,17 @@ static void gemm_run_tile(const gemm_tile *tile, size_t rows, size_t vectors)
         GEMM_CASES(6)
         GEMM_CASE(1, 4)
         GEMM_CASE(2, 4)
-#if VF_GEMM_ROWS == 12
+#if VF_GEMM_ROWS >= 8
         GEMM_CASES(7)
         GEMM_CASES(8)
+        GEMM_CASE(3, 4)
+        GEMM_CASE(4, 4)
+#endif
+#if VF_GEMM_ROWS >= 12
         GEMM_CASES(9)
         GEMM_CASES(10)
         GEMM_CASES(11)
         GEMM_CASES(12)
-        GEMM_CASE(3, 4)
-        GEMM_CASE(4, 4)
         GEMM_CASE(5, 4)
         GEMM_CASE(6, 4)
 #endif

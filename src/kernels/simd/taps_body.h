@@ -19,9 +19,10 @@ typedef struct dwconv_tile {
 TAPS_INLINE void dwconv_tile_body(const dwconv_tile *tile, const int pixels, const int vectors, const int full)
 {
     const vf_mask mask = vf_first(tile->last);
-    const size_t tap_count = tile->tap_count, ldw = tile->ldw, channel = tile->channel;
+    const size_t tap_count = tile->tap_count, ldw = tile->ldw, ldd = tile->ldd, channel = tile->channel;
     const float *const *taps = tile->taps;
     const float *weights = tile->weights;
+    float *const dst = tile->dst;
     vf acc[TAPS_PIXELS][4];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
@@ -43,7 +44,7 @@ TAPS_INLINE void dwconv_tile_body(const dwconv_tile *tile, const int pixels, con
     }
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++) {
-        float *out = tile->dst + (size_t)p * tile->ldd;
+        float *out = dst + (size_t)p * ldd;
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++, out += VF_LANES) {
             if (full || v + 1 < vectors) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unpacking of low-bit codes with AVX2: eight codes a step. */
+#include "base/mem.h"
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
 #define UNPACK_LOAD 16u /* bytes read a step; codes need at most 9 of them */
 

@@ -26,7 +26,7 @@ static void backward_paper_32(float *dmaster, const float *g, const isg_factor *
     through = (float)(dot / ((double)r * (double)r * (double)ties));
     for (size_t i = 0; i < n; i++) {
         const float t = tanhf(f->master[i]);
-        const float at_top = fabsf(t) == r ? copysignf(through, t) : 0.0f;
+        const float at_top = fabsf(t) == r ? (t < 0.0f ? -through : through) : 0.0f;
         dmaster[i] = (1.0f - t * t) * (g[i] / r - at_top);
     }
 }

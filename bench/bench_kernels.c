@@ -7,6 +7,7 @@
 
 #include "cpu/cpu.h"
 #include "kernels/kernels.h"
+#include "kernels/simd/unroll.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ __attribute__((target("avx2,fma"))) static void peak_avx2(void)
     __m256 x[12];
     for (int j = 0; j < 12; j++) x[j] = m;
     for (int i = 0; i < PEAK_STEPS; i++) {
-#pragma GCC unroll 12
+        ISGI_UNROLL
         for (int j = 0; j < 12; j++) x[j] = _mm256_fmadd_ps(x[j], m, a);
     }
     for (int j = 0; j < 12; j++) sink = _mm256_cvtss_f32(x[j]);
@@ -79,7 +80,7 @@ __attribute__((target("avx512f"))) static void peak_avx512(void)
     __m512 x[16];
     for (int j = 0; j < 16; j++) x[j] = m;
     for (int i = 0; i < PEAK_STEPS; i++) {
-#pragma GCC unroll 16
+        ISGI_UNROLL
         for (int j = 0; j < 16; j++) x[j] = _mm512_fmadd_ps(x[j], m, a);
     }
     for (int j = 0; j < 16; j++) sink = _mm512_cvtss_f32(x[j]);
@@ -88,8 +89,8 @@ __attribute__((target("avx512f"))) static void peak_avx512(void)
 
 static void measure_peaks(void)
 {
-    double s;
 #if defined(__x86_64__)
+    double s;
     if (isgi_cpu_isa() & ISG_ISA_AVX2) {
         MEASURE(s, peak_avx2());
         peak_avx2_flops = 12.0 * 8 * 2 * PEAK_STEPS / s;

@@ -4,7 +4,7 @@
 
 #include <insitu/rt.h>
 
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__)
 #include <cpuid.h>
 
 #define CPU_LEAF1_ECX_FMA (1u << 12)

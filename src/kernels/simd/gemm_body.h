@@ -6,6 +6,7 @@
  * Panels of B are copied to the stack when many rows use them, or when the columns end inside a vector (zero-padded
  * there, so that only C needs masks). */
 #include "kernels/kernels.h"
+#include "kernels/simd/unroll.h"
 
 #define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
 #define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
@@ -32,9 +33,9 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     const int whole = !VF_CHEAP_MASKS && tile->last == VF_LANES;
     vf acc[VF_GEMM_ROWS][4];
 
-#pragma GCC unroll 16
+    ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++) {
             const float *c = origin + (size_t)i * ldc + (size_t)v * VF_LANES;
             if (VF_CHEAP_MASKS) {
@@ -48,19 +49,19 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     }
     for (size_t p = 0; p < k; p++) {
         vf w[4];
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++) w[v] = vf_load(b + (size_t)v * VF_LANES);
         b += ldb;
-#pragma GCC unroll 16
+        ISGI_UNROLL
         for (int i = 0; i < rows; i++) {
             const vf x = vf_set1(a[(size_t)i * lda + p]);
-#pragma GCC unroll 4
+            ISGI_UNROLL
             for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
         }
     }
-#pragma GCC unroll 16
+    ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++) {
             float *c = origin + (size_t)i * ldc + (size_t)v * VF_LANES;
             if (v + 1 < vectors || whole) {

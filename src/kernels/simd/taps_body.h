@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of depthwise convolution, pooling and row reductions for any vector (vec_ISA.h): lanes are channels. */
 #include "kernels/kernels.h"
+#include "kernels/simd/unroll.h"
 
 #define TAPS_INLINE static inline __attribute__((always_inline))
 #define TAPS_PIXELS 4u  /* pixels that share a load of weights */
@@ -24,28 +25,28 @@ TAPS_INLINE void dwconv_tile_body(const dwconv_tile *tile, const int pixels, con
     const float *weights = tile->weights;
     float *const dst = tile->dst;
     vf acc[TAPS_PIXELS][4];
-#pragma GCC unroll 4
+    ISGI_UNROLL
     for (int p = 0; p < pixels; p++) {
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++) acc[p][v] = vf_set1(0.0f);
     }
     for (size_t t = 0; t < tap_count; t++, weights += ldw) {
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++) {
             const int plain = full || v + 1 < vectors;
             const float *row = weights + (size_t)v * VF_LANES;
             const vf w = plain ? vf_load(row) : vf_load_some(row, mask);
-#pragma GCC unroll 4
+            ISGI_UNROLL
             for (int p = 0; p < pixels; p++) {
                 const float *src = taps[(size_t)p * tap_count + t] + channel + (size_t)v * VF_LANES;
                 acc[p][v] = vf_fma(plain ? vf_load(src) : vf_load_some(src, mask), w, acc[p][v]);
             }
         }
     }
-#pragma GCC unroll 4
+    ISGI_UNROLL
     for (int p = 0; p < pixels; p++) {
         float *out = dst + (size_t)p * ldd;
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < vectors; v++, out += VF_LANES) {
             if (full || v + 1 < vectors) {
                 vf_store(out, acc[p][v]);
@@ -181,12 +182,12 @@ TAPS_INLINE void rows_reduce(float *dst, const float *src, size_t lds, size_t ro
     for (; channels - c >= 4 * VF_LANES; c += 4 * VF_LANES) {
         vf acc[4] = {start, start, start, start};
         for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
+            ISGI_UNROLL
             for (int v = 0; v < 4; v++) {
                 acc[v] = rows_step(acc[v], vf_load(src + r * lds + c + (size_t)v * VF_LANES), maximum);
             }
         }
-#pragma GCC unroll 4
+        ISGI_UNROLL
         for (int v = 0; v < 4; v++) vf_store(dst + c + (size_t)v * VF_LANES, acc[v]);
     }
     while (c < channels) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transposition with AVX2: blocks of 8 x 8 in registers, the edges one by one. */
 #include "kernels/kernels.h"
+#include "kernels/simd/unroll.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -8,21 +9,21 @@
 static inline void transpose_block(float *dst, size_t ldd, const float *src, size_t lds)
 {
     __m256 r[8], s[8];
-#pragma GCC unroll 8
+    ISGI_UNROLL
     for (size_t i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(src + i * lds);
-#pragma GCC unroll 4
+    ISGI_UNROLL
     for (size_t i = 0; i < 8; i += 2) {
         s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
-#pragma GCC unroll 2
+    ISGI_UNROLL
     for (size_t i = 0; i < 8; i += 4) {
         r[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44);
         r[i + 1] = _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
         r[i + 2] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0x44);
         r[i + 3] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0xee);
     }
-#pragma GCC unroll 4
+    ISGI_UNROLL
     for (size_t i = 0; i < 4; i++) {
         _mm256_storeu_ps(dst + i * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
         _mm256_storeu_ps(dst + (i + 4) * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));

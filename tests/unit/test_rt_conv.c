@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolution in every way of execution against a naive one in double, over odd shapes; workers change no bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/rt.h>
+
+#include "isg_builder.h"
+#include "rt/gen.h"
+
+typedef struct conv_case {
+    uint32_t batch, ic, ih, iw, oc, groups;
+    uint32_t window[10]; /* kh kw sh sw dh dw top left bottom right */
+    uint32_t flags, bi, bo, family, bits, mode;
+    uint32_t act, bias;
+} conv_case;
+
+static const conv_case cases[] = {
+    {1, 3, 7, 9, 5, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
+    {2, 4, 8, 8, 6, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 0, 0},
+    {2, 6, 9, 5, 8, 2, {3, 2, 2, 1, 1, 2, 1, 0, 2, 1}, 0, 0, 0, ISG_QUANT_RAW, 16, 0, 1, 1},
+    {1, 6, 9, 5, 9, 3, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 4, 3, 0, 1},
+    {3, 5, 6, 7, 5, 5, {3, 3, 2, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
+    {2, 7, 6, 7, 7, 7, {5, 3, 1, 2, 1, 1, 2, 1, 2, 1}, 5, 2, 0, ISG_QUANT_MIDTREAD, 5, 1, 6, 1},
+    {1, 8, 11, 11, 12, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 4, ISG_QUANT_PAPER, 3, 1, 1, 1},
+    {3, 8, 11, 6, 13, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 3, 2, 5, ISG_QUANT_MIDTREAD, 3, 3, 1, 1},
+    {2, 9, 6, 6, 10, 1, {3, 3, 1, 2, 2, 1, 2, 1, 2, 0}, 3, 3, 7, ISG_QUANT_MIDRISE, 2, 4, 7, 1},
+    {2, 6, 8, 8, 11, 1, {3, 3, 1, 1, 1, 1, 0, 0, 0, 0}, 1, 2, 0, ISG_QUANT_MIDTREAD, 4, 2, 1, 0},
+    {2, 16, 5, 7, 20, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDRISE, 3, 3, 2, 1},
+    {2, 16, 5, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_PAPER, 1, 2, 0, 1},
+    {1, 4, 9, 9, 300, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 2, 0, 8, ISG_QUANT_MIDRISE, 8, 1, 1, 1},
+    {1, 64, 20, 20, 48, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 16, ISG_QUANT_MIDTREAD, 6, 1, 1, 1},
+    {1, 80, 40, 41, 24, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 3, 24, ISG_QUANT_MIDTREAD, 6, 1, 1, 1},
+    {5, 96, 6, 6, 300, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 12, ISG_QUANT_MIDTREAD, 4, 1, 0, 1},
+    {4, 700, 1, 1, 33, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 0, 1},
+};
+
+static builder shared;
+
+static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
+{
+    return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
+}
+
+/* A one-layer image of the case; as a fully connected layer if `fc`. */
+static uint8_t *build_case(const conv_case *c, int fc, size_t *size, uint32_t *oh, uint32_t *ow)
+{
+    const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
+    const int depthwise = (c->flags & ISG_WEIGHT_DEPTHWISE) != 0;
+    uint32_t out[4] = {0, c->oc, 0, 0}, weight, bias = 0;
+    builder *b = &shared;
+    reset_builder(b, 7 + c->ic * 31u + c->oc);
+    out[2] = *oh = out_size(c->ih, c->window, 0);
+    out[3] = *ow = out_size(c->iw, c->window, 1);
+    add_input(b, fc ? 2 : 4, in);
+    weight = add_weight(b, c->flags, c->window[0] * c->window[1], depthwise ? c->ic : c->ic / c->groups,
+                        depthwise ? 1 : c->oc, c->bi, c->bo, c->family, c->bits, c->mode);
+    if (c->bias) bias = add_vector(b, c->oc) + 1;
+    add_op(b, fc ? ISG_KIND_FC : ISG_KIND_CONV, fc ? 2 : 4, out);
+    put_uv(&b->ops, c->act);
+    if (c->act == ISG_ACTIVATION_CLIP) {
+        put_f32(&b->ops, -0.5f);
+        put_f32(&b->ops, 0.75f);
+    }
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, weight);
+    put_uv(&b->ops, bias);
+    if (!fc) {
+        for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
+        put_uv(&b->ops, c->groups);
+    }
+    add_output(b, 1);
+    return finish_image(b, size);
+}
+
+static double activate(double x, uint32_t act)
+{
+    const double t = x / 6 + 0.5;
+    if (act == ISG_ACTIVATION_RELU) return x > 0 ? x : 0;
+    if (act == ISG_ACTIVATION_CLIP) return x < -0.5 ? -0.5 : x > 0.75 ? 0.75 : x;
+    if (act == ISG_ACTIVATION_HARD_SWISH) return x * (t < 0 ? 0 : t > 1 ? 1 : t);
+    if (act == ISG_ACTIVATION_SILU) {
+        double e = 1, term = 1; /* exp(-|x|) by its series: the arguments are small */
+        const double a = x < 0 ? -x : x;
+        for (int i = 1; i < 400; i++) {
+            term *= a / i;
+            e += term;
+        }
+        return x < 0 ? x / (1 + e) : x / (1 + 1 / e);
+    }
+    return x;
+}
+
+static double naive_pixel(const conv_case *c, const float *w, const float *x, uint32_t n, uint32_t o, uint32_t oy,
+                          uint32_t ox)
+{
+    const uint32_t cg = c->ic / c->groups, og = c->oc / c->groups, group = o / og, *k = c->window;
+    const int depthwise = (c->flags & ISG_WEIGHT_DEPTHWISE) != 0;
+    double sum = 0;
+    for (uint32_t ky = 0; ky < k[0]; ky++) {
+        for (uint32_t kx = 0; kx < k[1]; kx++) {
+            const int64_t iy = (int64_t)oy * k[2] + ky * k[4] - k[6], ix = (int64_t)ox * k[3] + kx * k[5] - k[7];
+            if (iy < 0 || ix < 0 || iy >= c->ih || ix >= c->iw) continue;
+            for (uint32_t i = 0; i < cg; i++) {
+                const size_t row = (size_t)(ky * k[1] + kx) * (depthwise ? c->ic : cg) + (depthwise ? o : i);
+                const double weight = w[depthwise ? row : row * c->oc + o];
+                sum += weight * x[((size_t)(n * c->ic + group * cg + i) * c->ih + (size_t)iy) * c->iw + (size_t)ix];
+            }
+        }
+    }
+    return sum;
+}
+
+/* Runs tasks backwards with alternating worker numbers: whatever depends on order or worker shows. */
+static void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t count)
+{
+    (void)user;
+    for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
+}
+
+static float *run_case(const isg_rt_model *model, const conv_case *c, const float *x, size_t outputs, uint32_t isa,
+                       uint32_t strategy, uint32_t workers, uint32_t *used)
+{
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_rt_op info;
+    isg_error err = {0};
+    uint8_t *workspace;
+    float *y = (float *)malloc(outputs * sizeof *y);
+    options.batch = c->batch;
+    options.isa_mask = isa;
+    options.strategy = strategy;
+    if (workers > 1) {
+        options.parallel.run = run_backwards;
+        options.parallel.workers = workers;
+    }
+    assert_int_equal(isg_rt_plan(model, &options, &memory, &err), ISG_OK);
+    workspace = (uint8_t *)aligned_alloc(64, memory.workspace_bytes + 64);
+    memset(workspace, 0xff, memory.workspace_bytes + 64); /* NaN everywhere */
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes - 1, model, &options, &err),
+                     ISG_E_WORKSPACE);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, model, &options, &err), ISG_OK);
+    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
+    for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
+    *used = info.strategy;
+    free(workspace);
+    return y;
+}
+
+static void compare_case(const conv_case *c, const float *y, const double *want, size_t n, uint32_t strategy)
+{
+    double top = 1;
+    for (size_t i = 0; i < n; i++) top = want[i] > top ? want[i] : -want[i] > top ? -want[i] : top;
+    for (size_t i = 0; i < n; i++) {
+        if (!(y[i] - want[i] < 2e-5 * top && want[i] - y[i] < 2e-5 * top)) {
+            fail_msg("case %d strategy %u element %zu: %g, not %g", (int)(c - cases), strategy, i, (double)y[i],
+                     want[i]);
+        }
+    }
+}
+
+static void check_case(const conv_case *c, int fc)
+{
+    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_ALL};
+    size_t size;
+    uint32_t oh, ow;
+    uint8_t *image = build_case(c, fc, &size, &oh, &ow);
+    isg_rt_model model;
+    isg_error err = {0};
+    isg_weight w, bias = {0};
+    isgk_table k;
+    const size_t inputs = (size_t)c->batch * c->ic * c->ih * c->iw, plane = (size_t)oh * ow;
+    const size_t outputs = (size_t)c->batch * c->oc * plane;
+    float *x = (float *)malloc(inputs * sizeof *x), *matrix, *scratch;
+    double *want = (double *)malloc(outputs * sizeof *want);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("case %d: %s", (int)(c - cases), err.message);
+    assert_int_equal(isg_rt_weight(&model, 0, &w), ISG_OK);
+    if (c->bias) assert_int_equal(isg_rt_weight(&model, 1, &bias), ISG_OK);
+    isgk_table_init(&k, 0);
+    matrix = (float *)malloc((size_t)w.taps * w.ci * w.co * sizeof *matrix);
+    scratch = (float *)malloc((isgi_gen_scratch_floats(&w, w.taps * w.ci) + 1) * sizeof *scratch);
+    isgi_gen_rows(&k, matrix, &w, 0, w.taps * w.ci, scratch);
+    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    for (size_t i = 0; i < outputs; i++) {
+        const uint32_t o = (uint32_t)(i / plane % c->oc), p = (uint32_t)(i % plane);
+        const double b = c->bias ? isgi_load_f32(bias.basis.data + o * 4u) : 0;
+        want[i] = activate(naive_pixel(c, matrix, x, (uint32_t)(i / plane / c->oc), o, p / ow, p % ow) + b, c->act);
+    }
+    for (size_t a = 0; a < 2; a++) {
+        for (uint32_t strategy = 0; strategy < 5; strategy++) {
+            uint32_t used, used3;
+            float *one = run_case(&model, c, x, outputs, isas[a], strategy, 1, &used);
+            float *three = run_case(&model, c, x, outputs, isas[a], strategy, 3, &used3);
+            if (strategy >= 1 && strategy <= 3 && c->flags == 3) assert_int_equal(used, strategy);
+            if (c->family == ISG_QUANT_RAW) assert_int_equal(used, ISG_STRATEGY_DENSE);
+            compare_case(c, one, want, outputs, used);
+            if (used == used3) assert_memory_equal(one, three, outputs * sizeof *one);
+            free(one);
+            free(three);
+        }
+    }
+    free(x);
+    free(want);
+    free(matrix);
+    free(scratch);
+    free(image);
+}
+
+static void test_all_cases(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_case(&cases[i], 0);
+}
+
+static void test_fc(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (cases[i].ih == 1) check_case(&cases[i], 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases), cmocka_unit_test(test_fc)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

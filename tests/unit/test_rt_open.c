@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening images: every truncation and every flip is refused, wrong structure behind right checksums is refused, and
+ * the memory planner keeps live blocks apart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/rt.h>
+
+#include "isg_builder.h"
+#include "rt/plan_memory.h"
+
+static builder shared;
+
+/* conv (factored) -> relu max pool -> reshape -> fc -> softmax, a constant added on the way. */
+static uint8_t *build_net(size_t *size)
+{
+    builder *b = &shared;
+    const uint32_t x[4] = {0, 3, 8, 8}, y[4] = {0, 6, 8, 8}, p[4] = {0, 6, 4, 4}, r[2] = {0, 96}, f[2] = {0, 5};
+    const uint32_t c[4] = {1, 6, 1, 1};
+    uint32_t conv, fc, bias, constant;
+    reset_builder(b, 3);
+    add_input(b, 4, x);
+    conv = add_weight(b, 3, 9, 3, 6, 2, 4, ISG_QUANT_MIDTREAD, 3, ISG_SCALE_COLUMN_F16);
+    fc = add_weight(b, 2, 1, 96, 5, 0, 3, ISG_QUANT_PAPER, 5, ISG_SCALE_ONE_F32);
+    bias = add_weight(b, 0, 1, 1, 5, 0, 0, ISG_QUANT_MIDRISE, 7, ISG_SCALE_ONE_F32);
+    constant = add_vector(b, 6);
+    put_shape(&b->constants, 4, c);
+    put_uv(&b->constants, constant);
+    b->constant_count = 1;
+    add_op(b, ISG_KIND_CONV, 4, y); /* makes tensor 2 */
+    put_uv(&b->ops, ISG_ACTIVATION_RELU);
+    put_uv(&b->ops, 2);
+    put_uv(&b->ops, conv);
+    put_uv(&b->ops, 0);
+    for (int i = 0; i < 2; i++) put_uv(&b->ops, 3);
+    for (int i = 0; i < 8; i++) put_uv(&b->ops, 1);
+    put_uv(&b->ops, 1);
+    add_op(b, ISG_KIND_BINARY, 4, y);
+    put_uv(&b->ops, 0);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, 2);
+    put_uv(&b->ops, ISG_BINARY_MUL);
+    add_op(b, ISG_KIND_MAX_POOL, 4, p);
+    put_uv(&b->ops, 1);
+    for (int i = 0; i < 4; i++) put_uv(&b->ops, 2);
+    for (int i = 0; i < 2; i++) put_uv(&b->ops, 1);
+    for (int i = 0; i < 4; i++) put_uv(&b->ops, 0);
+    add_op(b, ISG_KIND_RESHAPE, 2, r);
+    put_uv(&b->ops, 1);
+    add_op(b, ISG_KIND_FC, 2, f);
+    put_uv(&b->ops, 0);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, fc);
+    put_uv(&b->ops, bias + 1);
+    add_op(b, ISG_KIND_SOFTMAX, 2, f);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, 1);
+    add_output(b, 7);
+    return finish_image(b, size);
+}
+
+static isg_status open_copy(const uint8_t *image, size_t size)
+{
+    isg_rt_model model;
+    isg_error err = {0};
+    return isg_rt_open(&model, image, size, &err);
+}
+
+static void test_opens_and_runs(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size);
+    isg_rt_model model;
+    isg_error err = {0};
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory, again;
+    isg_rt_context *ctx = NULL;
+    isg_rt_io io;
+    float x[3 * 64], y[5], sum = 0, mid[6 * 64], *out = y;
+    const float *in = x;
+    uint32_t rank, dims[4];
+    uint8_t *workspace;
+    (void)state;
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s at %u", err.message, (unsigned)err.offset);
+    assert_int_equal(isg_rt_input(&model, 0, &io), ISG_OK);
+    assert_int_equal(io.rank, 4);
+    assert_int_equal(io.dims[1], 3);
+    assert_int_equal(isg_rt_output(&model, 0, &io), ISG_OK);
+    assert_memory_equal(io.name, "y", 1);
+    assert_int_equal(isg_rt_input(&model, 1, &io), ISG_E_ARG);
+    assert_int_equal(isg_rt_plan(&model, &options, &memory, &err), ISG_OK);
+    options.max_memory = memory.workspace_bytes - 1;
+    assert_int_equal(isg_rt_plan(&model, &options, &again, &err), ISG_E_LIMIT);
+    options.max_memory = memory.workspace_bytes;
+    workspace = (uint8_t *)aligned_alloc(64, memory.workspace_bytes);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, &err), ISG_OK);
+    for (int i = 0; i < 3 * 64; i++) x[i] = next_float(&shared);
+    assert_int_equal(isg_rt_run(ctx, &in, &out, &err), ISG_OK);
+    for (int i = 0; i < 5; i++) sum += y[i];
+    assert_true(sum > 0.99999f && sum < 1.00001f);
+    assert_int_equal(isg_rt_read(ctx, 5, -1, mid, 5, &rank, dims), ISG_OK);
+    assert_memory_equal(mid, y, sizeof y);
+    assert_int_equal(isg_rt_read(ctx, 5, -1, mid, 4, &rank, dims), ISG_E_ARG);
+    free(workspace);
+    free(image);
+}
+
+static void test_misaligned(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size), *moved = (uint8_t *)aligned_alloc(64, (size + 191) / 64 * 64);
+    (void)state;
+    memcpy(moved + 4, image, size);
+    assert_int_equal(open_copy(moved + 4, size), ISG_E_ARG);
+    free(moved);
+    free(image);
+}
+
+static void test_every_truncation(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size);
+    (void)state;
+    assert_int_equal(open_copy(image, size), ISG_OK);
+    for (size_t n = 0; n < size; n++) {
+        uint8_t *cut = (uint8_t *)aligned_alloc(64, (n + 64) / 64 * 64);
+        memcpy(cut, image, n);
+        assert_int_not_equal(open_copy(cut, n), ISG_OK);
+        if (n >= ISG_FORMAT_HEADER_BYTES) { /* the same with a header that admits it */
+            isgi_store_u64(cut + ISG_FORMAT_AT_FILE_BYTES, n);
+            if (n >= 128) seal_image(cut);
+            assert_int_not_equal(open_copy(cut, n), ISG_OK);
+        }
+        free(cut);
+    }
+    free(image);
+}
+
+static void test_every_flip(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size);
+    (void)state;
+    for (size_t i = 0; i < size * 8; i++) {
+        image[i / 8] ^= (uint8_t)(1u << (i & 7u));
+        if (open_copy(image, size) == ISG_OK) fail_msg("flip of bit %zu was not seen", i);
+        image[i / 8] ^= (uint8_t)(1u << (i & 7u));
+    }
+    assert_int_equal(open_copy(image, size), ISG_OK);
+    free(image);
+}
+
+/* Whatever opens must also plan and run without touching anything outside. */
+static void run_harmlessly(const uint8_t *image, size_t size)
+{
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx;
+    uint64_t floats[2] = {0, 0};
+    float *x, *y;
+    const float *in[ISG_FORMAT_MAX_IO];
+    float *out[ISG_FORMAT_MAX_IO];
+    uint8_t *workspace;
+    options.max_memory = 4u << 20;
+    if (isg_rt_open(&model, image, size, NULL) != ISG_OK) return;
+    if (isg_rt_plan(&model, &options, &memory, NULL) != ISG_OK) return;
+    for (int side = 0; side < 2; side++) {
+        const uint32_t count = side ? isg_rt_output_count(&model) : isg_rt_input_count(&model);
+        for (uint32_t i = 0; i < count; i++) {
+            isg_rt_io io;
+            uint64_t n = 1;
+            assert_int_equal(side ? isg_rt_output(&model, i, &io) : isg_rt_input(&model, i, &io), ISG_OK);
+            for (uint32_t d = 0; d < io.rank; d++) n *= io.dims[d] ? io.dims[d] : 1;
+            if (n > floats[side]) floats[side] = n;
+        }
+    }
+    x = (float *)calloc(floats[0], sizeof *x);
+    y = (float *)calloc(floats[1], sizeof *y);
+    for (int i = 0; i < (int)ISG_FORMAT_MAX_IO; i++) {
+        in[i] = x;
+        out[i] = y;
+    }
+    workspace = (uint8_t *)aligned_alloc(64, memory.workspace_bytes);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, NULL), ISG_OK);
+    assert_int_equal(isg_rt_run(ctx, in, out, NULL), ISG_OK);
+    free(workspace);
+    free(x);
+    free(y);
+}
+
+/* Flips in the graph behind correct checksums. */
+static void test_sealed_flips(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size), *entry = image + ISG_FORMAT_HEADER_BYTES;
+    const size_t at = isgi_load_u64(entry + 8), length = isgi_load_u64(entry + 16);
+    (void)state;
+    for (size_t i = 0; i < length * 8; i++) {
+        image[at + i / 8] ^= (uint8_t)(1u << (i & 7u));
+        isgi_store_u32(entry + 4, isgi_crc32c(0, image + at, length));
+        seal_image(image);
+        run_harmlessly(image, size);
+        image[at + i / 8] ^= (uint8_t)(1u << (i & 7u));
+    }
+    for (size_t i = 0; i < length; i++) {
+        const uint8_t keep = image[at + i];
+        for (uint32_t v = 0; v < 256; v += 15) {
+            image[at + i] = (uint8_t)v;
+            isgi_store_u32(entry + 4, isgi_crc32c(0, image + at, length));
+            seal_image(image);
+            run_harmlessly(image, size);
+        }
+        image[at + i] = keep;
+    }
+    free(image);
+}
+
+static void test_versions_and_sections(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size);
+    uint8_t *second = image + ISG_FORMAT_HEADER_BYTES + ISG_FORMAT_SECTION_BYTES;
+    (void)state;
+    isgi_store_u16(image + ISG_FORMAT_AT_MAJOR, 2);
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_E_VERSION);
+    isgi_store_u16(image + ISG_FORMAT_AT_MAJOR, 1);
+    isgi_store_u16(image + ISG_FORMAT_AT_MINOR, 9);
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_OK);
+    isgi_store_u32(image + ISG_FORMAT_AT_FLAGS, 1);
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_E_UNSUPPORTED);
+    isgi_store_u32(image + ISG_FORMAT_AT_FLAGS, 0);
+    isgi_store_u32(second, 0x80000077u);
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_E_UNSUPPORTED);
+    isgi_store_u32(second, ISG_SECTION_GRAPH);
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_E_FORMAT);
+    isgi_store_u32(second, 0x77u); /* unknown and optional: the weights are missing then */
+    seal_image(image);
+    assert_int_equal(open_copy(image, size), ISG_E_FORMAT);
+    free(image);
+}
+
+static void test_arena(void **state)
+{
+    static isgi_arena a;
+    uint64_t random = 11;
+    struct {
+        uint64_t offset, size;
+        uint32_t last;
+    } all[200];
+    uint64_t offset;
+    (void)state;
+    isgi_arena_init(&a);
+    assert_int_equal(isgi_arena_take(&a, 100, 1, &offset), ISG_OK);
+    assert_int_equal(offset, 0);
+    assert_int_equal(isgi_arena_take(&a, 50, 2, &offset), ISG_OK);
+    assert_int_equal(offset, 100);
+    isgi_arena_release(&a, 2);
+    assert_int_equal(isgi_arena_take(&a, 80, 2, &offset), ISG_OK);
+    assert_int_equal(offset, 0);
+    assert_int_equal(a.peak, 150);
+    isgi_arena_init(&a);
+    for (uint32_t i = 0; i < 200; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        all[i].size = (random >> 40) % 1000 + 1;
+        all[i].last = i + (uint32_t)(random >> 33) % 20;
+        isgi_arena_release(&a, i);
+        assert_int_equal(isgi_arena_take(&a, all[i].size, all[i].last, &all[i].offset), ISG_OK);
+        assert_true(all[i].offset + all[i].size <= a.peak);
+        for (uint32_t k = 0; k < i; k++) {
+            if (all[k].last < i) continue;
+            assert_true(all[k].offset + all[k].size <= all[i].offset || all[i].offset + all[i].size <= all[k].offset);
+        }
+    }
+    assert_int_equal(isgi_arena_take(&a, UINT64_MAX - 10, 300, &offset), ISG_E_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_opens_and_runs),
+        cmocka_unit_test(test_misaligned),
+        cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_every_flip),
+        cmocka_unit_test(test_versions_and_sections),
+        cmocka_unit_test(test_sealed_flips),
+        cmocka_unit_test(test_arena),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -27,6 +27,7 @@ static const char *check_conv(const isgi_onnx_import *in, const isg_node *node)
         if (w->dims[i] < 1 || w->dims[i] > MAX_DIM) return "weight dimension is zero or larger than 2^24";
     for (i = 0; i < c->n; i++)
         if (c->kernel[i] && c->kernel[i] != w->dims[2 + i]) return "kernel_shape is not that of the weight";
+    if (c->groups < 1) return NULL; /* said already */
     if (w->dims[0] % c->groups) return "group does not divide the output channels";
     if (b && (b->rank != 1 || b->dims[0] != w->dims[0])) return "bias is not one number an output channel";
     if (b && b->dtype != w->dtype) return "bias and weight have different element types";

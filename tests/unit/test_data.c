@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Datasets and the input contract: text form, layouts, preprocessing, labels, damaged files, failing allocations. */
 #define _XOPEN_SOURCE 700 /* nftw */
+#include <dirent.h>
 #include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
@@ -502,6 +503,53 @@ static void test_allocation_failures(void **state)
     isg_dataset_close(ds);
 }
 
+static int exit_code_of(isg_status status)
+{
+    return status == ISG_E_FORMAT || status == ISG_E_VERSION ? 4 : status == ISG_E_UNSUPPORTED ? 3 : status ? 1 : 0;
+}
+
+static isg_status read_bad(const char *kind, const isg_file *file, const char *name)
+{
+    isgi_npy_view view;
+    uint8_t *pixels = NULL;
+    uint32_t width, height;
+    isg_error err = {0};
+    isg_status status = !strcmp(kind, "npy")
+                            ? isgi_npy_parse(&view, file->data, file->size, name, &err)
+                            : isg_image_decode(file->data, file->size, 0, &pixels, &width, &height, &err);
+    isg_free(pixels);
+    assert_true(status == ISG_OK || (err.message[0] && !strchr(err.message, '\n')));
+    return status;
+}
+
+/* Golden bad files: the first character of the name is the tool's exit code. */
+static void test_bad_files(void **state)
+{
+    static const char *const kinds[] = {"npy", "image"};
+    size_t k;
+    (void)state;
+    for (k = 0; k < 2; k++) {
+        char folder[512], path[1024];
+        struct dirent *entry;
+        unsigned seen = 0;
+        DIR *dir;
+        snprintf(folder, sizeof folder, "%s/tests/bad/%s", INSITU_SOURCE_DIR, kinds[k]);
+        dir = opendir(folder);
+        assert_non_null(dir);
+        while ((entry = readdir(dir)) != NULL) {
+            isg_file file;
+            if (entry->d_name[0] == '.') continue;
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            assert_int_equal(isg_file_open(&file, path, NULL), ISG_OK);
+            if (exit_code_of(read_bad(kinds[k], &file, path)) != entry->d_name[0] - '0') fail_msg("%s", path);
+            isg_file_close(&file);
+            seen++;
+        }
+        closedir(dir);
+        assert_true(seen > 10);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -543,6 +591,7 @@ int main(void)
         cmocka_unit_test(test_npy_rejects),
         cmocka_unit_test(test_npy_set),
         cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -160,19 +160,36 @@ ISG_NODISCARD isg_status isg_graph_add_output(isg_graph *g, int32_t value, isg_e
 ISG_NODISCARD isg_status isg_graph_sort(isg_graph *g, isg_error *err);           /* topological; FORMAT on a cycle */
 ISG_NODISCARD isg_status isg_graph_validate(const isg_graph *g, isg_error *err); /* every index, unique producers */
 
-/* Shapes of every value from the inputs'. Batch stays symbolic. Errors: SHAPE, UNSUPPORTED. */
+/* Shapes of every value from the inputs'. A dimension that follows the batch is ISG_DIM_BATCH; one that depends on it
+ * in another way (2 N) is ISG_DIM_UNKNOWN. Errors: SHAPE; UNSUPPORTED when an input has an unknown dimension besides
+ * the batch, or a shape depends on values that only a run gives. */
 ISG_NODISCARD isg_status isg_graph_infer(isg_graph *g, isg_error *err);
-/* Constant folding (Identity, Shape chains, int64 arithmetic), dead nodes, Dropout, no-op Pad and AveragePool. */
+/* Constant folding (Identity and Transpose of weights, Shape chains, integer arithmetic), dead nodes and values, and
+ * nodes that do nothing (Dropout, zero Pad, 1x1 AveragePool, a Reshape to the same shape). Goes as far as it can where
+ * shapes are not known yet. Indices change; names of inputs and outputs stay. */
 ISG_NODISCARD isg_status isg_graph_fold(isg_graph *g, isg_error *err);
-/* Conv + BatchNorm -> Conv; the rest of BatchNorm stays. */
+/* Conv + BatchNorm -> Conv, canonical GEMM + BatchNorm -> GEMM, for constant weights; the rest of BatchNorm stays. */
 ISG_NODISCARD isg_status isg_graph_fold_batchnorm(isg_graph *g, isg_error *err);
 /* infer, fold, fold_batchnorm, canonical forms. Afterwards, and this is what pack, train and compress rely on:
- *   - every shape is known but for the batch; auto_pad is NOTSET with explicit pads; axes are non-negative;
- *   - CONV has inputs X, W [, B] with W constant or factors and B constant [co];
- *   - MATMUL with a constant right operand, and GEMM, have become GEMM with trans_b = 1, alpha = beta = 1, W [out,in]
- *     constant or factors, B constant [out] or absent, and a rank-2 X;
- *   - axes, pads, slices, clip limits, reshape targets are constants (else UNSUPPORTED naming the node);
- *   - DROPOUT, IDENTITY, CONSTANT, SHAPE, CAST to the same type, SQUEEZE, UNSQUEEZE, FLATTEN are gone or RESHAPE. */
+ *   - every shape is known but for the batch; attr of CONV and pools has n, kernel, stride, dilation and pads filled
+ * in, auto_pad NOTSET, ceil_mode 0; axes are non-negative;
+ *   - ceil_mode is resolved into larger end pads. That is exact for MAX_POOL and for AVERAGE_POOL without
+ *     count_include_pad, where padding never counts (begin and end pads may differ, and an end pad may exceed the
+ *     kernel's reach by nothing). An AVERAGE_POOL that counts its padding and hangs over it becomes PAD followed by one
+ *     that does not count. count_include_pad is 0 where there are no pads;
+ *   - CONV has inputs X, W [, B] with W constant or factors and B constant [co]; a PAD of spatial zeros in front, and
+ *     an ADD of one constant a channel behind, have been merged;
+ *   - MATMUL with a constant right operand and a rank-2 left, and GEMM, have become GEMM with trans_b = 1, alpha = beta
+ *     = 1, W [out,in] constant or factors, B constant [out] or absent, and a rank-2 X. A MATMUL of higher rank, or of
+ *     two computed operands, stays MATMUL;
+ *   - slices, pads, split sizes and reshape targets are constant inputs, PAD without axes (2 rank numbers), SPLIT
+ * always with sizes; limits of CLIP and axes of REDUCE_MEAN (sorted, none meaning no-op) are attributes and input 1 on
+ * is gone (else UNSUPPORTED naming the node). A target of RESHAPE is 0 where the batch stays at its place and -1 where
+ *     it moves; TRANSPOSE has all of perm;
+ *   - REDUCE_MEAN over all spatial axes is GLOBAL_AVERAGE_POOL (and RESHAPE if it dropped them); SUM of two is ADD;
+ *   - BATCH_NORM that stays has constant parameters; SOFTMAX runs over one axis whatever the opset;
+ *   - DROPOUT, IDENTITY, CONSTANT, SHAPE, CAST to the same type, SQUEEZE, UNSQUEEZE, FLATTEN are gone or RESHAPE. (An
+ *     IDENTITY stays only between an input or constant and an output of the graph.) */
 ISG_NODISCARD isg_status isg_graph_prepare(isg_graph *g, isg_error *err);
 
 /* The reference interpreter: any node, any dtype it supports, plain C, strict floating point, ONNX layouts.

@@ -43,9 +43,11 @@ int main(int argc, char **argv)
     run(&g, "ortho", gold_group_ortho, cJSON_GetObjectItem(cases, "ortho"));
     run(&g, "svd", gold_group_svd, cJSON_GetObjectItem(cases, "svd"));
     run(&g, "kd", gold_group_kd, cJSON_GetObjectItem(cases, "kd"));
+    run(&g, "grad", gold_group_grad, cJSON_GetObjectItem(cases, "grad"));
     run(&g, "radam", gold_group_radam, cJSON_GetObjectItem(extra, "radam"));
     run(&g, "input_quantizer", gold_group_input_quantizer, cJSON_GetObjectItem(extra, "input_quantizer"));
     run(&g, "projection", gold_group_projection, cJSON_GetObjectItem(extra, "projection"));
+    run(&g, "block", gold_group_block, cJSON_GetObjectItem(extra, "block"));
     run(&g, "accounting", accounting, cases);
     printf("%u passed, %u failed\n", g.passed, g.failed);
     bad = g.failed > 0 || g.passed == 0;

@@ -28,16 +28,19 @@ typedef struct isg_pack_options {
 } isg_pack_options;
 
 /* The image of a prepared graph (isg_graph_prepare), 64-byte aligned, free with isg_free(). Deterministic: same graph
- * and options give the same bytes. Errors: UNSUPPORTED naming the node, NOMEM. */
+ * and options give the same bytes. options NULL: 32 bits, nothing extra. The golden pair is left out where the outputs
+ * have more than 16384 numbers or are not finite. Errors: UNSUPPORTED naming the node, NUMERIC, LIMIT, NOMEM. */
 ISG_NODISCARD isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image,
                                         size_t *bytes, isg_error *err);
 /* isg_pack_image, atomic write, re-open and verify. */
 ISG_NODISCARD isg_status isg_pack_file(const isg_graph *g, const isg_pack_options *options, const char *path,
                                        isg_error *err);
-/* A prepared graph again from an image: factors from packed codes, constants from raw weights. */
+/* A prepared graph again from an image: factors from packed codes, constants from raw weights. Nodes keep their names;
+ * packing it again with the same options gives the same GRAPH and WEIGHTS. */
 ISG_NODISCARD isg_status isg_unpack_image(isg_graph **out, const void *image, size_t bytes, isg_error *err);
 
-/* What the file says besides the graph. Pointers into the image. */
+/* What the file says besides the graph. Strings are the model's, NULL where the file says nothing; input.given is 0
+ * where it holds no input contract. */
 typedef struct isg_model_meta {
     isg_input_spec input;
     int32_t label_offset;
@@ -56,11 +59,13 @@ const isg_model_meta *isg_model_get_meta(const isg_model *m);
 const char *isg_model_class_name(const isg_model *m, uint32_t index); /* NULL if none */
 int isg_model_is_isg(const isg_model *m);
 uint64_t isg_model_file_bytes(const isg_model *m);
-/* 1: the stored golden pair is reproduced within its tolerance; max_error gets the largest absolute difference. */
+/* Runs the stored golden pair (batch 1). max_error gets the largest absolute difference, tolerance what is allowed;
+ * each may be NULL. Errors: NUMERIC (not reproduced), UNSUPPORTED (the file holds none), those of isg_rt_run. */
 ISG_NODISCARD isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options, double *max_error,
                                             double *tolerance, isg_error *err);
 
-/* A context with its own workspace. */
+/* A context with its own workspace. options NULL: the defaults. Where isa_mask is ISG_ISA_ALL, the environment variable
+ * INSITU_ISA (scalar, avx2, avx512, neon) limits it; another value of it is an ARG error. */
 typedef struct isg_session isg_session;
 ISG_NODISCARD isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options,
                                             isg_error *err);

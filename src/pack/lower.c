@@ -25,7 +25,7 @@ static isg_status value_fail(const isg_graph *g, int32_t value, const char *what
                      what);
 }
 
-isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_pack_shape *shape, isg_error *err)
+isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_shape *shape, isg_error *err)
 {
     const isg_value *v = &l->g->values[value];
     memset(shape, 0, sizeof *shape);
@@ -45,7 +45,7 @@ isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_pack_sha
     return ISG_OK;
 }
 
-static int same_shape(const isgi_pack_shape *a, const isgi_pack_shape *b)
+static int same_shape(const isgi_shape *a, const isgi_shape *b)
 {
     return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]) == 0;
 }
@@ -60,7 +60,7 @@ static isgi_text text_of(const char *s)
 }
 
 isg_status isgi_lower_emit(isgi_lowering *l, isg_op_kind kind, const isgi_ref *inputs, uint32_t count,
-                           const isgi_pack_shape *shape, isgi_ref *ref, isgi_program_op **op, isg_error *err)
+                           const isgi_shape *shape, isgi_ref *ref, isgi_program_op **op, isg_error *err)
 {
     isgi_program_op *added;
     ISGI_TRY(isgi_program_add_op(l->p, kind, inputs, count, &added, err));
@@ -75,7 +75,7 @@ isg_status isgi_lower_emit(isgi_lowering *l, isg_op_kind kind, const isgi_ref *i
 isg_status isgi_lower_output(isgi_lowering *l, isg_op_kind kind, const isgi_ref *inputs, uint32_t count,
                              const isg_node *n, int32_t k, isgi_program_op **op, isg_error *err)
 {
-    isgi_pack_shape shape;
+    isgi_shape shape;
     ISGI_TRY(isgi_lower_shape(l, n->outputs[k], &shape, err));
     return isgi_lower_emit(l, kind, inputs, count, &shape, &l->refs[n->outputs[k]], op, err);
 }
@@ -99,7 +99,7 @@ isg_status isgi_lower_alias(isgi_lowering *l, int32_t out, int32_t in, isg_error
 static isg_status enter_constant(isgi_lowering *l, int32_t value, isgi_ref *ref, isg_error *err)
 {
     const isg_tensor *t = l->g->values[value].constant;
-    isgi_pack_shape shape;
+    isgi_shape shape;
     uint32_t weight;
     isg_status status;
     float *data;
@@ -125,7 +125,7 @@ static isg_status enter_constant(isgi_lowering *l, int32_t value, isgi_ref *ref,
 isg_status isgi_lower_value(isgi_lowering *l, int32_t value, isgi_ref *ref, isg_error *err)
 {
     const isg_value *v = &l->g->values[value];
-    isgi_pack_shape shape;
+    isgi_shape shape;
     if (l->refs[value].kind == ISGI_REF_NONE) {
         if (!v->constant) {
             return value_fail(l->g, value, v->factors ? "a compressed weight used as an operand" : "undefined", err);

@@ -20,16 +20,14 @@ typedef struct isgi_lowering {
 /* `status` naming the node being lowered. */
 isg_status isgi_lower_fail(const isgi_lowering *l, isg_status status, const char *what, isg_error *err);
 /* Shape of a value: rank 1..4, a scalar as [1]. Errors: UNSUPPORTED. */
-ISG_NODISCARD isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_pack_shape *shape,
-                                          isg_error *err);
+ISG_NODISCARD isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_shape *shape, isg_error *err);
 /* The tensor of input `k` of the node, in the shape its value has: emits a pending reshape, enters a constant. */
 ISG_NODISCARD isg_status isgi_lower_operand(isgi_lowering *l, const isg_node *n, int32_t k, isgi_ref *ref,
                                             isg_error *err);
 ISG_NODISCARD isg_status isgi_lower_value(isgi_lowering *l, int32_t value, isgi_ref *ref, isg_error *err);
 /* A new operation named after the node. */
 ISG_NODISCARD isg_status isgi_lower_emit(isgi_lowering *l, isg_op_kind kind, const isgi_ref *inputs, uint32_t count,
-                                         const isgi_pack_shape *shape, isgi_ref *ref, isgi_program_op **op,
-                                         isg_error *err);
+                                         const isgi_shape *shape, isgi_ref *ref, isgi_program_op **op, isg_error *err);
 /* The same for output `k` of the node. */
 ISG_NODISCARD isg_status isgi_lower_output(isgi_lowering *l, isg_op_kind kind, const isgi_ref *inputs, uint32_t count,
                                            const isg_node *n, int32_t k, isgi_program_op **op, isg_error *err);

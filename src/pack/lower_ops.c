@@ -125,10 +125,10 @@ isg_status isgi_lower_binary(isgi_lowering *l, const isg_node *n, isg_error *err
 }
 
 /* The larger of two shapes under NumPy broadcasting; a batch (0) wins over 1. */
-static isgi_pack_shape broadcast(const isgi_pack_shape *a, const isgi_pack_shape *b)
+static isgi_shape broadcast(const isgi_shape *a, const isgi_shape *b)
 {
-    isgi_pack_shape out = a->rank >= b->rank ? *a : *b;
-    const isgi_pack_shape *small = a->rank >= b->rank ? b : a;
+    isgi_shape out = a->rank >= b->rank ? *a : *b;
+    const isgi_shape *small = a->rank >= b->rank ? b : a;
     const uint32_t shift = out.rank - small->rank;
     for (uint32_t i = 0; i < small->rank; i++)
         if (out.dims[shift + i] == 1) out.dims[shift + i] = small->dims[i];
@@ -142,7 +142,7 @@ isg_status isgi_lower_sum(isgi_lowering *l, const isg_node *n, isg_error *err)
     ISGI_TRY(isgi_lower_operand(l, n, 0, &xy[0], err));
     for (int32_t k = 1; k < n->input_count; k++) {
         isgi_program_op *op;
-        isgi_pack_shape shape;
+        isgi_shape shape;
         ISGI_TRY(isgi_lower_operand(l, n, k, &xy[1], err));
         shape = broadcast(isgi_program_shape(l->p, xy[0]), isgi_program_shape(l->p, xy[1]));
         ISGI_TRY(isgi_lower_emit(l, ISG_KIND_BINARY, xy, 2, &shape, &xy[0], &op, err));
@@ -163,7 +163,7 @@ isg_status isgi_lower_pool(isgi_lowering *l, const isg_node *n, isg_error *err)
 {
     const isg_conv_attr *a = &n->attr.conv;
     const int average = n->op == ISG_OP_AVERAGE_POOL;
-    const isgi_pack_shape *in;
+    const isgi_shape *in;
     isgi_program_op *op;
     isgi_ref x;
     ISGI_TRY(isgi_lower_operand(l, n, 0, &x, err));
@@ -204,7 +204,7 @@ isg_status isgi_lower_global_pool(isgi_lowering *l, const isg_node *n, isg_error
 /* A non-negative axis that is not the batch. */
 static isg_status check_axis(const isgi_lowering *l, isgi_ref x, int64_t axis, uint32_t *out, isg_error *err)
 {
-    const isgi_pack_shape *shape = isgi_program_shape(l->p, x);
+    const isgi_shape *shape = isgi_program_shape(l->p, x);
     if (axis < 0) axis += shape->rank;
     if (axis < 0 || axis >= shape->rank) return isgi_lower_fail(l, ISG_E_SHAPE, "axis out of range", err);
     if (shape->dims[axis] == 0) return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "it works along the batch", err);
@@ -253,7 +253,7 @@ isg_status isgi_lower_slice(isgi_lowering *l, const isg_node *n, isg_error *err)
     ISGI_TRY(isgi_lower_output(l, ISG_KIND_SLICE, &x, 1, n, 0, &op, err));
     for (uint32_t i = 0; i < op->shape.rank; i++) op->step[i] = 1;
     for (int64_t i = 0; i < count[0]; i++) {
-        const isgi_pack_shape *shape = isgi_program_shape(l->p, x);
+        const isgi_shape *shape = isgi_program_shape(l->p, x);
         const int64_t step = list[3] ? list[3][i] : 1;
         int64_t axis = list[2] ? list[2][i] : i, start = list[0][i], dim;
         if (axis < 0) axis += shape->rank;
@@ -283,7 +283,7 @@ isg_status isgi_lower_split(isgi_lowering *l, const isg_node *n, isg_error *err)
     ISGI_TRY(check_axis(l, x, n->attr.axes.axes[0], &axis, err));
     for (int32_t k = 0; k < n->output_count; k++) {
         isgi_program_op *op;
-        isgi_pack_shape shape;
+        isgi_shape shape;
         if (n->outputs[k] == ISG_NO_VALUE) {
             return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "an output is omitted", err);
         }
@@ -342,8 +342,8 @@ isg_status isgi_lower_reshape(isgi_lowering *l, const isg_node *n, isg_error *er
 }
 
 /* A permutation of dims with dims of 1 dropped and neighbours that stay neighbours merged; the batch stays alone. */
-static isg_status merge_permutation(const isgi_lowering *l, const isg_value *v, const int64_t *perm,
-                                    isgi_pack_shape *in, uint32_t order[ISG_FORMAT_MAX_RANK], isg_error *err)
+static isg_status merge_permutation(const isgi_lowering *l, const isg_value *v, const int64_t *perm, isgi_shape *in,
+                                    uint32_t order[ISG_FORMAT_MAX_RANK], isg_error *err)
 {
     int64_t first[ISG_MAX_RANK], size[ISG_MAX_RANK], end[ISG_MAX_RANK];
     uint32_t groups = 0;
@@ -375,11 +375,11 @@ static isg_status merge_permutation(const isgi_lowering *l, const isg_value *v, 
     return ISG_OK;
 }
 
-static isg_status emit_transpose(isgi_lowering *l, isgi_ref x, const isgi_pack_shape *in, const uint32_t *order,
+static isg_status emit_transpose(isgi_lowering *l, isgi_ref x, const isgi_shape *in, const uint32_t *order,
                                  isgi_ref *out, isg_error *err)
 {
     isgi_program_op *op;
-    isgi_pack_shape shape = *in;
+    isgi_shape shape = *in;
     for (uint32_t i = 0; i < in->rank; i++) shape.dims[i] = in->dims[order[i]];
     if (in->dims[0] == 0 && order[0] != 0) return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "it moves the batch", err);
     ISGI_TRY(isgi_lower_emit(l, ISG_KIND_TRANSPOSE, &x, 1, &shape, out, &op, err));
@@ -393,7 +393,7 @@ isg_status isgi_lower_transpose(isgi_lowering *l, const isg_node *n, isg_error *
     const isg_value *v;
     int64_t perm[ISG_MAX_RANK];
     uint32_t order[ISG_FORMAT_MAX_RANK];
-    isgi_pack_shape shape;
+    isgi_shape shape;
     isgi_ref x;
     if (!isgi_lower_has(n, 0)) return isgi_lower_fail(l, ISG_E_FORMAT, "an input is missing", err);
     v = &l->g->values[n->inputs[0]];

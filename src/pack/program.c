@@ -67,7 +67,7 @@ isg_status isgi_program_add_op(isgi_program *p, isg_op_kind kind, const isgi_ref
     return ISG_OK;
 }
 
-isg_status isgi_program_add_constant(isgi_program *p, const isgi_pack_shape *shape, uint32_t weight, isgi_ref *ref,
+isg_status isgi_program_add_constant(isgi_program *p, const isgi_shape *shape, uint32_t weight, isgi_ref *ref,
                                      isg_error *err)
 {
     isgi_port *port;
@@ -82,7 +82,7 @@ isg_status isgi_program_add_constant(isgi_program *p, const isgi_pack_shape *sha
     return ISG_OK;
 }
 
-const isgi_pack_shape *isgi_program_shape(const isgi_program *p, isgi_ref ref)
+const isgi_shape *isgi_program_shape(const isgi_program *p, isgi_ref ref)
 {
     switch (ref.kind) {
     case ISGI_REF_INPUT: return &p->inputs[ref.index].shape;

@@ -9,16 +9,12 @@
 #include <insitu/weight.h>
 
 #include "host/buffer.h"
+#include "rt/view.h"
 
 typedef struct isgi_text {
     const char *data; /* borrowed: from the graph or from the image */
     uint32_t bytes;
 } isgi_text;
-
-/* Logical (ONNX) order; a dimension of 0 is the batch. */
-typedef struct isgi_pack_shape {
-    uint32_t rank, dims[ISG_FORMAT_MAX_RANK];
-} isgi_pack_shape;
 
 /* A tensor before its number is known: number k of its kind. */
 typedef enum isgi_ref_kind { ISGI_REF_NONE = 0, ISGI_REF_INPUT, ISGI_REF_CONSTANT, ISGI_REF_OP } isgi_ref_kind;
@@ -29,9 +25,9 @@ typedef struct isgi_ref {
 
 typedef struct isgi_port { /* an input, an output or a constant */
     isgi_text name;
-    isgi_pack_shape shape; /* unused for outputs: that of `ref` */
-    isgi_ref ref;          /* outputs */
-    uint32_t weight;       /* constants */
+    isgi_shape shape; /* unused for outputs: that of `ref` */
+    isgi_ref ref;     /* outputs */
+    uint32_t weight;  /* constants */
 } isgi_port;
 
 #define ISGI_WINDOW 10 /* kh, kw, sh, sw, dh, dw, top, left, bottom, right */
@@ -53,7 +49,7 @@ typedef struct isgi_program_op {
     uint32_t a[ISG_FORMAT_MAX_RANK];   /* slice start, pad begin, perm */
     int32_t step[ISG_FORMAT_MAX_RANK]; /* slice */
     uint32_t b[ISG_FORMAT_MAX_RANK];   /* pad end */
-    isgi_pack_shape shape;             /* of the output */
+    isgi_shape shape;                  /* of the output */
 } isgi_program_op;
 
 typedef struct isgi_record {
@@ -78,9 +74,9 @@ void isgi_program_free(isgi_program *p);
  * given. Errors: NOMEM, LIMIT. */
 ISG_NODISCARD isg_status isgi_program_add_op(isgi_program *p, isg_op_kind kind, const isgi_ref *inputs, uint32_t count,
                                              isgi_program_op **op, isg_error *err);
-ISG_NODISCARD isg_status isgi_program_add_constant(isgi_program *p, const isgi_pack_shape *shape, uint32_t weight,
+ISG_NODISCARD isg_status isgi_program_add_constant(isgi_program *p, const isgi_shape *shape, uint32_t weight,
                                                    isgi_ref *ref, isg_error *err);
-const isgi_pack_shape *isgi_program_shape(const isgi_program *p, isgi_ref ref);
+const isgi_shape *isgi_program_shape(const isgi_program *p, isgi_ref ref);
 uint32_t isgi_program_number(const isgi_program *p, isgi_ref ref);
 
 /* ---- weight records; all return the index of an equal record if there is one ---- */

@@ -43,7 +43,7 @@ static isg_status put_numbers(isgi_buffer *out, const uint32_t *values, uint32_t
     return ISG_OK;
 }
 
-static isg_status put_shape(isgi_buffer *out, const isgi_pack_shape *shape, isg_error *err)
+static isg_status put_shape(isgi_buffer *out, const isgi_shape *shape, isg_error *err)
 {
     ISGI_TRY(isgi_put_number(out, shape->rank, err));
     return put_numbers(out, shape->dims, shape->rank, err);

@@ -377,7 +377,7 @@ static const char *output_name(const unpacker *u, uint32_t tensor, uint32_t *byt
 static isg_status unpack_op(unpacker *u, const isgi_op *op, isg_error *err)
 {
     const int fused = op->act.kind != ISG_ACTIVATION_NONE && op->kind != ISG_KIND_ACTIVATION;
-    char name[NAME_BYTES];
+    char name[NAME_BYTES + 16];
     uint32_t bytes;
     int32_t y, before;
     const char *output = output_name(u, op->output, &bytes);

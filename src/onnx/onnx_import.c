@@ -57,27 +57,29 @@ static void import_set_constant(isg_value *v, isg_tensor *take)
     v->constant = take;
 }
 
-isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const char *suffix, isg_tensor *take,
-                                  int32_t *value)
+isg_status isgi_onnx_add_derived(isgi_onnx_import *in, const char *base, const char *suffix, int32_t *value)
 {
     const size_t bytes = strlen(base) + strlen(suffix) + 16;
     char *name = isgi_malloc(bytes);
-    isg_status status = ISG_E_NOMEM;
+    isg_status status;
     int k;
-    if (!name) {
-        isg_tensor_destroy(take);
-        return isgi_nomem(in->err);
-    }
+    if (!name) return isgi_nomem(in->err);
     snprintf(name, bytes, "%s/%s", base, suffix);
     for (k = 1; isgi_onnx_lookup(in, name) >= 0; k++) snprintf(name, bytes, "%s/%s_%d", base, suffix, k);
     status = isgi_onnx_add_value(in, name, value);
     isg_free(name);
-    if (status != ISG_OK) {
+    return status;
+}
+
+isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const char *suffix, isg_tensor *take,
+                                  int32_t *value)
+{
+    const isg_status status = isgi_onnx_add_derived(in, base, suffix, value);
+    if (status == ISG_OK)
+        import_set_constant(&in->graph->values[*value], take);
+    else
         isg_tensor_destroy(take);
-        return status;
-    }
-    import_set_constant(&in->graph->values[*value], take);
-    return ISG_OK;
+    return status;
 }
 
 /* ---- names ---- */
@@ -239,6 +241,8 @@ static isg_status import_inputs(isgi_onnx_import *in, const Onnx__GraphProto *gr
         const char *reason;
         char shown[96];
         if (!entry || entry->kind != NAME_INPUT) continue;
+        if ((size_t)in->graph->input_count >= MAX_OPERANDS)
+            return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph inputs");
         reason = import_type(&in->graph->values[entry->value], graph->input[i]->type);
         isgi_escape(shown, sizeof shown, entry->name);
         if (reason) IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "input '%s' %s", shown, reason));

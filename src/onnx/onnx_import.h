@@ -39,7 +39,10 @@ int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name);
 /* Adds values without the graph's search for a free name: all names of the file are known to differ, and derived ones,
  * "base/suffix", are looked up. Hostile files would make that search quadratic. */
 ISG_NODISCARD isg_status isgi_onnx_add_value(isgi_onnx_import *in, const char *name, int32_t *value);
-/* Takes the tensor in any case. */
+/* "base/suffix"; one base gives a suffix once. */
+ISG_NODISCARD isg_status isgi_onnx_add_derived(isgi_onnx_import *in, const char *base, const char *suffix,
+                                               int32_t *value);
+/* The same with a constant; takes the tensor in any case. */
 ISG_NODISCARD isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const char *suffix,
                                                 isg_tensor *take, int32_t *value);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What needs shapes: the user's --shape, and the Softmax of old opsets. */
-#include <stdio.h>
 #include <string.h>
 
 #include "host/alloc.h"
@@ -117,10 +116,10 @@ static isg_status softmax_by_matrix(isgi_onnx_import *in, int32_t index, int64_t
     const int32_t x = g->nodes[index].inputs[0], y = g->nodes[index].outputs[0];
     int32_t fresh[3], i, added, pair[2];
     for (i = 0; i < 3; i++) {
-        char name[192];
-        snprintf(name, sizeof name, "%.100s/%s/%d", g->values[y].name, suffixes[i], (int)index);
-        fresh[i] = isg_graph_add_value(g, name, ISG_DT_NONE, -1, NULL);
-        if (fresh[i] < 0) return isgi_fail(in->err, (isg_status)fresh[i], "cannot add a value");
+        char *base = isgi_strdup(g->values[y].name); /* the array moves as it grows */
+        isg_status status = base ? isgi_onnx_add_derived(in, base, suffixes[i], &fresh[i]) : isgi_nomem(in->err);
+        isg_free(base);
+        if (status != ISG_OK) return status;
     }
     added = isg_graph_add_node(g, ISG_OP_SHAPE, "", &x, 1, &fresh[0], 1);
     if (added >= 0) added = isg_graph_add_node(g, ISG_OP_FLATTEN, "", &x, 1, &fresh[1], 1);

@@ -145,7 +145,7 @@ static isg_graph *reimport(const isg_graph *g, isg_onnx_form form, char *path)
 static void temporary(char path[64])
 {
     int fd;
-    strcpy(path, "/tmp/isg-onnx-XXXXXX");
+    snprintf(path, 64, "/tmp/isg-onnx-XXXXXX");
     fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);

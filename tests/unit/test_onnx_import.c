@@ -390,7 +390,7 @@ static void test_external_data(void **state)
     const float data[6] = {1, 2, 4, 5, 6, 7};
     char from[256], to[256];
     (void)state;
-    strcpy(folder, "/tmp/isg-external-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/isg-external-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(to, sizeof to, "%s/sub", folder);
     assert_int_equal(mkdir(to, 0700), 0);

@@ -12,7 +12,8 @@ typedef struct suite_case {
     char reason[300]; /* why it did not pass */
     char group[232];  /* the reason without what is particular to the test */
     suite_verdict verdict;
-    int foreign; /* some node of it is of an operator that we do not have */
+    int prepared; /* it was also run prepared */
+    int foreign;  /* some node of it is of an operator that we do not have */
 } suite_case;
 
 /* Runs every data set of the folder `path`. */

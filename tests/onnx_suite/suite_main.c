@@ -152,13 +152,14 @@ static void print_skipped(suite_cases *all)
 
 static size_t report(suite_cases *all, const char *expect, const char *reasons, int list_passed)
 {
-    size_t number[3] = {0, 0, 0}, wrong = 0;
+    size_t number[3] = {0, 0, 0}, wrong = 0, prepared = 0;
     suite_list names;
     for (size_t i = 0; i < all->count; i++) {
         const suite_case *c = &all->items[i];
         number[c->verdict]++;
+        prepared += c->verdict == SUITE_PASSED && c->prepared;
         if (list_passed && c->verdict == SUITE_PASSED) printf("%s\n", c->name);
-        if (c->verdict == SUITE_FAILED && !all->verbose) printf("FAILED %s: %s\n", c->name, c->reason);
+        if (c->verdict == SUITE_FAILED && !all->verbose && !list_passed) printf("FAILED %s: %s\n", c->name, c->reason);
     }
     if (list_passed) return number[SUITE_FAILED];
     if (expect) {
@@ -172,6 +173,7 @@ static size_t report(suite_cases *all, const char *expect, const char *reasons, 
         suite_list_free(&names);
     }
     print_skipped(all);
+    printf("  of those that passed, %zu ran prepared as well\n", prepared);
     printf("%zu passed, %zu failed, %zu skipped\n", number[SUITE_PASSED], number[SUITE_FAILED], number[SUITE_SKIPPED]);
     /* With a list, the list decides: a known failure is one that is not listed and has its reason. */
     return expect || reasons ? wrong : number[SUITE_FAILED];

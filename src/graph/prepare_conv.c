@@ -43,6 +43,7 @@ static isg_status split_counted_padding(isg_graph *g, int32_t i, const isgi_wind
     int64_t pads[2 * ISG_MAX_RANK] = {0};
     int32_t inputs[2] = {x, ISG_NO_VALUE}, padded;
     isg_conv_attr *a;
+    isgi_window rest;
     for (int32_t k = 0; k < n; k++) {
         pads[2 + k] = w->begin[3 - n + k];
         pads[n + 2 + 2 + k] = w->end[3 - n + k];
@@ -51,10 +52,15 @@ static isg_status split_counted_padding(isg_graph *g, int32_t i, const isgi_wind
     ISGI_TRY(isgi_insert_node(g, i, ISG_OP_PAD, inputs, 2, x, &padded, err));
     for (int32_t k = 0; k < n; k++) g->values[padded].dims[2 + k] += w->begin[3 - n + k] + w->end[3 - n + k];
     g->nodes[i + 1].inputs[0] = padded;
+    /* The window is settled here: once the padding is real, ceil_mode would count windows that start in it. */
     a = &g->nodes[i + 1].attr.conv;
-    a->auto_pad = ISG_PAD_NOTSET;
+    rest = *w;
+    for (int d = 0; d < 3; d++) {
+        rest.in[d] += w->begin[d] + w->end[d];
+        rest.begin[d] = rest.end[d] = 0;
+    }
+    store_window(a, &rest, n);
     a->count_include_pad = 0;
-    memset(a->pads, 0, sizeof a->pads);
     return ISG_OK;
 }
 

@@ -3,6 +3,7 @@
 #ifndef INSITU_TRAIN_NET_H
 #define INSITU_TRAIN_NET_H
 
+#include <insitu/data.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
 #include <insitu/parallel.h>
@@ -144,6 +145,9 @@ typedef struct isgi_net_options {
  * node, SHAPE, NOMEM, INTERNAL (a primitive could not be made). */
 ISG_NODISCARD isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_options *o, isg_error *err);
 void isgi_net_destroy(isgi_net *net);
+/* channels, height, width of the input as the data layer counts them. Error: UNSUPPORTED (rank over 4). */
+ISG_NODISCARD isg_status isgi_net_input_shape(const isgi_net *net, const isg_input_spec *input, uint32_t shape[3],
+                                              isg_error *err);
 /* Loads n samples (<= batch), each in the logical row-major order of the graph's input. */
 void isgi_net_load(isgi_net *net, const float *samples, uint32_t n);
 /* Call after parameters changed: quantises factors, generates weights, reorders. Errors: NUMERIC, INTERNAL. */
@@ -158,8 +162,9 @@ ISG_NODISCARD isg_status isgi_net_backward(isgi_net *net, isg_error *err);
 double isgi_net_ortho(isgi_net *net, double weight);
 /* Copies parameters and running statistics back to their origins in g, which must be the graph compiled from. */
 void isgi_net_store(const isgi_net *net);
-/* Name of the first activation, in order of execution, or else parameter gradient, that is not finite; or NULL. */
-const char *isgi_net_find_nan(const isgi_net *net);
+/* Name of the first operation whose output is not finite or, after backward, of the last parameter whose gradient is
+ * not (the first one that backward reached); NULL if there is none. */
+const char *isgi_net_find_nan(const isgi_net *net, int backward);
 
 /* ---- between the files of the engine ---- */
 static inline uint32_t isgi_chunk_count(const isgi_net *net, uint32_t chunk)

@@ -8,6 +8,17 @@
 #include <math.h>
 #include <string.h>
 
+isg_status isgi_net_input_shape(const isgi_net *net, const isg_input_spec *input, uint32_t shape[3], isg_error *err)
+{
+    const isgi_act *a = &net->acts[net->input];
+    const int nhwc = input && input->nhwc && a->rank == 4;
+    if (a->rank > 4) return isgi_fail(err, ISG_E_UNSUPPORTED, "training: an input of rank %d", (int)a->rank);
+    shape[0] = (uint32_t)(nhwc ? a->dims[3] : a->dims[1]);
+    shape[1] = (uint32_t)(nhwc ? a->dims[1] : a->rank > 2 ? a->dims[2] : 1);
+    shape[2] = (uint32_t)(nhwc ? a->dims[2] : a->rank > 3 ? a->dims[3] : 1);
+    return ISG_OK;
+}
+
 void isgi_net_load(isgi_net *net, const float *samples, uint32_t n)
 {
     const isgi_act *a = &net->acts[net->input];
@@ -171,22 +182,22 @@ static int all_finite(const float *x, size_t n)
     return sum == 0;
 }
 
-const char *isgi_net_find_nan(const isgi_net *net)
+const char *isgi_net_find_nan(const isgi_net *net, int backward)
 {
-    for (uint32_t c = 0; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
+    for (int32_t i = net->param_count - 1; backward && i >= 0; i--) {
+        if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
+    }
+    for (uint32_t c = 0; !backward && c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
         if (!all_finite(isgi_act_data(net, net->input, c), net->acts[net->input].size * isgi_chunk_count(net, c))) {
             return "the input";
         }
     }
-    for (int32_t i = 0; i < net->op_count; i++) {
+    for (int32_t i = 0; !backward && i < net->op_count; i++) {
         const isgi_netop *op = &net->ops[i];
         for (uint32_t c = 0; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
             const size_t n = net->acts[op->out].size * isgi_chunk_count(net, c);
             if (!all_finite(isgi_act_data(net, op->out, c), n)) return op->name;
         }
-    }
-    for (int32_t i = 0; net->trainable && i < net->param_count; i++) {
-        if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
     }
     return NULL;
 }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches: the validation split, shuffling, augmentation, and a thread that prepares the next one. */
+#ifndef INSITU_TRAIN_BATCH_H
+#define INSITU_TRAIN_BATCH_H
+
+#include <insitu/data.h>
+#include <insitu/train.h>
+
+/* Everything random is a function of (seed, epoch, place in the epoch): there is no state to save. */
+typedef struct isgi_feed isgi_feed;
+
+typedef struct isgi_batch {
+    float *x;        /* count samples in the network's layout */
+    int32_t *labels; /* output index, or -1 */
+    uint32_t count;  /* the last batch of an epoch may be short; it is kept */
+} isgi_batch;
+
+/* channels x height x width of the network's input; outputs: labels + offset outside 0..outputs-1 are refused (ARG). */
+ISG_NODISCARD isg_status isgi_feed_create(isgi_feed **out, const isg_dataset *data, const isg_input_spec *spec,
+                                          const uint32_t shape[3], int32_t label_offset, uint32_t outputs,
+                                          const isg_train_options *o, isg_error *err);
+void isgi_feed_destroy(isgi_feed *f);
+uint32_t isgi_feed_batches(const isgi_feed *f); /* training batches an epoch */
+uint32_t isgi_feed_train_count(const isgi_feed *f);
+uint32_t isgi_feed_validation_count(const isgi_feed *f);
+/* The next call of next() gives batch `index` of `epoch`; later calls go on from there without end. */
+ISG_NODISCARD isg_status isgi_feed_seek(isgi_feed *f, uint32_t epoch, uint32_t index, isg_error *err);
+/* Valid until the next call. */
+ISG_NODISCARD isg_status isgi_feed_next(isgi_feed *f, const isgi_batch **batch, isg_error *err);
+/* Validation samples first..first+count-1 (count <= batch), without augmentation, into the caller's arrays. */
+ISG_NODISCARD isg_status isgi_feed_validation(isgi_feed *f, uint32_t first, uint32_t count, float *x, int32_t *labels,
+                                              isg_error *err);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoints of training: one file, written atomically, refused unless it is whole and of the same run. */
+#include "train/trainer.h"
+
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "base/error.h"
+#include "host/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAGIC "ISGCKPT\1"
+#define BYTE_ORDER_MARK 0x01020304u
+#define FIELDS 16
+#define HEADER_BYTES (8 + 4 + 4 + 32 + FIELDS * 8)
+
+typedef struct part {
+    float *data;
+    size_t count;
+} part;
+
+/* The arrays in the order of the file. */
+static int list_parts(const isgi_trainer *t, part parts[6])
+{
+    const size_t p = t->net->param_floats, r = t->net->running_floats;
+    const part all[6] = {{t->net->params, p}, {t->net->running, r}, {t->optim->m, p},
+                         {t->optim->v, p},    {t->optim->ema, p},   {t->best, p + r}};
+    int n = 0;
+    for (int i = 0; i < 6; i++) {
+        if (all[i].data && all[i].count) parts[n++] = all[i];
+    }
+    return n;
+}
+
+static uint64_t double_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double bits_double(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void fill_header(const isgi_trainer *t, uint8_t h[HEADER_BYTES], size_t floats)
+{
+    const isgi_position *a = &t->at;
+    const uint32_t mark = BYTE_ORDER_MARK;
+    const uint64_t fields[FIELDS] = {a->step,
+                                     a->epoch,
+                                     a->index,
+                                     t->optim->step,
+                                     double_bits(a->seconds),
+                                     double_bits(a->epoch_loss),
+                                     a->epoch_images,
+                                     a->epoch_correct,
+                                     double_bits(a->last_loss),
+                                     double_bits(a->last_accuracy),
+                                     double_bits(a->best_accuracy),
+                                     a->best_epoch,
+                                     floats,
+                                     0,
+                                     0,
+                                     0};
+    memset(h, 0, HEADER_BYTES);
+    memcpy(h, MAGIC, 8);
+    memcpy(h + 8, &mark, 4);
+    memcpy(h + 16, t->config, 32);
+    for (int i = 0; i < FIELDS; i++) isgi_store_u64(h + 48 + i * 8, fields[i]);
+}
+
+static isg_status write_parts(const isgi_trainer *t, isg_writer *w, isg_error *err)
+{
+    uint8_t header[HEADER_BYTES], tail[4];
+    part parts[6];
+    const int n = list_parts(t, parts);
+    size_t floats = 0;
+    uint32_t crc;
+    for (int i = 0; i < n; i++) floats += parts[i].count;
+    fill_header(t, header, floats);
+    crc = isgi_crc32c(0, header, sizeof header);
+    ISGI_TRY(isg_writer_write(w, header, sizeof header, err));
+    for (int i = 0; i < n; i++) {
+        crc = isgi_crc32c(crc, parts[i].data, parts[i].count * sizeof(float));
+        ISGI_TRY(isg_writer_write(w, parts[i].data, parts[i].count * sizeof(float), err));
+    }
+    isgi_store_u32(tail, crc);
+    return isg_writer_write(w, tail, sizeof tail, err);
+}
+
+isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err)
+{
+    isg_writer *w = NULL;
+    isg_status status;
+    if (t->o.log_csv) ISGI_TRY(isg_write_file(t->o.log_csv, t->csv.data, t->csv.size, err));
+    if (!t->o.checkpoint) return ISG_OK;
+    ISGI_TRY(isg_writer_open(&w, t->o.checkpoint, err));
+    status = write_parts(t, w, err);
+    if (status != ISG_OK) {
+        isg_writer_abort(w);
+        return status;
+    }
+    return isg_writer_commit(w, err);
+}
+
+int isgi_checkpoint_exists(const char *path)
+{
+    return isg_same_file(path, path);
+}
+
+static isg_status check_image(const isgi_trainer *t, const isg_file *file, size_t floats, isg_error *err)
+{
+    const uint8_t *h = file->data;
+    const uint32_t mark = BYTE_ORDER_MARK;
+    const char *path = t->o.checkpoint;
+    char name[128];
+    isgi_escape(name, sizeof name, path);
+    if (file->size < HEADER_BYTES + 4 || memcmp(h, MAGIC, 8) != 0 || memcmp(h + 8, &mark, 4) != 0) {
+        return isgi_fail(err, ISG_E_FORMAT, "%s: not a checkpoint of this version and byte order", name);
+    }
+    if (isgi_crc32c(0, h, file->size - 4) != isgi_load_u32(h + file->size - 4)) {
+        return isgi_fail(err, ISG_E_CHECKSUM, "%s: the checkpoint is damaged", name);
+    }
+    if (memcmp(h + 16, t->config, 32) != 0) {
+        return isgi_fail(err, ISG_E_ARG, "%s: made by a run with other options, network or data", name);
+    }
+    if (isgi_load_u64(h + 48 + 12 * 8) != floats || file->size != HEADER_BYTES + floats * sizeof(float) + 4) {
+        return isgi_fail(err, ISG_E_FORMAT, "%s: sizes do not fit the network", name);
+    }
+    return ISG_OK;
+}
+
+/* Keeps the lines of the log up to the step of the checkpoint: what came after it happens again. */
+static isg_status reload_csv(isgi_trainer *t, isg_error *err)
+{
+    isg_file file;
+    const char *p, *end;
+    isg_status status = ISG_OK;
+    if (!t->o.log_csv || !isgi_checkpoint_exists(t->o.log_csv)) return ISG_OK;
+    ISGI_TRY(isg_file_open(&file, t->o.log_csv, err));
+    p = file.data;
+    end = p + file.size;
+    t->csv.size = 0;
+    for (int line = 0; status == ISG_OK && p < end; line++) {
+        const char *next = memchr(p, '\n', (size_t)(end - p));
+        uint64_t step = 0;
+        if (!next) break;
+        for (const char *c = p; c < next && *c >= '0' && *c <= '9'; c++) step = step * 10 + (uint64_t)(*c - '0');
+        if (line > 0 && step > t->at.step) break;
+        status = isgi_buffer_append(&t->csv, p, (size_t)(next + 1 - p), err);
+        p = next + 1;
+    }
+    isg_file_close(&file);
+    return status;
+}
+
+isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err)
+{
+    isg_file file;
+    part parts[6];
+    isgi_position *a = &t->at;
+    const int n = list_parts(t, parts);
+    size_t floats = 0, at = HEADER_BYTES;
+    isg_status status;
+    for (int i = 0; i < n; i++) floats += parts[i].count;
+    ISGI_TRY(isg_file_open(&file, t->o.checkpoint, err));
+    status = check_image(t, &file, floats, err);
+    if (status == ISG_OK) {
+        const uint8_t *h = file.data, *f = h + 48;
+        a->step = isgi_load_u64(f);
+        a->epoch = isgi_load_u64(f + 8);
+        a->index = isgi_load_u64(f + 16);
+        t->optim->step = isgi_load_u64(f + 24);
+        a->seconds = bits_double(isgi_load_u64(f + 32));
+        a->epoch_loss = bits_double(isgi_load_u64(f + 40));
+        a->epoch_images = isgi_load_u64(f + 48);
+        a->epoch_correct = isgi_load_u64(f + 56);
+        a->last_loss = bits_double(isgi_load_u64(f + 64));
+        a->last_accuracy = bits_double(isgi_load_u64(f + 72));
+        a->best_accuracy = bits_double(isgi_load_u64(f + 80));
+        a->best_epoch = isgi_load_u64(f + 88);
+        for (int i = 0; i < n; i++) {
+            memcpy(parts[i].data, h + at, parts[i].count * sizeof(float));
+            at += parts[i].count * sizeof(float);
+        }
+    }
+    isg_file_close(&file);
+    if (status != ISG_OK) return status;
+    t->seconds_before = a->seconds;
+    return reload_csv(t, err);
+}
+
+void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset)
+{
+    const isg_train_options *o = &t->o;
+    char text[1024];
+    isgi_buffer b;
+    int n = snprintf(
+        text, sizeof text, "%u %u %llu %a %u %u %a %a %a %a %a %a %a %d %u %a %a %u %d %u %a %d %llu | %u %u %d %d\n",
+        o->epochs, o->batch, (unsigned long long)o->max_steps, o->max_seconds, o->optimizer, o->schedule,
+        (double)o->learning_rate, (double)o->weight_decay, (double)o->momentum, (double)o->label_smoothing,
+        (double)o->distill_beta, (double)o->distill_temperature, (double)o->ortho_weight, o->paper_clamp,
+        o->warmup_steps, (double)o->ema_decay, (double)o->grad_clip, o->crop_pad, o->flip, o->cutout,
+        o->validation_fraction, o->renormalise, (unsigned long long)o->seed, isgi_feed_train_count(t->feed),
+        isgi_feed_validation_count(t->feed), label_offset, t->teacher != NULL);
+    isg_status status;
+    isgi_buffer_init(&b, (size_t)1 << 30);
+    status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    if (status == ISG_OK && input) {
+        n = isg_input_spec_format(text, sizeof text, input);
+        if (n > 0 && (size_t)n < sizeof text) status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
+    for (int32_t i = 0; status == ISG_OK && i < t->net->param_count; i++) {
+        const isgi_param *p = &t->net->param_list[i];
+        n = snprintf(text, sizeof text, "\n%s %zu", p->name, p->count);
+        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
+    isg_sha256(t->config, b.data, b.size);
+    isgi_buffer_free(&b);
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The training loop: steps, epochs, validation, choice of the best epoch, limits, progress, log, checkpoints. */
+#include <insitu/train.h>
+
+#include "base/error.h"
+#include "host/alloc.h"
+#include "train/loss_kd.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CSV_HEADER "step,epoch,learning_rate,loss,cross_entropy,ortho,accuracy,gradient_norm\n"
+
+void isg_train_options_default(isg_train_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->struct_size = sizeof *o;
+    o->epochs = 1;
+    o->batch = 128;
+    o->optimizer = ISG_OPT_RADAM;
+    o->schedule = ISG_SCHEDULE_COSINE;
+    o->learning_rate = 2e-3f;
+    o->weight_decay = 5e-4f;
+    o->momentum = 0.9f;
+    o->distill_temperature = 3.0f;
+    o->validation_fraction = 0.1;
+    o->seed = 1;
+}
+
+static isg_status check_options(const isg_train_options *o, const isg_graph *teacher, isg_error *err)
+{
+    if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "training options of another version");
+    if (o->optimizer > ISG_OPT_ADAMW || o->schedule > ISG_SCHEDULE_ONECYCLE) {
+        return isgi_fail(err, ISG_E_ARG, "unknown optimiser or schedule");
+    }
+    if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->momentum >= 0 && o->momentum < 1) ||
+        !(o->label_smoothing >= 0 && o->label_smoothing < 1) || !(o->ema_decay >= 0 && o->ema_decay < 1) ||
+        !(o->grad_clip >= 0) || !(o->validation_fraction >= 0 && o->validation_fraction < 1)) {
+        return isgi_fail(err, ISG_E_ARG, "a training option is out of range");
+    }
+    if (o->distill_beta != 0 && !(o->distill_beta > 0 && o->distill_beta <= 1 && o->distill_temperature > 0)) {
+        return isgi_fail(err, ISG_E_ARG, "distillation needs beta 0..1 and a positive temperature");
+    }
+    if (o->distill_beta > 0 && !teacher) return isgi_fail(err, ISG_E_ARG, "distillation needs a teacher");
+    if (o->batch > 65536) return isgi_fail(err, ISG_E_LIMIT, "batch of %u", (unsigned)o->batch);
+    return ISG_OK;
+}
+
+static double elapsed(const isgi_trainer *t)
+{
+    return t->seconds_before + (double)(isg_host_nanoseconds() - t->started) * 1e-9;
+}
+
+/* ---- set-up ---- */
+
+static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error *err)
+{
+    isgi_net_options n = {.batch = t->o.batch, .trainable = 1, .paper_clamp = t->o.paper_clamp};
+    n.parallel = isg_pool_parallel(t->pool);
+    ISGI_TRY(isgi_net_create(&t->net, t->g, &n, err));
+    if (t->net->param_count == 0) return isgi_fail(err, ISG_E_ARG, "the network has nothing to train");
+    if (t->o.distill_beta <= 0) return ISG_OK;
+    n.trainable = 0;
+    ISGI_TRY(isgi_net_create(&t->teacher, teacher, &n, err));
+    if (t->teacher->classes != t->net->classes || t->teacher->acts[0].size != t->net->acts[0].size) {
+        return isgi_fail(err, ISG_E_SHAPE, "teacher and student have different inputs or outputs");
+    }
+    return ISG_OK;
+}
+
+static isg_status make_buffers(isgi_trainer *t, isg_error *err)
+{
+    const size_t logits = (size_t)t->o.batch * t->net->classes;
+    t->student_logits = isgi_malloc(logits * sizeof(float));
+    t->teacher_logits = isgi_malloc(logits * sizeof(float));
+    t->grad_logits = isgi_malloc(logits * sizeof(float));
+    t->x = isgi_malloc(t->net->acts[0].size * t->o.batch * sizeof(float));
+    t->labels = isgi_malloc(t->o.batch * sizeof *t->labels);
+    if (isgi_feed_validation_count(t->feed)) {
+        t->best = isgi_calloc(t->net->param_floats + t->net->running_floats + 1, sizeof(float));
+        if (!t->best) return isgi_nomem(err);
+    }
+    if (!t->student_logits || !t->teacher_logits || !t->grad_logits || !t->x || !t->labels) return isgi_nomem(err);
+    isgi_buffer_init(&t->csv, (size_t)1 << 30);
+    return isgi_buffer_append(&t->csv, CSV_HEADER, strlen(CSV_HEADER), err);
+}
+
+static void trainer_clear(isgi_trainer *t)
+{
+    isgi_feed_destroy(t->feed);
+    isgi_optim_destroy(t->optim);
+    isgi_net_destroy(t->net);
+    isgi_net_destroy(t->teacher);
+    isg_pool_destroy(t->pool);
+    isgi_buffer_free(&t->csv);
+    isg_free(t->best);
+    isg_free(t->student_logits);
+    isg_free(t->teacher_logits);
+    isg_free(t->grad_logits);
+    isg_free(t->x);
+    isg_free(t->labels);
+}
+
+/* ---- one step ---- */
+
+static isg_status not_finite(const isgi_trainer *t, int backward, isg_error *err)
+{
+    char name[100];
+    const char *where = isgi_net_find_nan(t->net, backward);
+    return isgi_fail(err, ISG_E_NUMERIC, "step %llu: %s is not a finite number, first seen in %s",
+                     (unsigned long long)t->at.step + 1, backward ? "the gradient" : "the loss",
+                     where ? isgi_escape(name, sizeof name, where) : "the total");
+}
+
+static void gather_logits(const isgi_net *net, float *dst)
+{
+    for (uint32_t i = 0; i < net->n; i++) {
+        memcpy(dst + (size_t)i * net->classes, isgi_net_logits(net, i), net->classes * sizeof *dst);
+    }
+}
+
+static isg_status log_step(isgi_trainer *t, float lr, double loss, double ce, double ortho, double accuracy,
+                           double norm, isg_error *err)
+{
+    char line[256];
+    int n;
+    if (!t->o.log_csv) return ISG_OK;
+    n = snprintf(line, sizeof line, "%llu,%llu,%.9g,%.9g,%.9g,%.9g,%.6g,%.9g\n", (unsigned long long)t->at.step,
+                 (unsigned long long)t->at.epoch, (double)lr, loss, ce, ortho, accuracy, norm);
+    return isgi_buffer_append(&t->csv, line, (size_t)n, err);
+}
+
+static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_error *err)
+{
+    const isgi_kd kd = {t->o.distill_beta, t->o.distill_temperature, t->o.label_smoothing};
+    isgi_net *net = t->net;
+    double loss, ce = 0, ortho = 0, norm;
+    size_t correct = 0;
+    isgi_net_load(net, b->x, b->count);
+    ISGI_TRY(isgi_net_forward(net, 1, err));
+    gather_logits(net, t->student_logits);
+    if (t->teacher) {
+        isgi_net_load(t->teacher, b->x, b->count);
+        ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
+        gather_logits(t->teacher, t->teacher_logits);
+    }
+    loss = isgi_loss_kd(&kd, t->student_logits, t->teacher ? t->teacher_logits : NULL, b->labels, b->count,
+                        net->classes, t->grad_logits, &ce, &correct);
+    if (!isfinite(loss)) return not_finite(t, 0, err);
+    for (uint32_t i = 0; i < b->count; i++) {
+        memcpy(isgi_net_logits_grad(net, i), t->grad_logits + (size_t)i * net->classes, net->classes * sizeof(float));
+    }
+    ISGI_TRY(isgi_net_backward(net, err));
+    if (t->o.ortho_weight > 0) ortho = isgi_net_ortho(net, (double)t->o.ortho_weight);
+    norm = isgi_optim_norm(t->optim, net);
+    if (!isfinite(norm + ortho)) return not_finite(t, 1, err);
+    isgi_optim_step(t->optim, net, lr,
+                    t->o.grad_clip > 0 && norm > (double)t->o.grad_clip ? t->o.grad_clip / (float)norm : 1.0f);
+    ISGI_TRY(isgi_net_refresh(net, err));
+    t->at.step++;
+    t->at.epoch_loss += (loss + ortho) * b->count;
+    t->at.epoch_images += b->count;
+    t->at.epoch_correct += correct;
+    return log_step(t, lr, loss + ortho, ce, ortho, (double)correct / b->count, norm, err);
+}
+
+/* ---- validation ---- */
+
+/* The moving average stands in for the weights while `on`. */
+static isg_status swap_ema(isgi_trainer *t, isg_error *err)
+{
+    if (!t->optim->ema) return ISG_OK;
+    for (size_t i = 0; i < t->net->param_floats; i++) {
+        const float w = t->net->params[i];
+        t->net->params[i] = t->optim->ema[i];
+        t->optim->ema[i] = w;
+    }
+    return isgi_net_refresh(t->net, err);
+}
+
+static isg_status count_correct(isgi_trainer *t, uint64_t *correct, uint64_t *labelled, isg_error *err)
+{
+    const isgi_kd kd = {0, 1, 0};
+    const uint32_t total = isgi_feed_validation_count(t->feed);
+    for (uint32_t first = 0; first < total; first += t->o.batch) {
+        const uint32_t n = total - first < t->o.batch ? total - first : t->o.batch;
+        size_t right = 0;
+        ISGI_TRY(isgi_feed_validation(t->feed, first, n, t->x, t->labels, err));
+        isgi_net_load(t->net, t->x, n);
+        ISGI_TRY(isgi_net_forward(t->net, 0, err));
+        gather_logits(t->net, t->student_logits);
+        isgi_loss_kd(&kd, t->student_logits, NULL, t->labels, n, t->net->classes, NULL, NULL, &right);
+        *correct += right;
+        for (uint32_t i = 0; i < n; i++) *labelled += t->labels[i] >= 0;
+    }
+    return ISG_OK;
+}
+
+static isg_status validate(isgi_trainer *t, isg_error *err)
+{
+    const size_t p = t->net->param_floats, r = t->net->running_floats;
+    uint64_t correct = 0, labelled = 0;
+    double accuracy;
+    isg_status status;
+    if (!t->best) return ISG_OK;
+    ISGI_TRY(swap_ema(t, err));
+    status = count_correct(t, &correct, &labelled, err);
+    accuracy = labelled ? (double)correct / (double)labelled : 0;
+    /* without labels every epoch is as good: the last one is kept */
+    if (status == ISG_OK && (accuracy > t->at.best_accuracy || labelled == 0)) {
+        t->at.best_accuracy = accuracy;
+        t->at.best_epoch = t->at.epoch;
+        memcpy(t->best, t->net->params, p * sizeof(float));
+        if (r) memcpy(t->best + p, t->net->running, r * sizeof(float));
+    }
+    if (status == ISG_OK) status = swap_ema(t, err);
+    return status;
+}
+
+/* ---- the loop ---- */
+
+static uint64_t total_steps(const isgi_trainer *t)
+{
+    const uint64_t per = isgi_feed_batches(t->feed);
+    uint64_t total = t->o.epochs ? t->o.epochs * per : UINT64_MAX;
+    if (t->o.max_steps && t->o.max_steps < total) total = t->o.max_steps;
+    return total;
+}
+
+/* Share of the run that is done, for the schedule: by steps, or by time where only time limits it. */
+static double run_progress(const isgi_trainer *t, uint64_t total)
+{
+    if (total != UINT64_MAX) return (double)t->at.step / (double)total;
+    return t->o.max_seconds > 0 ? elapsed(t) / t->o.max_seconds : 0;
+}
+
+static void report_progress(isgi_trainer *t, uint64_t total, int force)
+{
+    const uint64_t now = isg_host_nanoseconds();
+    const double n = t->at.epoch_images ? (double)t->at.epoch_images : 1, spent = elapsed(t);
+    double left = -1;
+    char text[192];
+    if (!t->o.progress.report || (!force && now - t->last_report < 200000000u)) return;
+    t->last_report = now;
+    if (total != UINT64_MAX && t->at.step) left = spent / (double)t->at.step * (double)(total - t->at.step);
+    if (t->o.max_seconds > 0 && (left < 0 || left > t->o.max_seconds - spent)) left = t->o.max_seconds - spent;
+    snprintf(text, sizeof text, "epoch %llu loss %.4f acc %.4f best val %.4f ETA %.0f s",
+             (unsigned long long)t->at.epoch + 1, t->at.epoch_loss / n, (double)t->at.epoch_correct / n,
+             t->at.best_accuracy < 0 ? 0.0 : t->at.best_accuracy, left < 0 ? 0.0 : left);
+    t->o.progress.report(t->o.progress.user, "train", t->at.step, total == UINT64_MAX ? 0 : total, text);
+}
+
+static isg_status end_epoch(isgi_trainer *t, isg_error *err)
+{
+    const double n = t->at.epoch_images ? (double)t->at.epoch_images : 1;
+    ISGI_TRY(validate(t, err));
+    t->at.last_loss = t->at.epoch_loss / n;
+    t->at.last_accuracy = (double)t->at.epoch_correct / n;
+    t->at.epoch_loss = 0;
+    t->at.epoch_images = t->at.epoch_correct = 0;
+    t->at.epoch++;
+    t->at.index = 0;
+    return ISG_OK;
+}
+
+static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
+{
+    const uint64_t now = isg_host_nanoseconds();
+    if (!force && (double)(now - t->last_checkpoint) * 1e-9 < t->o.checkpoint_seconds) return ISG_OK;
+    t->last_checkpoint = now;
+    t->at.seconds = elapsed(t);
+    return isgi_checkpoint_save(t, err);
+}
+
+static isg_status run_loop(isgi_trainer *t, isg_error *err)
+{
+    const uint64_t total = total_steps(t);
+    const double epochs = t->o.epochs ? t->o.epochs : 1;
+    ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
+    while (t->at.step < total && !(t->o.max_seconds > 0 && elapsed(t) >= t->o.max_seconds)) {
+        const isgi_batch *b;
+        const float lr = isgi_schedule(&t->o, run_progress(t, total), epochs, t->at.step);
+        if (t->o.progress.cancelled && t->o.progress.cancelled(t->o.progress.user)) {
+            ISGI_TRY(checkpoint_if_due(t, 1, err));
+            return isgi_fail(err, ISG_E_CANCELLED, "training stopped after step %llu", (unsigned long long)t->at.step);
+        }
+        ISGI_TRY(isgi_feed_next(t->feed, &b, err));
+        ISGI_TRY(take_step(t, b, lr, err));
+        t->at.index++;
+        report_progress(t, total, 0);
+        if (t->at.index == isgi_feed_batches(t->feed)) {
+            report_progress(t, total, 1);
+            ISGI_TRY(end_epoch(t, err));
+        }
+        ISGI_TRY(checkpoint_if_due(t, 0, err));
+    }
+    if (t->at.index > 0) ISGI_TRY(validate(t, err)); /* a part of an epoch counts as one for the choice */
+    return checkpoint_if_due(t, 1, err);
+}
+
+/* The best epoch by validation, or the moving average, or the weights as they are. */
+static isg_status store_result(isgi_trainer *t, int finished, isg_error *err)
+{
+    isgi_net *net = t->net;
+    if (finished && t->best && t->at.best_accuracy >= 0) {
+        memcpy(net->params, t->best, net->param_floats * sizeof(float));
+        if (net->running_floats) {
+            memcpy(net->running, t->best + net->param_floats, net->running_floats * sizeof(float));
+        }
+    } else if (t->optim->ema) {
+        memcpy(net->params, t->optim->ema, net->param_floats * sizeof(float));
+    }
+    (void)err;
+    isgi_net_store(net);
+    return ISG_OK;
+}
+
+static void fill_report(const isgi_trainer *t, isg_train_report *r)
+{
+    const double n = t->at.epoch_images ? (double)t->at.epoch_images : 1;
+    const int part = t->at.epoch_images > 0;
+    if (!r) return;
+    memset(r, 0, sizeof *r);
+    r->steps = t->at.step;
+    r->epochs = (uint32_t)t->at.epoch;
+    r->seconds = elapsed(t);
+    r->final_loss = part ? t->at.epoch_loss / n : t->at.last_loss;
+    r->train_accuracy = part ? (double)t->at.epoch_correct / n : t->at.last_accuracy;
+    r->validation_accuracy = t->at.best_accuracy < 0 ? 0 : t->at.best_accuracy;
+}
+
+static isg_status prepare_run(isgi_trainer *t, const isg_graph *teacher, const isg_dataset *data,
+                              const isg_input_spec *input, int32_t label_offset, isg_error *err)
+{
+    uint32_t shape[3];
+    ISGI_TRY(make_nets(t, teacher, err));
+    ISGI_TRY(isgi_net_input_shape(t->net, input, shape, err));
+    ISGI_TRY(isgi_feed_create(&t->feed, data, input, shape, label_offset, t->net->classes, &t->o, err));
+    ISGI_TRY(isgi_optim_create(&t->optim, t->net, &t->o, err));
+    ISGI_TRY(make_buffers(t, err));
+    isgi_checkpoint_config(t, input, label_offset);
+    if (t->o.resume && t->o.checkpoint && isgi_checkpoint_exists(t->o.checkpoint)) {
+        ISGI_TRY(isgi_checkpoint_load(t, err));
+        ISGI_TRY(isgi_net_refresh(t->net, err));
+    }
+    t->started = t->last_checkpoint = t->last_report = isg_host_nanoseconds();
+    return ISG_OK;
+}
+
+/* Trains t->g, which holds the weights reached whenever a run got as far as a step. */
+static isg_status run_training(isgi_trainer *t, const isg_graph *teacher, const isg_dataset *data,
+                               const isg_input_spec *input, int32_t label_offset, isg_train_report *report,
+                               isg_error *err)
+{
+    isg_status status = prepare_run(t, teacher, data, input, label_offset, err);
+    if (status != ISG_OK) return status;
+    status = run_loop(t, err);
+    if (status != ISG_OK && status != ISG_E_CANCELLED) return status;
+    fill_report(t, report);
+    {
+        const isg_status stored = store_result(t, status == ISG_OK, err);
+        return stored != ISG_OK ? stored : status;
+    }
+}
+
+isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *data, const isg_input_spec *input,
+                     int32_t label_offset, const isg_train_options *options, isg_train_report *report, isg_error *err)
+{
+    isgi_trainer t;
+    isg_graph *work = NULL;
+    isg_status status;
+    ISGI_TRY(check_options(options, teacher, err));
+    memset(&t, 0, sizeof t);
+    t.o = *options;
+    t.g = g;
+    t.at.best_accuracy = -1;
+    if (t.o.batch == 0) t.o.batch = 128;
+    if (t.o.epochs == 0 && t.o.max_steps == 0 && t.o.max_seconds <= 0) t.o.epochs = 1;
+    if (t.o.checkpoint_seconds <= 0) t.o.checkpoint_seconds = 120;
+    status = isg_pool_create(&t.pool, t.o.threads, err);
+    if (status == ISG_OK && t.o.renormalise) {
+        status = isg_graph_clone(&work, g, err);
+        if (status == ISG_OK) status = isgi_renorm_insert(work, data, input, &t.o, isg_pool_parallel(t.pool), err);
+        t.g = work;
+    }
+    if (status == ISG_OK) status = run_training(&t, teacher, data, input, label_offset, report, err);
+    trainer_clear(&t);
+    if (work && (status == ISG_OK || status == ISG_E_CANCELLED)) {
+        const isg_status folded = isgi_renorm_fold(work, err);
+        if (folded == ISG_OK) {
+            const isg_graph old = *g;
+            *g = *work;
+            *work = old;
+        } else {
+            status = folded;
+        }
+    }
+    isg_graph_destroy(work);
+    return status;
+}

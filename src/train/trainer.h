@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of one training run, shared by its loop and its checkpoints. */
+#ifndef INSITU_TRAIN_TRAINER_H
+#define INSITU_TRAIN_TRAINER_H
+
+#include <insitu/train.h>
+
+#include "host/buffer.h"
+#include "train/batch.h"
+#include "train/net.h"
+#include "train/optim.h"
+
+/* Where the run stands; everything but arrays that a checkpoint holds. */
+typedef struct isgi_position {
+    uint64_t step;
+    uint64_t epoch, index; /* of the next batch */
+    double seconds;        /* spent so far, earlier runs included */
+    double epoch_loss;     /* of the running epoch: sum over images */
+    uint64_t epoch_images, epoch_correct;
+    double last_loss, last_accuracy; /* of the last complete epoch */
+    double best_accuracy;            /* -1: none yet */
+    uint64_t best_epoch;
+} isgi_position;
+
+typedef struct isgi_trainer {
+    isg_train_options o; /* defaults filled in */
+    isg_graph *g;
+    isgi_net *net, *teacher;
+    isgi_optim *optim;
+    isgi_feed *feed;
+    isg_pool *pool;
+    isgi_position at;
+    float *best; /* params then running statistics of the best epoch; NULL without validation */
+    isgi_buffer csv;
+    uint8_t config[32];                             /* hash of everything that decides the curve */
+    uint64_t started, last_checkpoint, last_report; /* nanoseconds */
+    double seconds_before;                          /* of earlier runs */
+    float *student_logits, *teacher_logits, *grad_logits, *x;
+    int32_t *labels;
+} isgi_trainer;
+
+/* Atomic; docs/training.md describes the bytes. Also writes the CSV log, first, so that it never lags behind. */
+ISG_NODISCARD isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err);
+/* Errors: IO, FORMAT, CHECKSUM, ARG (made by a run with other options, network or data). */
+ISG_NODISCARD isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err);
+int isgi_checkpoint_exists(const char *path);
+/* Fills t->config. */
+void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);
+
+/* ---- renormalisation (renorm.c) ---- */
+/* Puts a BATCH_NORM behind every convolution that has none, with the statistics of the first `batches` batches and
+ * gamma and beta such that the function in inference is unchanged. */
+ISG_NODISCARD isg_status isgi_renorm_insert(isg_graph *g, const isg_dataset *data, const isg_input_spec *input,
+                                            const isg_train_options *o, isg_parallel parallel, isg_error *err);
+/* Folds every BATCH_NORM that isgi_renorm_insert() made into the convolution before it, exactly where the weight is
+ * dense or its last factor can have a scale a column; the others stay in the graph. */
+ISG_NODISCARD isg_status isgi_renorm_fold(isg_graph *g, isg_error *err);
+
+#endif

@@ -24,7 +24,7 @@ typedef struct conv_impl {
     float *packed_data[PASS_COUNT], *own_dw;
     dnnl_primitive_t pack[PASS_COUNT]; /* reorders; the last one brings the gradient back */
     size_t dw_floats, dx_floats;       /* weight gradient in the primitive's order; input gradient a chunk */
-    int has_bias, needs_dx;
+    int has_bias, needs_dx, no_memory;
 } conv_impl;
 
 static const dnnl_format_tag_t act_tag[4] = {dnnl_format_tag_undef, dnnl_nwc, dnnl_nhwc, dnnl_ndhwc};
@@ -154,7 +154,8 @@ static int make_packing(isgi_net *net, const isgi_netop *op, conv_impl *c, int w
         return dnnl_memory_create(&c->packed[which], &p->wei_md, net->engine, w->w) == dnnl_success;
     }
     c->packed_data[which] = isgi_calloc(floats_of(&p->wei_md), sizeof(float));
-    if (!c->packed_data[which]) return 0;
+    c->no_memory = !c->packed_data[which];
+    if (c->no_memory) return 0;
     return dnnl_memory_create(&c->packed[which], &p->wei_md, net->engine, c->packed_data[which]) == dnnl_success &&
            (which == PASS_WEIGHTS ? make_reorder(net, &c->pack[which], &p->wei_md, &c->user_md)
                                   : make_reorder(net, &c->pack[which], &c->user_md, &p->wei_md));
@@ -291,7 +292,7 @@ isg_status isgi_build_conv(isgi_net *net, isgi_netop *op, isg_error *err)
         ok = make_pass(net, c, PASS_WEIGHTS, &s, hint, NULL) && make_packing(net, op, c, PASS_WEIGHTS);
     }
     if (hint) dnnl_primitive_desc_destroy(hint);
-    if (!ok) return conv_fail(op, err);
+    if (!ok) return c->no_memory ? isgi_nomem(err) : conv_fail(op, err);
     c->x_md = s.x_md;
     c->y_md = s.y_md;
     c->bias_md = s.b_md;

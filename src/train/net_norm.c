@@ -215,13 +215,13 @@ isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *n
     b->mean = isgi_calloc(ch * 6, sizeof(float));
     grown =
         isgi_realloc(net->running, net->running_floats * sizeof(float), (net->running_floats + 2 * ch) * sizeof(float));
+    if (grown) net->running = grown;
     if (!b->mean || !grown) return isgi_nomem(err);
     b->istd = b->mean + ch;
     b->mul = b->istd + ch;
     b->add = b->mul + ch;
     b->k0 = b->add + ch;
     b->k1 = b->k0 + ch;
-    net->running = grown;
     b->running = net->running_floats;
     net->running_floats += 2 * ch;
     memcpy(grown + b->running, t[3]->data, ch * sizeof(float));

@@ -194,7 +194,7 @@ static isg_status set_bias(isg_graph *g, int32_t conv, const float *a, const flo
     const isg_node *old = &g->nodes[conv];
     const int32_t before = old->input_count > 2 ? old->inputs[2] : ISG_NO_VALUE;
     int32_t value, *grown;
-    float *b;
+    float *b = NULL;
     isg_node *n;
     ISGI_TRY(vector_constant(g, isg_graph_layer_name(g, conv), ".bias", co, &value, &b, err));
     n = &g->nodes[conv];

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Training end to end on synthetic images: overfitting, resuming, determinism, NaN, factors, renormalisation. */
+#include <insitu/train.h>
+
+#include "host/alloc.h"
+#include "host/rng.h"
+#include "train/batch.h"
+#include "train/net.h"
+#include "train/optim.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SEED 77u
+#define IMAGES 80
+#define SIDE 16
+
+static char folder[256];
+
+static void put_be32(FILE *f, uint32_t v)
+{
+    for (int s = 24; s >= 0; s -= 8) fputc((int)(v >> s & 255), f);
+}
+
+static char *path_of(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+/* Ten classes: a bright bar whose place is the class, in noise. */
+static int make_set(void **state)
+{
+    isgi_rng rng;
+    FILE *x, *y;
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/train-test-XXXXXX", INSITU_BINARY_DIR);
+    if (!mkdtemp(folder)) return -1;
+    x = fopen(path_of("train-images-idx3-ubyte"), "wb");
+    y = fopen(path_of("train-labels-idx1-ubyte"), "wb");
+    if (!x || !y) return -1;
+    isgi_rng_seed(&rng, SEED, 0);
+    put_be32(x, 0x803);
+    put_be32(x, IMAGES);
+    put_be32(x, SIDE);
+    put_be32(x, SIDE);
+    put_be32(y, 0x801);
+    put_be32(y, IMAGES);
+    for (int i = 0; i < IMAGES; i++) {
+        for (int p = 0; p < SIDE * SIDE; p++) {
+            const int bar = p / SIDE == i % 10 + 3;
+            fputc((int)isgi_rng_below(&rng, 80) + (bar ? 150 : 0), x);
+        }
+        fputc(i % 10, y);
+    }
+    fclose(x);
+    fclose(y);
+    print_message("seed %u\n", SEED);
+    return 0;
+}
+
+static int drop_set(void **state)
+{
+    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "a.csv", "b.csv",
+                                        "b.ckpt"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
+    return rmdir(folder);
+}
+
+static isg_dataset *open_set(void)
+{
+    char spec[300];
+    isg_dataset *ds = NULL;
+    isg_error err = {0};
+    snprintf(spec, sizeof spec, "idx:%s", folder);
+    if (isg_dataset_open(&ds, spec, ISG_SPLIT_TRAIN, &err) != ISG_OK) fail_msg("%s", err.message);
+    return ds;
+}
+
+static isg_input_spec unit_input(void)
+{
+    isg_input_spec in;
+    memset(&in, 0, sizeof in);
+    assert_int_equal(isg_input_spec_parse(&in, "unit,mean=0.3,std=0.3", NULL), ISG_OK);
+    return in;
+}
+
+static isg_graph *small_net(void)
+{
+    isg_graph *g = NULL;
+    assert_int_equal(isg_arch_build(&g, "fig5a", 1, SIDE, SIDE, 10, SEED, NULL), ISG_OK);
+    return g;
+}
+
+static isg_train_options options(void)
+{
+    isg_train_options o;
+    isg_train_options_default(&o);
+    o.epochs = 2;
+    o.batch = 32;
+    o.threads = 1;
+    o.validation_fraction = 0;
+    return o;
+}
+
+static isg_status train(isg_graph *g, const isg_graph *teacher, const isg_train_options *o, isg_train_report *r,
+                        isg_error *err)
+{
+    isg_dataset *ds = open_set();
+    const isg_input_spec in = unit_input();
+    isg_status status = isg_train(g, teacher, ds, &in, 0, o, r, err);
+    isg_dataset_close(ds);
+    return status;
+}
+
+static void assert_same_weights(const isg_graph *a, const isg_graph *b)
+{
+    assert_int_equal(a->value_count, b->value_count);
+    for (int32_t i = 0; i < a->value_count; i++) {
+        const isg_tensor *x = a->values[i].constant, *y = b->values[i].constant;
+        if (!x) continue;
+        assert_int_equal(x->count, y->count);
+        assert_memory_equal(x->data, y->data, (size_t)x->count * isg_dtype_size(x->dtype));
+    }
+}
+
+static char *slurp(const char *path)
+{
+    static char text[2][65536];
+    static int which;
+    FILE *f = fopen(path, "rb");
+    size_t n;
+    which = !which;
+    assert_non_null(f);
+    n = fread(text[which], 1, sizeof text[which] - 1, f);
+    text[which][n] = 0;
+    fclose(f);
+    return text[which];
+}
+
+static void test_overfit(void **state)
+{
+    static const uint32_t optimizers[] = {ISG_OPT_SGD, ISG_OPT_RADAM, ISG_OPT_ADAMW};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        isg_graph *g = small_net();
+        isg_train_options o = options();
+        isg_train_report r;
+        isg_error err = {0};
+        o.epochs = 20;
+        o.optimizer = optimizers[i];
+        o.learning_rate = o.optimizer == ISG_OPT_SGD ? 0.02f : 5e-3f;
+        o.grad_clip = 5;
+        if (train(g, NULL, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+        assert_int_equal(r.steps, 60);
+        if (r.train_accuracy < 0.99) fail_msg("optimiser %zu: accuracy %g", i, r.train_accuracy);
+        isg_graph_destroy(g);
+    }
+}
+
+static void test_deterministic(void **state)
+{
+    isg_graph *g[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        isg_train_options o = options();
+        o.threads = i == 2 ? 3 : 1;
+        o.crop_pad = 2;
+        o.flip = 1;
+        o.cutout = 4;
+        o.ema_decay = 0.9f;
+        o.validation_fraction = 0.2;
+        g[i] = small_net();
+        assert_int_equal(train(g[i], NULL, &o, NULL, NULL), ISG_OK);
+    }
+    assert_same_weights(g[0], g[1]);
+    assert_same_weights(g[0], g[2]);
+    for (int i = 0; i < 3; i++) isg_graph_destroy(g[i]);
+}
+
+static int cancel_when(void *user)
+{
+    int *left = user;
+    return (*left)-- <= 0;
+}
+
+static void test_resume(void **state)
+{
+    static const int stops[] = {0, 1, 3, 5, 8};
+    isg_graph *whole = small_net();
+    isg_train_options o = options();
+    isg_train_report ra, rb;
+    char a[512], b[512], ckpt[512];
+    (void)state;
+    strcpy(a, path_of("a.csv"));
+    strcpy(b, path_of("b.csv"));
+    strcpy(ckpt, path_of("b.ckpt"));
+    o.epochs = 4;
+    o.validation_fraction = 0.1;
+    o.ema_decay = 0.95f;
+    o.crop_pad = 1;
+    o.log_csv = a;
+    assert_int_equal(train(whole, NULL, &o, &ra, NULL), ISG_OK);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        isg_graph *g = small_net(), *again = small_net();
+        isg_train_options p = o;
+        int left = stops[i];
+        unlink(ckpt);
+        unlink(b);
+        p.log_csv = b;
+        p.checkpoint = ckpt;
+        p.resume = 1;
+        p.progress.cancelled = cancel_when;
+        p.progress.user = &left;
+        assert_int_equal(train(g, NULL, &p, &rb, NULL), ISG_E_CANCELLED);
+        assert_int_equal(rb.steps, stops[i]);
+        memset(&p.progress, 0, sizeof p.progress);
+        assert_int_equal(train(again, NULL, &p, &rb, NULL), ISG_OK);
+        assert_string_equal(slurp(a), slurp(b));
+        assert_same_weights(whole, again);
+        assert_int_equal(ra.steps, rb.steps);
+        assert_true(ra.validation_accuracy == rb.validation_accuracy);
+        isg_graph_destroy(g);
+        isg_graph_destroy(again);
+    }
+    isg_graph_destroy(whole);
+}
+
+static void test_checkpoint_refused(void **state)
+{
+    isg_graph *g = small_net();
+    isg_train_options o = options();
+    isg_error err;
+    char ckpt[512];
+    FILE *f;
+    (void)state;
+    strcpy(ckpt, path_of("b.ckpt"));
+    unlink(ckpt);
+    o.checkpoint = ckpt;
+    assert_int_equal(train(g, NULL, &o, NULL, NULL), ISG_OK);
+    o.resume = 1;
+    o.learning_rate *= 2;
+    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_ARG);
+    o.learning_rate /= 2;
+    f = fopen(ckpt, "r+b");
+    assert_non_null(f);
+    fseek(f, 5000, SEEK_SET);
+    fputc(0x55, f);
+    fputc(0xaa, f);
+    fclose(f);
+    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_CHECKSUM);
+    assert_int_equal(truncate(ckpt, 100), 0);
+    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_FORMAT);
+    isg_graph_destroy(g);
+}
+
+static isg_tensor *constant_of(const isg_graph *g, const char *name)
+{
+    const int32_t v = isg_graph_find_value(g, name);
+    assert_true(v >= 0);
+    return g->values[v].constant;
+}
+
+static void test_nan(void **state)
+{
+    isg_graph *g = small_net();
+    const isg_train_options o = options();
+    isg_error err = {0};
+    (void)state;
+    ((float *)constant_of(g, "conv2.weight")->data)[5] = NAN;
+    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_NUMERIC);
+    assert_non_null(strstr(err.message, "step 1"));
+    assert_non_null(strstr(err.message, "conv2"));
+    isg_graph_destroy(g);
+}
+
+static void fill_factor(isg_factor *f, isgi_rng *rng, uint8_t bits, uint8_t per_column)
+{
+    if (f->rows == 0) return;
+    isgi_rng_fill_normal(rng, f->master, (size_t)f->rows * f->cols, 0, 0.3f);
+    f->quant = (isg_quant_spec){bits, ISG_QUANT_MIDTREAD, per_column, 32};
+    assert_int_equal(isg_factor_fit_scale(f, NULL), ISG_OK);
+}
+
+/* conv2 and conv3 from factors, one with a scale a column. */
+static isg_graph *factored_net(void)
+{
+    static const char *const names[] = {"conv2.weight", "conv3.weight"};
+    isg_graph *g = small_net();
+    isgi_rng rng;
+    isgi_rng_seed(&rng, SEED, 9);
+    for (int i = 0; i < 2; i++) {
+        isg_value *v = &g->values[isg_graph_find_value(g, names[i])];
+        isg_factors *f = NULL;
+        assert_int_equal(isg_factors_create(&f, 25, 32, 32, isg_factor_levels(32, 32, 25, 3, 12, 0, 0), 0, NULL),
+                         ISG_OK);
+        fill_factor(&f->basis, &rng, 4, 0);
+        fill_factor(&f->u, &rng, 6, 0);
+        fill_factor(&f->v, &rng, 4, (uint8_t)i);
+        isg_tensor_destroy(v->constant);
+        v->constant = NULL;
+        v->factors = f;
+    }
+    return g;
+}
+
+static int differs(const isg_factor *a, const isg_factor *b)
+{
+    return memcmp(a->master, b->master, (size_t)a->rows * a->cols * sizeof(float)) != 0 && a->scale[0] != b->scale[0];
+}
+
+static void test_factors(void **state)
+{
+    isg_graph *g = factored_net(), *before = factored_net();
+    const int32_t v = isg_graph_find_value(g, "conv3.weight");
+    const isg_factors *a = g->values[v].factors, *b = before->values[v].factors;
+    isg_train_options o = options();
+    isg_train_report r;
+    isg_error err = {0};
+    (void)state;
+    o.epochs = 60;
+    o.learning_rate = 1e-2f;
+    o.ortho_weight = 0.01f;
+    if (train(g, NULL, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+    if (r.train_accuracy < 0.95) fail_msg("accuracy %g", r.train_accuracy);
+    assert_true(differs(&a->basis, &b->basis));
+    assert_true(differs(&a->u, &b->u));
+    assert_true(differs(&a->v, &b->v));
+    isg_graph_destroy(g);
+    isg_graph_destroy(before);
+}
+
+/* Logits of 8 noise images in inference. */
+static void infer(const isg_graph *g, float out[80])
+{
+    isgi_net *net = NULL;
+    const isgi_net_options o = {.batch = 8};
+    float x[8 * SIDE * SIDE];
+    isgi_rng rng;
+    isg_error err = {0};
+    isgi_rng_seed(&rng, SEED, 5);
+    isgi_rng_fill_normal(&rng, x, 8 * SIDE * SIDE, 0, 1);
+    if (isgi_net_create(&net, g, &o, &err) != ISG_OK) fail_msg("%s", err.message);
+    isgi_net_load(net, x, 8);
+    assert_int_equal(isgi_net_forward(net, 0, NULL), ISG_OK);
+    for (uint32_t i = 0; i < 8; i++) memcpy(out + i * 10, isgi_net_logits(net, i), 10 * sizeof *out);
+    isgi_net_destroy(net);
+}
+
+/* A network without BatchNorm: their nodes are turned into a harmless Clip. */
+static isg_graph *without_batchnorm(isg_graph *g)
+{
+    for (int32_t i = 0; i < g->node_count; i++) {
+        isg_node *n = &g->nodes[i];
+        if (n->op != ISG_OP_BATCH_NORM) continue;
+        n->op = ISG_OP_CLIP;
+        n->input_count = 1;
+        n->attr.scalar.lo = -100.0f;
+        n->attr.scalar.hi = 100.0f;
+    }
+    return g;
+}
+
+static void test_renormalise(void **state)
+{
+    (void)state;
+    for (int factored = 0; factored < 2; factored++) {
+        isg_graph *g = without_batchnorm(factored ? factored_net() : small_net());
+        const int32_t nodes = g->node_count;
+        isg_train_options o = options();
+        isg_train_report r;
+        isg_error err = {0};
+        float a[80], b[80], top = 0;
+        infer(g, a);
+        o.renormalise = 1;
+        o.max_steps = 1;
+        o.learning_rate = 1e-12f;
+        o.weight_decay = 0;
+        o.validation_fraction = 0.5; /* running statistics move a little: not beyond a tenth */
+        if (train(g, NULL, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+        assert_int_equal(g->node_count, nodes);
+        infer(g, b);
+        for (int i = 0; i < 80; i++) top = fmaxf(top, fabsf(a[i]));
+        for (int i = 0; i < 80; i++) {
+            if (!(fabsf(a[i] - b[i]) < 0.1f * top))
+                fail_msg("factored %d: logit %d was %g, is %g", factored, i, (double)a[i], (double)b[i]);
+        }
+        o.max_steps = 0;
+        o.epochs = 60;
+        o.learning_rate = 5e-3f;
+        o.validation_fraction = 0;
+        if (train(g, NULL, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+        if (r.train_accuracy < 0.95) fail_msg("factored %d: accuracy %g", factored, r.train_accuracy);
+        assert_int_equal(g->node_count, nodes);
+        isg_graph_destroy(g);
+    }
+}
+
+static void test_distill(void **state)
+{
+    isg_graph *teacher = small_net(), *student = factored_net();
+    isg_train_options o = options();
+    isg_train_report r;
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(
+        train(student, NULL,
+              &(isg_train_options){
+                  .struct_size = sizeof o, .learning_rate = 1, .distill_beta = 1, .distill_temperature = 3},
+              NULL, &err),
+        ISG_E_ARG);
+    o.epochs = 20;
+    o.learning_rate = 5e-3f;
+    assert_int_equal(train(teacher, NULL, &o, &r, NULL), ISG_OK);
+    o.learning_rate = 1e-2f;
+    o.distill_beta = 1;
+    o.distill_temperature = 3;
+    o.epochs = 60;
+    if (train(student, teacher, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+    if (r.train_accuracy < 0.9) fail_msg("accuracy %g", r.train_accuracy);
+    isg_graph_destroy(teacher);
+    isg_graph_destroy(student);
+}
+
+static void test_schedules(void **state)
+{
+    isg_train_options o = options();
+    (void)state;
+    o.learning_rate = 1;
+    o.schedule = ISG_SCHEDULE_COSINE;
+    assert_float_equal(isgi_schedule(&o, 0.5, 10, 5), 0.5f, 1e-6f);
+    assert_float_equal(isgi_schedule(&o, 1, 10, 5), 0.0f, 1e-6f);
+    o.schedule = ISG_SCHEDULE_EXPONENTIAL;
+    assert_float_equal(isgi_schedule(&o, 0.35, 10, 5), 0.98f * 0.98f * 0.98f, 1e-6f);
+    o.schedule = ISG_SCHEDULE_ONECYCLE;
+    assert_float_equal(isgi_schedule(&o, 0, 10, 5), 0.04f, 1e-6f);
+    assert_float_equal(isgi_schedule(&o, 0.3, 10, 5), 1.0f, 1e-6f);
+    o.schedule = ISG_SCHEDULE_CONSTANT;
+    o.warmup_steps = 4;
+    assert_float_equal(isgi_schedule(&o, 0, 10, 1), 0.5f, 1e-6f);
+    assert_float_equal(isgi_schedule(&o, 0, 10, 4), 1.0f, 1e-6f);
+}
+
+static void test_architectures(void **state)
+{
+    (void)state;
+    for (const char *const *name = isg_arch_names(); *name; name++) {
+        isg_graph *g = NULL;
+        isgi_net *net = NULL;
+        const isgi_net_options o = {.batch = 2};
+        isg_error err = {0};
+        size_t params = 0;
+        if (isg_arch_build(&g, *name, 3, 32, 32, 10, 1, &err) != ISG_OK) fail_msg("%s: %s", *name, err.message);
+        assert_int_equal(isg_graph_validate(g, &err), ISG_OK);
+        if (isgi_net_create(&net, g, &o, &err) != ISG_OK) fail_msg("%s: %s", *name, err.message);
+        for (int32_t i = 0; i < net->param_count; i++) params += net->param_list[i].count;
+        /* SPEC section 9 counts 11173952 without the bias of the last layer */
+        if (strcmp(*name, "resnet18") == 0) assert_int_equal(params, 11173952 + 10);
+        isgi_net_destroy(net);
+        isg_graph_destroy(g);
+    }
+    {
+        isg_graph *g = NULL;
+        assert_int_equal(isg_arch_build(&g, "nonesuch", 3, 32, 32, 10, 1, NULL), ISG_E_ARG);
+        assert_int_equal(isg_arch_build(&g, "fig5a", 1, 4, 4, 10, 1, NULL), ISG_E_SHAPE);
+        assert_null(g);
+    }
+}
+
+/* Every allocation of compiling and of a run fails once: an error, no crash, nothing lost. */
+static void test_out_of_memory(void **state)
+{
+    isg_graph *g = factored_net();
+    isg_train_options o = options();
+    uint64_t total;
+    (void)state;
+    o.max_steps = 1;
+    isgi_alloc_fail_at(0);
+    assert_int_equal(train(g, NULL, &o, NULL, NULL), ISG_OK);
+    total = isgi_alloc_fail_at(0);
+    for (uint64_t n = 1; n <= total; n += 1 + n / 16) {
+        isg_dataset *ds = open_set();
+        const isg_input_spec in = unit_input();
+        isg_error err = {0};
+        isgi_alloc_fail_at(n);
+        if (isg_train(g, NULL, ds, &in, 0, &o, NULL, &err) != ISG_OK) assert_int_equal(err.status, ISG_E_NOMEM);
+        isgi_alloc_fail_at(0);
+        isg_dataset_close(ds);
+    }
+    isg_graph_destroy(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overfit),
+                                       cmocka_unit_test(test_deterministic),
+                                       cmocka_unit_test(test_resume),
+                                       cmocka_unit_test(test_nan),
+                                       cmocka_unit_test(test_checkpoint_refused),
+                                       cmocka_unit_test(test_factors),
+                                       cmocka_unit_test(test_renormalise),
+                                       cmocka_unit_test(test_distill),
+                                       cmocka_unit_test(test_schedules),
+                                       cmocka_unit_test(test_architectures),
+                                       cmocka_unit_test(test_out_of_memory)};
+    return cmocka_run_group_tests(tests, make_set, drop_set);
+}

@@ -201,9 +201,9 @@ static void test_resume(void **state)
     isg_train_report ra, rb;
     char a[512], b[512], ckpt[512];
     (void)state;
-    strcpy(a, path_of("a.csv"));
-    strcpy(b, path_of("b.csv"));
-    strcpy(ckpt, path_of("b.ckpt"));
+    snprintf(a, sizeof a, "%s", path_of("a.csv"));
+    snprintf(b, sizeof b, "%s", path_of("b.csv"));
+    snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
     o.epochs = 4;
     o.validation_fraction = 0.1;
     o.ema_decay = 0.95f;
@@ -243,7 +243,7 @@ static void test_checkpoint_refused(void **state)
     char ckpt[512];
     FILE *f;
     (void)state;
-    strcpy(ckpt, path_of("b.ckpt"));
+    snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
     unlink(ckpt);
     o.checkpoint = ckpt;
     assert_int_equal(train(g, NULL, &o, NULL, NULL), ISG_OK);

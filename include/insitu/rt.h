@@ -107,8 +107,8 @@ const void *isg_rt_section(const isg_rt_model *model, uint32_t kind, size_t *byt
 /* Exact memory need for these options, before anything is run. Errors: ARG, LIMIT (max_memory), UNSUPPORTED. */
 ISG_NODISCARD isg_status isg_rt_plan(const isg_rt_model *model, const isg_rt_options *options, isg_rt_memory *memory,
                                      isg_error *err);
-/* Builds a context in `workspace` (aligned to ISG_RT_ALIGNMENT). Needs no clean-up. Errors: as isg_rt_plan, WORKSPACE.
- */
+/* Builds a context in `workspace` (aligned to ISG_RT_ALIGNMENT). Needs no clean-up. It borrows the image and the
+ * workspace, not the model. Errors: as isg_rt_plan, WORKSPACE. */
 ISG_NODISCARD isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t bytes,
                                              const isg_rt_model *model, const isg_rt_options *options, isg_error *err);
 /* inputs[i]: float32 in the logical (ONNX, e.g. [N,C,H,W]) order, row-major, whole planned batch; outputs[i] likewise.

@@ -138,23 +138,34 @@ static int64_t pad_source(int64_t i, uint32_t n, uint32_t mode)
 
 void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
 {
+    static const uint8_t order4[4] = {0, 2, 3, 1};
     const isgi_tensor *x = &ctx->tensors[step->op.inputs[0]], *out = &ctx->tensors[step->op.output];
+    const uint32_t rank = x->shape.rank, inner = rank == 4 ? 1 : rank - 1, n = out->shape.dims[inner];
+    const int whole = !step->op.begin[inner] && !step->op.end[inner];
+    uint32_t at[ISG_RT_MAX_RANK] = {0};
     size_t own[ISG_RT_MAX_RANK] = {0};
-    logical_walk w;
+    float *dst = out->data;
     isgi_shape_strides(&x->shape, own);
-    walk_begin(&w, &out->shape);
-    for (uint64_t i = 0; i < out->count; i++) {
-        size_t at = 0;
-        int inside = 1;
-        for (uint32_t d = 0; d < w.rank; d++) {
-            const int64_t s = pad_source((int64_t)w.at[d] - step->op.begin[d], x->shape.dims[d], step->op.mode);
-            if (s < 0)
-                inside = 0;
-            else
-                at += own[d] * (size_t)s;
+    for (uint64_t row = 0; row < out->count / n; row++, dst += n) {
+        const float *src = x->data;
+        for (uint32_t d = 0; d < rank; d++) {
+            const int64_t s =
+                d == inner ? 0 : pad_source((int64_t)at[d] - step->op.begin[d], x->shape.dims[d], step->op.mode);
+            if (src) src = s < 0 ? NULL : src + own[d] * (size_t)s;
         }
-        out->data[w.place] = inside ? x->data[at] : step->op.value;
-        walk_next(&w);
+        if (src && whole) {
+            memcpy(dst, src, n * sizeof *dst);
+        } else {
+            for (uint32_t i = 0; i < n; i++) {
+                const int64_t s = pad_source((int64_t)i - step->op.begin[inner], x->shape.dims[inner], step->op.mode);
+                dst[i] = src && s >= 0 ? src[s] : step->op.value;
+            }
+        }
+        for (uint32_t i = rank - 1; i-- > 0;) { /* the next row in memory order */
+            const uint32_t d = rank == 4 ? order4[i] : i;
+            if (++at[d] < out->shape.dims[d]) break;
+            at[d] = 0;
+        }
     }
 }
 

@@ -9,8 +9,8 @@
 
 #define MAX_BATCH 65536u
 #define MAX_WORKERS 1024u
-#define MAX_FLOATS ((uint64_t)1 << 34) /* of one tensor */
-#define LAST_CHUNK 256u                /* tensors whose last use is looked up in one walk */
+#define MAX_FLOATS UINT32_MAX /* of one tensor, so that no number of tasks overflows */
+#define LAST_CHUNK 256u       /* tensors whose last use is looked up in one walk */
 
 /* Where things lie in the workspace, in bytes. */
 typedef struct workspace_layout {
@@ -139,7 +139,7 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, isg_er
     isgi_shape_bind(&out, p->batch);
     s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
-    if (s->scratch > MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
+    if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
     isgi_arena_release(&p->arena, index);
     return place_tensor(p, s->op.output, index, err);

@@ -71,22 +71,30 @@ static uint64_t factored_input_rows(const isgi_conv *c, uint32_t rows)
     return min_u64(c->ih, (uint64_t)(rows - 1) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1);
 }
 
-/* Multiply-adds of one way; `weighted` counts those of the depthwise part thrice, for they are bound by loads. */
-static uint64_t way_macs(const isgi_conv *c, const isg_weight *w, uint32_t way, int weighted)
+/* Multiply-adds of one way. */
+static uint64_t way_macs(const isgi_conv *c, const isg_weight *w, uint32_t way)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow, dense = pixels * c->k * (c->oc / c->groups);
     const uint64_t rows = (uint64_t)w->taps * w->ci, bibo = (uint64_t)w->bi * w->bo;
     const uint64_t level1 = w->level1 ? rows * bibo : 0, level2 = w->level2 ? rows * w->bo * w->co : 0;
-    if (way == ISG_STRATEGY_HALF) {
-        const uint64_t passes = ceil_div(pixels, HALF_FLOATS / w->bo + 1);
-        return level1 * passes + pixels * c->k * w->bo + pixels * w->bo * c->oc;
-    }
+    if (way == ISG_STRATEGY_HALF)
+        return level1 * ceil_div(pixels, HALF_FLOATS / w->bo + 1) + pixels * w->bo * ((uint64_t)c->k + c->oc);
     if (way == ISG_STRATEGY_FACTORED) {
         const uint64_t input = c->batch * ceil_div(c->oh, c->rows) * factored_input_rows(c, c->rows) * c->iw;
-        const uint64_t middle = pixels * c->taps * bibo * (weighted ? 3 : 1);
-        return input * c->ic * bibo + middle + (w->level2 ? pixels * w->bo * c->oc : 0);
+        return input * c->ic * bibo + pixels * c->taps * bibo + (w->level2 ? pixels * w->bo * c->oc : 0);
     }
     return dense + level1 + level2;
+}
+
+/* What way_macs() costs, in multiply-adds of a matrix product: the depthwise sum and level 1 are bound by loads (three
+ * times as much, measured), and a gathered number costs about two. */
+static uint64_t way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way)
+{
+    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow, bibo = (uint64_t)w->bi * w->bo;
+    uint64_t cost = way_macs(c, w, way);
+    if (way == ISG_STRATEGY_FACTORED) return cost + 2 * pixels * c->taps * bibo;
+    if (w->level1) cost += 2 * (uint64_t)w->taps * w->ci * bibo;
+    return c->direct ? cost : cost + 2 * pixels * c->k;
 }
 
 static void choose_way(isgi_conv *c, const isg_weight *w, uint32_t workers, uint32_t forced)
@@ -100,7 +108,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, uint32_t workers, uint
         for (size_t i = 0; i < sizeof ways; i++) {
             const int possible =
                 ways[i] == ISG_STRATEGY_GENERATE || (ways[i] == ISG_STRATEGY_HALF ? w->level2 : w->level1);
-            const uint64_t cost = possible ? way_macs(c, w, ways[i], 1) : UINT64_MAX;
+            const uint64_t cost = possible ? way_cost(c, w, ways[i]) : UINT64_MAX;
             if (!possible) continue;
             if (ways[i] == forced) {
                 c->strategy = ways[i];
@@ -112,7 +120,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, uint32_t workers, uint
             }
         }
     }
-    c->macs = way_macs(c, w, c->strategy, 0);
+    c->macs = way_macs(c, w, c->strategy);
     c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * (c->oc / c->groups);
 }
 

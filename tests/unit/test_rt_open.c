@@ -112,6 +112,68 @@ static void test_opens_and_runs(void **state)
     free(image);
 }
 
+typedef struct hook_log {
+    uint32_t calls;
+    float last[96];
+} hook_log;
+
+/* Calls come in order; what an operation reads is what the one before made. */
+static void log_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
+{
+    hook_log *log = (hook_log *)user;
+    float now[96];
+    uint32_t rank, dims[4];
+    assert_int_equal(log->calls, op * 2 + (uint32_t)done);
+    log->calls++;
+    if (op == 3 && done) assert_int_equal(isg_rt_read(ctx, 3, -1, log->last, 96, &rank, dims), ISG_OK);
+    if (op == 4 && done) {
+        assert_int_equal(isg_rt_read(ctx, 4, 0, now, 96, &rank, dims), ISG_OK);
+        assert_int_equal(rank, 2);
+        assert_int_equal(dims[0], 1);
+        assert_int_equal(dims[1], 96);
+        assert_memory_equal(now, log->last, sizeof now);
+        assert_int_equal(isg_rt_read(ctx, 4, 1, now, 96, &rank, dims), ISG_E_ARG);
+    }
+}
+
+static void test_hooks_and_sections(void **state)
+{
+    size_t size, section;
+    uint8_t *image = build_net(&size), *workspace;
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_rt_op info;
+    hook_log log = {0, {0}};
+    float x[3 * 64] = {0.5f}, y[5], *out = y;
+    const float *in = x;
+    (void)state;
+    assert_int_equal(isg_rt_open(&model, image, size, NULL), ISG_OK);
+    assert_null(isg_rt_section(&model, ISG_SECTION_META, &section));
+    assert_int_equal(section, 0);
+    assert_non_null(isg_rt_section(&model, ISG_SECTION_WEIGHTS, &section));
+    assert_int_equal(section, shared.blobs.size);
+    options.hook = log_hook;
+    options.hook_user = &log;
+    assert_int_equal(isg_rt_plan(&model, &options, &memory, NULL), ISG_OK);
+    assert_int_equal(memory.image_bytes, size);
+    assert_int_equal(memory.weight_bytes, section);
+    workspace = (uint8_t *)aligned_alloc(64, memory.workspace_bytes);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, NULL), ISG_OK);
+    memset(&model, 0, sizeof model);
+    assert_int_equal(isg_rt_run(ctx, &in, &out, NULL), ISG_OK);
+    assert_int_equal(log.calls, 12);
+    assert_int_equal(isg_rt_op_count(ctx), 6);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
+    assert_string_equal(info.kind, "conv");
+    assert_int_equal(info.dense_macs, 64 * 27 * 6);
+    assert_int_equal(info.weight, 0);
+    assert_int_equal(isg_rt_op_info(ctx, 6, &info), ISG_E_ARG);
+    free(workspace);
+    free(image);
+}
+
 static void test_misaligned(void **state)
 {
     size_t size;
@@ -290,13 +352,10 @@ static void test_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opens_and_runs),
-        cmocka_unit_test(test_misaligned),
-        cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_every_flip),
-        cmocka_unit_test(test_versions_and_sections),
-        cmocka_unit_test(test_sealed_flips),
-        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_opens_and_runs),     cmocka_unit_test(test_misaligned),
+        cmocka_unit_test(test_hooks_and_sections), cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_every_flip),         cmocka_unit_test(test_versions_and_sections),
+        cmocka_unit_test(test_sealed_flips),       cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insitu bench: latency as medians in one run against a baseline, time per layer, memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+#define WARM_UP 3
+#define MAX_RUNS 100000
+
+typedef struct bench_options {
+    const char *baseline;
+    uint32_t runs, batch, strategy;
+} bench_options;
+
+typedef struct bench_side {
+    tool_model m;
+    isg_session *session;
+    float **inputs, **outputs;
+    uint32_t input_count, output_count, batch;
+    double *times; /* [runs], milliseconds */
+    double median, p90;
+    tool_sizes sizes;
+    double *layer_ms; /* [ops], of the profiling runs */
+    uint64_t layer_start;
+    uint32_t ops;
+} bench_side;
+
+static void profile_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
+{
+    bench_side *side = user;
+    uint64_t now = isg_host_nanoseconds();
+    (void)ctx;
+    if (!done)
+        side->layer_start = now;
+    else if (op < side->ops)
+        side->layer_ms[op] += (double)(now - side->layer_start) * 1e-6;
+}
+
+static float **make_buffers(const isg_rt_model *rt, uint32_t count, int outputs, uint32_t batch)
+{
+    float **list = calloc(count ? count : 1, sizeof *list);
+    uint32_t i;
+    for (i = 0; list && i < count; i++) {
+        isg_rt_io io;
+        uint64_t n, k;
+        if ((outputs ? isg_rt_output(rt, i, &io) : isg_rt_input(rt, i, &io)) != ISG_OK) return list;
+        n = tool_io_count(&io) * batch;
+        list[i] = calloc((size_t)n, sizeof **list);
+        if (!list[i]) return list;
+        for (k = 0; !outputs && k < n; k++) list[i][k] = (float)((k * 2654435761u >> 8) % 2001u) * 1e-3f - 1.0f;
+    }
+    return list;
+}
+
+static int buffers_ready(float **list, uint32_t count)
+{
+    uint32_t i;
+    if (!list) return 0;
+    for (i = 0; i < count; i++)
+        if (!list[i]) return 0;
+    return 1;
+}
+
+static void free_buffers(float **list, uint32_t count)
+{
+    uint32_t i;
+    for (i = 0; list && i < count; i++) free(list[i]);
+    free(list);
+}
+
+static int make_session(tool *t, bench_side *side, const bench_options *o, int profile, isg_session **session)
+{
+    isg_rt_options options;
+    isg_error err = {0};
+    isg_status status;
+    int code;
+    tool_options_init(t, &options, side->batch, o->strategy);
+    if (tool_threads(t) > 1) {
+        if (!tool_pool(t)) return EXIT_RUNTIME;
+        options.parallel = isg_pool_parallel(t->pool);
+    }
+    if (profile) {
+        options.hook = profile_hook;
+        options.hook_user = side;
+    }
+    code = tool_model_sizes(t, &side->m, &options, &side->sizes);
+    if (code != EXIT_OK) return code;
+    status = isg_session_create(session, side->m.model, &options, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, side->m.path, status, &err);
+}
+
+static int side_open(tool *t, bench_side *side, const char *path, const bench_options *o)
+{
+    const isg_rt_model *rt;
+    int code = tool_model_open(t, &side->m, path, NULL, LABEL_OFFSET_UNSET);
+    if (code != EXIT_OK) return code;
+    side->batch = side->m.fixed_batch ? 1 : o->batch;
+    code = make_session(t, side, o, 0, &side->session);
+    if (code != EXIT_OK) return code;
+    rt = isg_model_rt(side->m.model);
+    side->input_count = isg_rt_input_count(rt);
+    side->output_count = isg_rt_output_count(rt);
+    side->inputs = make_buffers(rt, side->input_count, 0, side->batch);
+    side->outputs = make_buffers(rt, side->output_count, 1, side->batch);
+    side->times = calloc(o->runs, sizeof *side->times);
+    if (!buffers_ready(side->inputs, side->input_count) || !buffers_ready(side->outputs, side->output_count) ||
+        !side->times)
+        return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    return EXIT_OK;
+}
+
+static void side_close(bench_side *side)
+{
+    free_buffers(side->inputs, side->input_count);
+    free_buffers(side->outputs, side->output_count);
+    free(side->times);
+    free(side->layer_ms);
+    isg_session_destroy(side->session);
+    tool_model_close(&side->m);
+}
+
+static int run_once(tool *t, bench_side *side, isg_session *session, double *milliseconds)
+{
+    isg_error err = {0};
+    uint64_t start = isg_host_nanoseconds();
+    isg_status status = isg_session_run(session, (const float *const *)side->inputs, side->outputs, &err);
+    *milliseconds = (double)(isg_host_nanoseconds() - start) * 1e-6;
+    if (status == ISG_OK && tool_cancelled()) status = ISG_E_CANCELLED;
+    return status == ISG_OK ? EXIT_OK : tool_error(t, side->m.path, status, &err);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void summarise(bench_side *side, uint32_t runs)
+{
+    qsort(side->times, runs, sizeof *side->times, by_time);
+    side->median = runs % 2 ? side->times[runs / 2] : 0.5 * (side->times[runs / 2 - 1] + side->times[runs / 2]);
+    side->p90 = side->times[(runs * 9 + 9) / 10 - 1];
+}
+
+/* Both sides take turns, so that whatever else the machine does hits both. */
+static int measure(tool *t, bench_side *sides, int count, const bench_options *o)
+{
+    uint32_t i;
+    int s, code;
+    double ms;
+    for (i = 0; i < o->runs + WARM_UP; i++) {
+        for (s = 0; s < count; s++) {
+            code = run_once(t, &sides[s], sides[s].session, &ms);
+            if (code != EXIT_OK) return code;
+            if (i >= WARM_UP) sides[s].times[i - WARM_UP] = ms;
+        }
+        tool_progress(t, "bench", i + 1, o->runs + WARM_UP, "");
+    }
+    for (s = 0; s < count; s++) summarise(&sides[s], o->runs);
+    return EXIT_OK;
+}
+
+/* Time per layer comes from runs of its own: reading the clock around each layer would blur the medians. */
+static int profile(tool *t, bench_side *side, const bench_options *o)
+{
+    isg_session *session = NULL;
+    uint32_t i, k, runs = o->runs < 10 ? o->runs : 10;
+    double ms;
+    int code = make_session(t, side, o, 1, &session);
+    if (code != EXIT_OK) return code;
+    side->layer_ms = calloc(isg_rt_op_count(isg_session_context(session)) + 1, sizeof *side->layer_ms);
+    if (!side->layer_ms) code = tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    for (i = 0; code == EXIT_OK && i < runs + 1; i++) {
+        if (i == 1) side->ops = isg_rt_op_count(isg_session_context(session)); /* the first run only warms up */
+        code = run_once(t, side, session, &ms);
+    }
+    for (k = 0; code == EXIT_OK && k < side->ops; k++) side->layer_ms[k] /= runs;
+    isg_session_destroy(session);
+    return code;
+}
+
+static void print_side(const char *label, const bench_side *side)
+{
+    char shown[200], resident[32], peak[32];
+    printf("%-9s %10.3f %10.3f  %11s %11s  %s\n", label, side->median, side->p90,
+           tool_bytes(resident, sizeof resident, (double)side->sizes.resident_bytes),
+           tool_bytes(peak, sizeof peak, (double)side->sizes.peak_bytes),
+           tool_escape(shown, sizeof shown, side->m.path, strlen(side->m.path)));
+}
+
+static void json_side(cJSON *o, const bench_side *side)
+{
+    tool_json_text(o, "file", side->m.path);
+    tool_json_number(o, "median_ms", side->median);
+    tool_json_number(o, "p90_ms", side->p90);
+    tool_json_sizes(o, &side->sizes);
+    cJSON_AddNumberToObject(o, "workspace_bytes", (double)side->sizes.workspace_bytes);
+}
+
+static void report_layers(const bench_side *side, cJSON *list)
+{
+    uint32_t i;
+    char shown[64];
+    for (i = 0; i < side->ops; i++) {
+        isg_rt_op op;
+        if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK) continue;
+        if (list) {
+            cJSON *o = cJSON_CreateObject();
+            tool_json_text_n(o, "name", op.name, op.name_bytes);
+            cJSON_AddStringToObject(o, "kind", op.kind);
+            cJSON_AddStringToObject(o, "strategy", tool_strategy_name(op.strategy));
+            tool_json_number(o, "mean_ms", side->layer_ms[i]);
+            cJSON_AddNumberToObject(o, "macs", (double)op.macs);
+            cJSON_AddItemToArray(list, o);
+        } else {
+            printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s\n",
+                   tool_escape(shown, sizeof shown, op.name, op.name_bytes), op.kind,
+                   op.weight >= 0 ? tool_strategy_name(op.strategy) : "", side->layer_ms[i],
+                   side->layer_ms[i] > 0.0 ? (double)op.macs / side->layer_ms[i] * 1e-6 : 0.0);
+        }
+    }
+}
+
+static int report(tool *t, const bench_side *sides, int count, const bench_options *o, const double load[3])
+{
+    const char *isa = isg_rt_isa_name(isg_session_context(sides[0].session));
+    cJSON *json, *other;
+    if (!t->json) {
+        printf("batch %u, %u threads, %s, median of %u runs after %d to warm up, load average %.2f %.2f %.2f\n",
+               sides[0].batch, tool_threads(t), isa, o->runs, WARM_UP, load[0], load[1], load[2]);
+        printf("%-9s %10s %10s  %11s %11s\n", "", "median ms", "p90 ms", "resident", "peak");
+        print_side("model", &sides[0]);
+        if (count > 1) print_side("baseline", &sides[1]);
+        if (count > 1) printf("speed-up over the baseline: %.2f\n", sides[1].median / sides[0].median);
+        printf("layers:\n");
+        report_layers(&sides[0], NULL);
+        return EXIT_OK;
+    }
+    json = tool_json("bench");
+    json_side(json, &sides[0]);
+    cJSON_AddNumberToObject(json, "batch", sides[0].batch);
+    cJSON_AddNumberToObject(json, "threads", tool_threads(t));
+    cJSON_AddStringToObject(json, "isa", isa);
+    cJSON_AddNumberToObject(json, "runs", o->runs);
+    other = cJSON_AddArrayToObject(json, "load_average");
+    cJSON_AddItemToArray(other, cJSON_CreateNumber(load[0]));
+    cJSON_AddItemToArray(other, cJSON_CreateNumber(load[1]));
+    cJSON_AddItemToArray(other, cJSON_CreateNumber(load[2]));
+    if (count > 1) {
+        json_side(cJSON_AddObjectToObject(json, "baseline"), &sides[1]);
+        tool_json_number(json, "speedup", sides[1].median / sides[0].median);
+    }
+    report_layers(&sides[0], cJSON_AddArrayToObject(json, "layers"));
+    return tool_json_print(t, json);
+}
+
+int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
+{
+    bench_options o = {.runs = 20, .batch = 1};
+    const tool_option options[] = {
+        {"baseline", 0, OPTION_TEXT, &o.baseline, "OTHER",
+         "a second .isg or .onnx file, measured in turns with the first"},
+        {"runs", 'n', OPTION_U32, &o.runs, "N", "measured runs (default 20)"},
+        {"batch", 'b', OPTION_U32, &o.batch, "N", "items a run (default 1)"},
+        {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+    };
+    const tool_usage usage = {
+        verb,
+        "FILE",
+        "Threads share the work inside each layer. Memory is the plan's: packed weights (resident), "
+        "and\nthose with the workspace (peak).",
+        options,
+        OPTION_COUNT(options),
+        1,
+        1};
+    bench_side sides[2] = {{.m = {0}}, {.m = {0}}};
+    double load[3] = {0, 0, 0};
+    int files, count, code = tool_parse(t, &usage, argc, argv, &files);
+    if (code >= 0) return code;
+    if (o.runs < 1 || o.runs > MAX_RUNS) return tool_usage_error(t, "option --runs: must be in 1..%d", MAX_RUNS);
+    if (o.batch < 1 || o.batch > 4096) return tool_usage_error(t, "option --batch: must be in 1..4096");
+    count = o.baseline ? 2 : 1;
+    if (getloadavg(load, 3) != 3) memset(load, 0, sizeof load);
+    code = side_open(t, &sides[0], argv[0], &o);
+    if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o);
+    if (code == EXIT_OK) code = measure(t, sides, count, &o);
+    if (code == EXIT_OK) code = profile(t, &sides[0], &o);
+    if (code == EXIT_OK) code = report(t, sides, count, &o, load);
+    side_close(&sides[0]);
+    side_close(&sides[1]);
+    return code;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insitu run: single images or arrays through a model; classes, raw outputs and every intermediate tensor. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "tool.h"
+
+typedef struct run_options {
+    const char *input, *dump, *output;
+    int32_t label_offset;
+    uint32_t top, strategy;
+} run_options;
+
+typedef struct run_state {
+    tool *t;
+    const run_options *o;
+    tool_model *m;
+    isg_session *session;
+    float *input, *output;
+    cJSON *results;                     /* NULL without --json */
+    float *kept;                        /* outputs of all items for --output */
+    uint64_t kept_count, kept_capacity; /* items */
+    isg_status dump_status;
+    isg_error dump_error;
+} run_state;
+
+static void dump_name(char *dst, size_t size, const run_state *s, uint32_t op, const isg_rt_op *info)
+{
+    size_t n = (size_t)snprintf(dst, size, "%s/%03u-%s-", s->o->dump, op, info->kind);
+    uint32_t i;
+    for (i = 0; i < info->name_bytes && n + 5 < size; i++) {
+        char c = info->name[i];
+        int plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        dst[n++] = plain ? c : '.';
+    }
+    memcpy(dst + n, ".npy", 5);
+}
+
+static void dump_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
+{
+    run_state *s = user;
+    isg_rt_op info;
+    uint32_t dims[ISG_RT_MAX_RANK], rank, d;
+    int64_t shape[8];
+    size_t count = 1;
+    float *data;
+    char path[1024];
+    if (!done || s->dump_status != ISG_OK) return;
+    s->dump_status = isg_rt_op_info(ctx, op, &info);
+    if (s->dump_status != ISG_OK) return;
+    for (d = 0; d < info.output_rank; d++) count *= info.output_dims[d];
+    data = malloc((count ? count : 1) * sizeof *data);
+    if (!data) {
+        s->dump_status = ISG_E_NOMEM;
+        return;
+    }
+    s->dump_status = isg_rt_read(ctx, op, -1, data, count, &rank, dims);
+    if (s->dump_status == ISG_OK) {
+        for (d = 0; d < rank; d++) shape[d] = dims[d];
+        dump_name(path, sizeof path, s, op, &info);
+        s->dump_status = isg_npy_write(path, data, (int32_t)rank, shape, &s->dump_error);
+    }
+    free(data);
+}
+
+typedef struct scored {
+    float score;
+    uint32_t index;
+} scored;
+
+static int by_score(const void *a, const void *b)
+{
+    const scored *x = a, *y = b;
+    if (x->score != y->score) return x->score < y->score ? 1 : -1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void print_top(run_state *s, const char *label, const scored *list, uint32_t top)
+{
+    uint32_t i;
+    char shown[256];
+    if (s->results) {
+        cJSON *item = cJSON_CreateObject(), *classes;
+        cJSON_AddItemToArray(s->results, item);
+        tool_json_text(item, "input", label);
+        classes = cJSON_AddArrayToObject(item, "top");
+        for (i = 0; i < top; i++) {
+            cJSON *o = cJSON_CreateObject();
+            cJSON_AddNumberToObject(o, "class", list[i].index);
+            tool_json_text(o, "name", isg_model_class_name(s->m->model, list[i].index));
+            tool_json_number(o, "score", (double)list[i].score);
+            cJSON_AddItemToArray(classes, o);
+        }
+        return;
+    }
+    printf("%s\n", tool_escape(shown, sizeof shown, label, strlen(label)));
+    for (i = 0; i < top; i++) {
+        const char *name = isg_model_class_name(s->m->model, list[i].index);
+        if (!name) name = "";
+        printf("  %6u  %12.6g  %s\n", list[i].index, (double)list[i].score,
+               tool_escape(shown, sizeof shown, name, strlen(name)));
+    }
+}
+
+static int show_classes(run_state *s, const char *label)
+{
+    uint64_t classes = s->m->out_count - (uint64_t)s->m->label_offset, i;
+    uint32_t top = s->o->top < classes ? s->o->top : (uint32_t)classes;
+    scored *list = malloc((size_t)classes * sizeof *list);
+    if (!list) return tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+    for (i = 0; i < classes; i++) {
+        float v = s->output[(uint64_t)s->m->label_offset + i];
+        list[i].score = isnan(v) ? -INFINITY : v;
+        list[i].index = (uint32_t)i;
+    }
+    qsort(list, (size_t)classes, sizeof *list, by_score);
+    print_top(s, label, list, top);
+    free(list);
+    return EXIT_OK;
+}
+
+/* Networks that do not end in one vector: the range of the numbers. */
+static int show_range(run_state *s, const char *label)
+{
+    double low = INFINITY, high = -INFINITY, sum = 0.0;
+    uint64_t i;
+    char dims[64], shown[256];
+    for (i = 0; i < s->m->out_count; i++) {
+        double v = (double)s->output[i];
+        if (v < low) low = v;
+        if (v > high) high = v;
+        sum += v;
+    }
+    sum /= (double)s->m->out_count;
+    if (s->results) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(s->results, item);
+        tool_json_text(item, "input", label);
+        tool_json_number(item, "min", low);
+        tool_json_number(item, "max", high);
+        tool_json_number(item, "mean", sum);
+    } else {
+        printf("%s\n  output %s  min %g  max %g  mean %g\n", tool_escape(shown, sizeof shown, label, strlen(label)),
+               tool_dims(dims, sizeof dims, s->m->out.dims, s->m->out.rank), low, high, sum);
+    }
+    return EXIT_OK;
+}
+
+static int keep_output(run_state *s)
+{
+    if (!s->o->output) return EXIT_OK;
+    if (s->kept_count == s->kept_capacity) {
+        uint64_t wanted = s->kept_capacity ? s->kept_capacity * 2 : 16;
+        float *grown = realloc(s->kept, (size_t)(wanted * s->m->out_count) * sizeof *grown);
+        if (!grown) return tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+        s->kept = grown;
+        s->kept_capacity = wanted;
+    }
+    memcpy(s->kept + s->kept_count++ * s->m->out_count, s->output, (size_t)s->m->out_count * sizeof(float));
+    return EXIT_OK;
+}
+
+static int run_loaded(run_state *s, const char *label)
+{
+    const float *inputs[1];
+    float *outputs[1];
+    isg_error err = {0};
+    isg_status status;
+    int code;
+    inputs[0] = s->input;
+    outputs[0] = s->output;
+    status = isg_session_run(s->session, inputs, outputs, &err);
+    if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
+    if (s->dump_status != ISG_OK) return tool_error(s->t, s->o->dump, s->dump_status, &s->dump_error);
+    code = keep_output(s);
+    if (code != EXIT_OK) return code;
+    return s->m->out.rank <= 2 ? show_classes(s, label) : show_range(s, label);
+}
+
+static int run_array(run_state *s, const char *path)
+{
+    isg_dataset *ds = NULL;
+    isg_error err = {0};
+    size_t n = strlen(path);
+    char *spec = malloc(n + 5), *label = malloc(n + 32);
+    tool_model fitted = *s->m;
+    uint64_t i;
+    int code = EXIT_OK;
+    if (!spec || !label) {
+        code = tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+        goto done;
+    }
+    memcpy(spec, "npy:", 4);
+    memcpy(spec + 4, path, n + 1);
+    code = tool_data_open(s->t, &ds, &fitted, spec, ISG_SPLIT_TEST, s->o->input);
+    for (i = 0; code == EXIT_OK && i < isg_dataset_count(ds); i++) {
+        isg_status status = isg_dataset_load(ds, i, &fitted.input, s->input, &err);
+        if (status == ISG_OK && tool_cancelled()) status = ISG_E_CANCELLED;
+        snprintf(label, n + 32, isg_dataset_count(ds) > 1 ? "%s[%llu]" : "%s", path, (unsigned long long)i);
+        code = status == ISG_OK ? run_loaded(s, label) : tool_error(s->t, path, status, &err);
+    }
+done:
+    isg_dataset_close(ds);
+    free(spec);
+    free(label);
+    return code;
+}
+
+static int run_image(run_state *s, const char *path)
+{
+    isg_error err = {0};
+    isg_status status;
+    if (!s->m->input.given)
+        return tool_usage_error(
+            s->t, "%s says nothing of its input; give --input=raw|unit|torchvision|tf|KEY=VALUE,...", s->m->path);
+    if (s->m->in.rank != 4) return tool_usage_error(s->t, "%s does not take images", s->m->path);
+    status = isg_image_load(path, &s->m->input, s->input, &err);
+    if (status != ISG_OK) return tool_error(s->t, path, status == ISG_E_SHAPE ? ISG_E_ARG : status, &err);
+    return run_loaded(s, path);
+}
+
+static int is_array(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && !strcasecmp(path + n - 4, ".npy");
+}
+
+static int save_outputs(run_state *s)
+{
+    int64_t dims[8] = {0};
+    isg_error err = {0};
+    isg_status status;
+    uint32_t d;
+    if (!s->o->output) return EXIT_OK;
+    dims[0] = (int64_t)s->kept_count;
+    for (d = 1; d < s->m->out.rank; d++) dims[d] = s->m->out.dims[d];
+    status = isg_npy_write(s->o->output, s->kept, (int32_t)s->m->out.rank, dims, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(s->t, s->o->output, status, &err);
+}
+
+static int run_begin(run_state *s)
+{
+    isg_rt_options options;
+    isg_error err = {0};
+    isg_status status;
+    if (s->o->dump && mkdir(s->o->dump, 0777) != 0 && errno != EEXIST) {
+        snprintf(err.message, sizeof err.message, "%.200s", strerror(errno));
+        err.status = ISG_E_IO;
+        return tool_error(s->t, s->o->dump, ISG_E_IO, &err);
+    }
+    tool_options_init(s->t, &options, 1, s->o->strategy);
+    if (s->o->dump) {
+        options.hook = dump_hook;
+        options.hook_user = s;
+    }
+    if (tool_threads(s->t) > 1) {
+        if (!tool_pool(s->t)) return EXIT_RUNTIME;
+        options.parallel = isg_pool_parallel(s->t->pool);
+    }
+    status = isg_session_create(&s->session, s->m->model, &options, &err);
+    if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
+    s->input = calloc((size_t)s->m->in_count, sizeof *s->input);
+    s->output = calloc((size_t)s->m->out_count, sizeof *s->output);
+    return s->input && s->output ? EXIT_OK : tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+}
+
+static int run_all(run_state *s, char **paths, int count)
+{
+    cJSON *json = NULL;
+    int i, code = run_begin(s);
+    if (code == EXIT_OK && s->t->json) {
+        json = tool_json("run");
+        tool_json_text(json, "file", s->m->path);
+        s->results = cJSON_AddArrayToObject(json, "results");
+    }
+    for (i = 0; code == EXIT_OK && i < count; i++) {
+        code = is_array(paths[i]) ? run_array(s, paths[i]) : run_image(s, paths[i]);
+        if (code == EXIT_OK && tool_cancelled()) code = tool_error(s->t, NULL, ISG_E_CANCELLED, NULL);
+    }
+    if (code == EXIT_OK) code = save_outputs(s);
+    if (code == EXIT_OK && json)
+        code = tool_json_print(s->t, json);
+    else
+        cJSON_Delete(json);
+    isg_session_destroy(s->session);
+    free(s->input);
+    free(s->output);
+    free(s->kept);
+    return code;
+}
+
+int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
+{
+    run_options o = {.label_offset = LABEL_OFFSET_UNSET, .top = 5};
+    const tool_option options[] = {
+        {"input", 'i', OPTION_TEXT, &o.input, "SPEC",
+         "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
+        {"label-offset", 0, OPTION_I32, &o.label_offset, "N", "output N is class 0 (default: the file's own, or 0)"},
+        {"top", 'k', OPTION_U32, &o.top, "K", "classes shown for each input (default 5)"},
+        {"dump", 0, OPTION_TEXT, &o.dump, "DIR", "write every intermediate tensor of one input as DIR/*.npy"},
+        {"output", 'o', OPTION_TEXT, &o.output, "FILE.npy", "write the raw outputs of all inputs"},
+        {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+    };
+    const tool_usage usage = {verb,
+                              "FILE INPUT...",
+                              "An INPUT is a JPEG, a PNG or an array X.npy [N,...]. Float arrays are passed unchanged "
+                              "unless --input\nis given; images and 8-bit arrays go through the input contract.",
+                              options,
+                              OPTION_COUNT(options),
+                              2,
+                              -1};
+    tool_model m;
+    run_state s = {.t = t, .o = &o, .m = &m};
+    int files, code = tool_parse(t, &usage, argc, argv, &files);
+    if (code >= 0) return code;
+    if (o.dump && files != 2) return tool_usage_error(t, "--dump takes exactly one input");
+    if (o.output) {
+        code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files);
+        if (code != EXIT_OK) return code;
+    }
+    code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
+    if (code == EXIT_OK) code = tool_model_single(t, &m);
+    if (code == EXIT_OK) code = run_all(&s, argv + 1, files - 1);
+    tool_model_close(&m);
+    return code;
+}

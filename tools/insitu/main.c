@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entry of the tool: the table of verbs, --help and --version. */
+#include <insitu/format.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static const tool_verb verbs[] = {
+    {"info", "print what a model is: layers, factors, bits, sizes, provenance", cmd_info},
+    {"check", "list everything that keeps a model from running", cmd_check},
+    {"eval", "measure accuracy on a labelled dataset", cmd_eval},
+    {"run", "run a model on images or arrays", cmd_run},
+    {"compare", "compare the outputs of two models on the same inputs", cmd_compare},
+    {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
+    {"export", "write a model as ONNX, dense or factored", cmd_export},
+    {"selftest", "replay the golden pair stored in a model", cmd_selftest},
+};
+
+static int print_help(tool *t)
+{
+    size_t i;
+    printf("usage: insitu VERB [OPTIONS] ...\n\n"
+           "Neural networks whose weights are made on the spot from a few low-bit factors.\n\nverbs:\n");
+    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    printf("\n  insitu VERB --help   options of a verb\n"
+           "  insitu --version     version\n\n"
+           "exit codes: 0 ok, 1 runtime failure, 2 usage, 3 unsupported model, 4 invalid or corrupt file,\n"
+           "            5 target missed, 130 interrupted\n");
+    return tool_finish(t, EXIT_OK);
+}
+
+static int print_version(tool *t)
+{
+    printf("insitu %s (file format %u.%u)\n", ISG_VERSION_STRING, ISG_FORMAT_MAJOR, ISG_FORMAT_MINOR);
+    return tool_finish(t, EXIT_OK);
+}
+
+int main(int argc, char **argv)
+{
+    tool t = {0};
+    size_t i;
+    int code;
+    t.isa_mask = ISG_ISA_ALL;
+    t.terminal = isatty(STDERR_FILENO);
+    t.seed = 1;
+    t.verb = "";
+    tool_signals();
+    if (argc < 2) return tool_usage_error(&t, "no verb given (see insitu --help)");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return print_help(&t);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version"))
+        return print_version(&t);
+    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(argv[1], verbs[i].name)) continue;
+        t.verb = verbs[i].name;
+        code = verbs[i].run(&t, &verbs[i], argc - 2, argv + 2);
+        tool_progress_end(&t);
+        isg_pool_destroy(t.pool);
+        return tool_finish(&t, code);
+    }
+    {
+        char shown[80];
+        return tool_usage_error(&t, "unknown verb '%s' (see insitu --help)",
+                                tool_escape(shown, sizeof shown, argv[1], strlen(argv[1])));
+    }
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs of the tool share: options, errors and exit codes, progress, JSON, opened models. */
+#ifndef INSITU_TOOL_H
+#define INSITU_TOOL_H
+
+#include <cjson/cJSON.h>
+#include <insitu/insitu.h>
+#include <stdio.h>
+
+/* Exit codes (docs/cli.md). */
+enum {
+    EXIT_OK = 0,
+    EXIT_RUNTIME = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNSUPPORTED = 3,
+    EXIT_CORRUPT = 4,
+    EXIT_TARGET = 5,
+    EXIT_INTERRUPTED = 130
+};
+
+typedef struct tool {
+    const char *verb;
+    int json, quiet, terminal;
+    uint64_t seed;
+    uint32_t threads; /* 0: as many as the machine gives */
+    uint32_t isa_mask;
+    uint64_t progress_start, progress_last;
+    char progress_stage[64];
+    int progress_open; /* a bar stands on the current line */
+    isg_pool *pool;
+} tool;
+
+typedef struct tool_verb {
+    const char *name, *summary;
+    int (*run)(tool *t, const struct tool_verb *verb, int argc, char **argv);
+} tool_verb;
+
+/* ---- options ---- */
+typedef enum option_kind {
+    OPTION_FLAG,   /* int *, set to 1 */
+    OPTION_TEXT,   /* const char ** */
+    OPTION_U32,    /* uint32_t * */
+    OPTION_U64,    /* uint64_t * */
+    OPTION_I32,    /* int32_t * */
+    OPTION_SIZE,   /* uint64_t *, bytes with suffix k, M or G (powers of 1000) */
+    OPTION_REAL,   /* double *, finite */
+    OPTION_FLOAT,  /* float *, finite */
+    OPTION_CHOICE, /* uint32_t *: index into `choices`, words separated by '|' */
+    OPTION_LIST    /* option_list *: every occurrence is kept */
+} option_kind;
+
+#define OPTION_LIST_MAX 256
+typedef struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    uint32_t count;
+} option_list;
+
+typedef struct tool_option {
+    const char *name; /* without dashes */
+    char letter;      /* 0: none */
+    option_kind kind;
+    void *target;
+    const char *argument; /* shown in --help; the words of OPTION_CHOICE */
+    const char *help;
+} tool_option;
+
+typedef struct tool_usage {
+    const tool_verb *verb;
+    const char *arguments; /* "FILE" */
+    const char *details;   /* further text of --help, NULL: none */
+    const tool_option *options;
+    size_t option_count;
+    int min_arguments, max_arguments; /* max < 0: any number */
+} tool_usage;
+
+#define OPTION_COUNT(list) (sizeof(list) / sizeof *(list))
+
+/* Reads argv[0..argc-1] (behind the verb). Non-options are moved to the front of argv and *arguments counts them.
+ * Returns -1 to go on, or an exit code (help was printed, or usage is wrong). */
+int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arguments);
+/* One "insitu: error: ..." line for wrong usage; returns EXIT_USAGE. */
+int tool_usage_error(const tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- errors ---- */
+/* Prints "insitu: error: PATH: message" (the path only where the message lacks it; path may be NULL). Returns the exit
+ * code that belongs to the status. */
+int tool_error(tool *t, const char *path, isg_status status, const isg_error *err);
+int tool_exit_code(isg_status status);
+/* A note on stderr unless --quiet. */
+void tool_note(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* s with control characters and broken UTF-8 as \xNN; returns dst. */
+char *tool_escape(char *dst, size_t size, const char *s, size_t n);
+/* EXIT_USAGE with a message when `output` names the same file as one of the inputs (NULL entries are skipped). */
+int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count);
+
+/* ---- progress and cancellation ---- */
+void tool_signals(void);
+int tool_cancelled(void);
+void tool_progress(tool *t, const char *stage, uint64_t done, uint64_t total, const char *text);
+void tool_progress_end(tool *t);
+/* The same for the library's long calls. */
+isg_progress tool_progress_callbacks(tool *t);
+
+/* ---- JSON ---- */
+cJSON *tool_json(const char *verb); /* {"schema": "insitu.VERB/1"} */
+void tool_json_text(cJSON *object, const char *key, const char *s);
+void tool_json_text_n(cJSON *object, const char *key, const char *s, size_t n);
+void tool_json_number(cJSON *object, const char *key, double value); /* null when not finite */
+void tool_json_dims(cJSON *object, const char *key, const uint32_t *dims, uint32_t rank);
+/* Prints the object on stdout and frees it. Returns EXIT_OK, or EXIT_RUNTIME when stdout fails. */
+int tool_json_print(tool *t, cJSON *object);
+/* Flushes stdout; EXIT_RUNTIME with a message when it fails. */
+int tool_finish(tool *t, int code);
+
+/* ---- models ---- */
+typedef struct tool_model {
+    const char *path;
+    isg_model *model;
+    isg_input_spec input; /* with channels, height and width of the network filled in where it takes images */
+    int32_t label_offset;
+    isg_rt_io in, out;            /* the first input and output */
+    uint64_t in_count, out_count; /* numbers of one item */
+    int fixed_batch;              /* the leading dimension is not symbolic: one item a run */
+} tool_model;
+
+#define LABEL_OFFSET_UNSET INT32_MIN
+
+/* Contract and label offset: from the command line when given, else from the file. Returns an exit code. */
+int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset);
+void tool_model_close(tool_model *m);
+/* UNSUPPORTED with a message unless the network has exactly one input. */
+int tool_model_single(tool *t, const tool_model *m);
+/* Numbers in one item of an input or output: the product of its dimensions but a symbolic (0) one. */
+uint64_t tool_io_count(const isg_rt_io *io);
+void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_t strategy);
+/* The pool of --threads, made on first use; NULL after a message. */
+isg_pool *tool_pool(tool *t);
+uint32_t tool_threads(tool *t);
+/* Three sizes that are never mixed: bytes of the file, packed weights in memory, and the most that one item needs
+ * (image and workspace). */
+typedef struct tool_sizes {
+    uint64_t file_bytes, resident_bytes, peak_bytes, workspace_bytes;
+} tool_sizes;
+int tool_model_sizes(tool *t, const tool_model *m, const isg_rt_options *options, tool_sizes *sizes);
+void tool_json_sizes(cJSON *object, const tool_sizes *sizes);
+
+/* Opens the data and fits the model's contract to them: 8-bit data need a contract (--input or the file's own); float
+ * arrays pass unchanged unless --input was given. */
+int tool_data_open(tool *t, isg_dataset **ds, tool_model *m, const char *spec, isg_split split, const char *input_text);
+/* The same contract logic without a packed model (compress, tune, train). */
+int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const char *model, const char *input_text);
+
+/* A prepared graph from an .onnx or a .isg file. shape as in isg_onnx_options, or NULL. Returns an exit code. */
+int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape);
+
+extern const char tool_strategies[]; /* the words of --strategy in the order of isg_strategy */
+const char *tool_strategy_name(uint32_t strategy);
+/* "64x3x3x3" style text; a symbolic dimension is N. */
+char *tool_dims(char *dst, size_t size, const uint32_t *dims, uint32_t rank);
+/* "1.25 MB" style text. */
+char *tool_bytes(char *dst, size_t size, double bytes);
+
+int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_selftest(tool *t, const tool_verb *verb, int argc, char **argv);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prepared graphs from .onnx and .isg files, for the verbs that change or rewrite a network. */
+#include <insitu/format.h>
+#include <string.h>
+
+#include "tool.h"
+
+static int graph_from_onnx(tool *t, isg_graph **graph, const char *path, const char *shape)
+{
+    isg_onnx_options options = {sizeof options, 0, shape};
+    isg_onnx_problems problems = {0};
+    isg_error err = {0};
+    isg_status status = isg_onnx_import_file(graph, path, &options, &problems, &err);
+    int more = problems.count > 1;
+    isg_onnx_problems_clear(&problems);
+    if (status == ISG_OK) status = isg_graph_prepare(*graph, &err);
+    if (status == ISG_OK) return EXIT_OK;
+    isg_graph_destroy(*graph);
+    *graph = NULL;
+    if (more) tool_note(t, "there are more problems: insitu check lists them all");
+    return tool_error(t, path, status, &err);
+}
+
+int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape)
+{
+    isg_file file;
+    isg_error err = {0};
+    isg_status status = isg_file_open(&file, path, &err);
+    if (status != ISG_OK) return tool_error(t, path, status, &err);
+    if (file.size < 8 || memcmp(file.data, ISG_FORMAT_MAGIC, 8)) {
+        isg_file_close(&file);
+        return graph_from_onnx(t, graph, path, shape);
+    }
+    status = isg_unpack_image(graph, file.data, file.size, &err);
+    isg_file_close(&file);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
+}

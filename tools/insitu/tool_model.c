@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opened models, the contract between data and network, sizes and threads of the tool. */
+#include <string.h>
+
+#include "tool.h"
+
+const char tool_strategies[] = "auto|generate|half|factored|dense";
+
+const char *tool_strategy_name(uint32_t strategy)
+{
+    static const char *const names[] = {"auto", "generate", "half", "factored", "dense"};
+    return strategy < sizeof names / sizeof *names ? names[strategy] : "unknown";
+}
+
+uint64_t tool_io_count(const isg_rt_io *io)
+{
+    uint64_t count = 1;
+    uint32_t d;
+    for (d = 0; d < io->rank; d++)
+        if (io->dims[d]) count *= io->dims[d];
+    return count;
+}
+
+/* What the network takes as an image; 0 where its input has no image form (then the data's own shape is used). */
+static void fill_input_shape(tool_model *m)
+{
+    const uint32_t *d = m->in.dims;
+    m->input.channels = m->input.height = m->input.width = 0;
+    if (m->in.rank != 4) return;
+    m->input.channels = m->input.nhwc ? d[3] : d[1];
+    m->input.height = m->input.nhwc ? d[1] : d[2];
+    m->input.width = m->input.nhwc ? d[2] : d[3];
+}
+
+int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset)
+{
+    isg_error err = {0};
+    isg_status status;
+    memset(m, 0, sizeof *m);
+    m->path = path;
+    status = isg_model_open(&m->model, path, &err);
+    if (status != ISG_OK) return tool_error(t, path, status, &err);
+    m->input = isg_model_get_meta(m->model)->input;
+    m->label_offset = isg_model_get_meta(m->model)->label_offset;
+    if (label_offset != LABEL_OFFSET_UNSET) m->label_offset = label_offset;
+    if (input_text) {
+        status = isg_input_spec_parse(&m->input, input_text, &err);
+        if (status != ISG_OK) return tool_usage_error(t, "option --input: %s", err.message);
+    }
+    status = isg_rt_input(isg_model_rt(m->model), 0, &m->in);
+    if (status == ISG_OK) status = isg_rt_output(isg_model_rt(m->model), 0, &m->out);
+    if (status != ISG_OK) return tool_error(t, path, status, NULL);
+    m->in_count = tool_io_count(&m->in);
+    m->out_count = tool_io_count(&m->out);
+    m->fixed_batch = m->in.rank > 0 && m->in.dims[0] != 0;
+    fill_input_shape(m);
+    if (m->label_offset < 0 || (uint64_t)m->label_offset >= m->out_count)
+        return tool_usage_error(t, "label offset %d is outside the network's %llu outputs", m->label_offset,
+                                (unsigned long long)m->out_count);
+    return EXIT_OK;
+}
+
+void tool_model_close(tool_model *m)
+{
+    isg_model_close(m->model);
+    m->model = NULL;
+}
+
+int tool_model_single(tool *t, const tool_model *m)
+{
+    isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE, "network has more than one input"};
+    if (isg_rt_input_count(isg_model_rt(m->model)) == 1) return EXIT_OK;
+    return tool_error(t, m->path, err.status, &err);
+}
+
+uint32_t tool_threads(tool *t)
+{
+    return t->threads ? t->threads : isg_host_threads();
+}
+
+isg_pool *tool_pool(tool *t)
+{
+    isg_error err = {0};
+    isg_status status;
+    if (t->pool) return t->pool;
+    status = isg_pool_create(&t->pool, tool_threads(t), &err);
+    if (status == ISG_OK) return t->pool;
+    tool_error(t, NULL, status, &err);
+    return NULL;
+}
+
+void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_t strategy)
+{
+    const isg_rt_options fresh = ISG_RT_OPTIONS_INIT;
+    *options = fresh;
+    options->batch = batch;
+    options->isa_mask = t->isa_mask;
+    options->strategy = strategy;
+}
+
+int tool_model_sizes(tool *t, const tool_model *m, const isg_rt_options *options, tool_sizes *sizes)
+{
+    isg_rt_memory memory;
+    isg_error err = {0};
+    isg_status status = isg_rt_plan(isg_model_rt(m->model), options, &memory, &err);
+    if (status != ISG_OK) return tool_error(t, m->path, status, &err);
+    sizes->file_bytes = isg_model_file_bytes(m->model);
+    sizes->resident_bytes = memory.weight_bytes;
+    sizes->peak_bytes = memory.image_bytes + memory.workspace_bytes;
+    sizes->workspace_bytes = memory.workspace_bytes;
+    return EXIT_OK;
+}
+
+void tool_json_sizes(cJSON *object, const tool_sizes *sizes)
+{
+    cJSON_AddNumberToObject(object, "file_bytes", (double)sizes->file_bytes);
+    cJSON_AddNumberToObject(object, "resident_bytes", (double)sizes->resident_bytes);
+    cJSON_AddNumberToObject(object, "peak_bytes", (double)sizes->peak_bytes);
+}
+
+int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const char *model, const char *input_text)
+{
+    int is_float;
+    char shown[256];
+    isg_dataset_shape(ds, NULL, NULL, NULL, &is_float);
+    if (is_float && !input_text) {
+        input->identity = 1;
+    } else if (!input->given) {
+        return tool_usage_error(t, "%s says nothing of its input; give --input=raw|unit|torchvision|tf|KEY=VALUE,...",
+                                tool_escape(shown, sizeof shown, model, strlen(model)));
+    }
+    return EXIT_OK;
+}
+
+int tool_data_open(tool *t, isg_dataset **ds, tool_model *m, const char *spec, isg_split split, const char *input_text)
+{
+    isg_error err = {0};
+    uint32_t channels, height, width;
+    int code;
+    isg_status status = isg_dataset_open(ds, spec, split, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    code = tool_contract(t, &m->input, *ds, m->path, input_text);
+    if (code != EXIT_OK) return code;
+    isg_dataset_shape(*ds, &channels, &height, &width, NULL);
+    if (!m->input.channels && (uint64_t)channels * height * width != m->in_count)
+        return tool_usage_error(t, "data items have %llu numbers, the network takes %llu",
+                                (unsigned long long)channels * height * width, (unsigned long long)m->in_count);
+    return EXIT_OK;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Errors and exit codes, the progress bar, cancellation by signals, JSON and text helpers of the tool. */
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+#define BAR_WIDTH 24
+#define TERMINAL_PERIOD 100000000ull /* nanoseconds between two states of the bar */
+#define PLAIN_PERIOD 5000000000ull   /* and between two plain lines */
+
+static volatile sig_atomic_t cancel_requested;
+
+static void on_signal(int number)
+{
+    (void)number;
+    cancel_requested = 1;
+}
+
+void tool_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESETHAND; /* the second signal ends the process */
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int tool_cancelled(void)
+{
+    return cancel_requested != 0;
+}
+
+int tool_exit_code(isg_status status)
+{
+    switch (status) {
+    case ISG_OK: return EXIT_OK;
+    case ISG_E_ARG: return EXIT_USAGE;
+    case ISG_E_UNSUPPORTED:
+    case ISG_E_SHAPE: return EXIT_UNSUPPORTED;
+    case ISG_E_FORMAT:
+    case ISG_E_VERSION:
+    case ISG_E_CHECKSUM: return EXIT_CORRUPT;
+    case ISG_E_TARGET: return EXIT_TARGET;
+    case ISG_E_CANCELLED: return EXIT_INTERRUPTED;
+    default: return EXIT_RUNTIME;
+    }
+}
+
+int tool_error(tool *t, const char *path, isg_status status, const isg_error *err)
+{
+    char shown[512], message[512];
+    const char *text = err && err->status == status ? err->message : isg_status_text(status);
+    tool_progress_end(t);
+    tool_escape(message, sizeof message, text, strlen(text));
+    if (path) tool_escape(shown, sizeof shown, path, strlen(path));
+    if (path && !strstr(message, shown))
+        fprintf(stderr, "insitu: error: %s: %s\n", shown, message);
+    else
+        fprintf(stderr, "insitu: error: %s\n", message);
+    return tool_exit_code(status);
+}
+
+void tool_note(tool *t, const char *format, ...)
+{
+    va_list args;
+    if (t->quiet) return;
+    tool_progress_end(t);
+    fputs("insitu: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* Length of the well-formed UTF-8 sequence at p, or 0. */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length, i;
+    uint32_t code;
+    if (*p < 0x80) return *p >= 32 && *p != 127 ? 1 : 0;
+    length = *p >= 0xf0 && *p < 0xf8 ? 4 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xc0 && *p < 0xe0 ? 2 : 0;
+    if (length == 0 || length > n) return 0;
+    code = *p & (0x7fu >> length);
+    for (i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+        code = code << 6 | (p[i] & 0x3fu);
+    }
+    if (code < smallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) || code < 0xa0) return 0;
+    return length;
+}
+
+char *tool_escape(char *dst, size_t size, const char *s, size_t n)
+{
+    size_t out = 0, i = 0;
+    while (i < n) {
+        size_t length = utf8_length((const unsigned char *)s + i, n - i);
+        if (out + (length ? length : 4) + 1 > size) break;
+        if (length) {
+            memcpy(dst + out, s + i, length);
+            out += length;
+            i += length;
+        } else {
+            out += (size_t)snprintf(dst + out, size - out, "\\x%02x", (unsigned char)s[i]);
+            i++;
+        }
+    }
+    dst[out] = '\0';
+    return dst;
+}
+
+int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count)
+{
+    size_t i;
+    char shown[256];
+    for (i = 0; i < count; i++)
+        if (inputs[i] && isg_same_file(output, inputs[i]))
+            return tool_usage_error(t, "%s: output is the same file as an input",
+                                    tool_escape(shown, sizeof shown, output, strlen(output)));
+    return EXIT_OK;
+}
+
+static void draw_bar(tool *t, uint64_t done, uint64_t total, const char *text, double seconds)
+{
+    char bar[BAR_WIDTH + 1], left[32] = "";
+    double share = total ? (double)done / (double)total : 0.0;
+    int filled = (int)(share * BAR_WIDTH + 0.5);
+    if (filled > BAR_WIDTH) filled = BAR_WIDTH;
+    memset(bar, '.', BAR_WIDTH);
+    memset(bar, '#', (size_t)filled);
+    bar[BAR_WIDTH] = '\0';
+    if (share > 0.0 && seconds > 1.0) {
+        double rest = seconds / share - seconds;
+        if (rest < 90.0)
+            snprintf(left, sizeof left, "  ETA %.0f s", rest);
+        else if (rest < 5400.0)
+            snprintf(left, sizeof left, "  ETA %.0f min", rest / 60.0);
+        else
+            snprintf(left, sizeof left, "  ETA %.1f h", rest / 3600.0);
+    }
+    if (t->terminal) {
+        fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s  %.60s", t->progress_stage, bar, share * 100.0, left, text);
+        t->progress_open = 1;
+    } else if (total) {
+        fprintf(stderr, "%s %llu/%llu%s%s%s\n", t->progress_stage, (unsigned long long)done, (unsigned long long)total,
+                left, *text ? "  " : "", text);
+    } else {
+        fprintf(stderr, "%s %llu%s%s\n", t->progress_stage, (unsigned long long)done, *text ? "  " : "", text);
+    }
+    fflush(stderr);
+}
+
+void tool_progress(tool *t, const char *stage, uint64_t done, uint64_t total, const char *text)
+{
+    uint64_t now = isg_host_nanoseconds(), period = t->terminal ? TERMINAL_PERIOD : PLAIN_PERIOD;
+    char shown[200];
+    int fresh = strncmp(stage ? stage : "", t->progress_stage, sizeof t->progress_stage - 1) != 0;
+    if (t->quiet) return;
+    if (fresh) {
+        tool_progress_end(t);
+        snprintf(t->progress_stage, sizeof t->progress_stage, "%s", stage ? stage : "");
+        t->progress_start = t->progress_last = now;
+        if (!t->terminal) return;
+    }
+    if (!fresh && now - t->progress_last < period && !(total && done >= total && t->terminal)) return;
+    t->progress_last = now;
+    tool_escape(shown, sizeof shown, text ? text : "", text ? strlen(text) : 0);
+    draw_bar(t, done, total, shown, (double)(now - t->progress_start) * 1e-9);
+}
+
+void tool_progress_end(tool *t)
+{
+    if (t->progress_open) fputs("\r\033[K", stderr);
+    t->progress_open = 0;
+    t->progress_stage[0] = '\0';
+}
+
+static void report_progress(void *user, const char *stage, uint64_t done, uint64_t total, const char *text)
+{
+    tool_progress(user, stage, done, total, text);
+}
+
+static int ask_cancelled(void *user)
+{
+    (void)user;
+    return tool_cancelled();
+}
+
+isg_progress tool_progress_callbacks(tool *t)
+{
+    isg_progress progress = {report_progress, ask_cancelled, t};
+    return progress;
+}
+
+cJSON *tool_json(const char *verb)
+{
+    cJSON *object = cJSON_CreateObject();
+    char schema[64];
+    snprintf(schema, sizeof schema, "insitu.%s/1", verb);
+    cJSON_AddStringToObject(object, "schema", schema);
+    return object;
+}
+
+void tool_json_text_n(cJSON *object, const char *key, const char *s, size_t n)
+{
+    char *text;
+    if (!s) {
+        cJSON_AddNullToObject(object, key);
+        return;
+    }
+    text = malloc(4 * n + 1);
+    if (!text) return;
+    cJSON_AddStringToObject(object, key, tool_escape(text, 4 * n + 1, s, n));
+    free(text);
+}
+
+void tool_json_text(cJSON *object, const char *key, const char *s)
+{
+    tool_json_text_n(object, key, s, s ? strlen(s) : 0);
+}
+
+void tool_json_number(cJSON *object, const char *key, double value)
+{
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+void tool_json_dims(cJSON *object, const char *key, const uint32_t *dims, uint32_t rank)
+{
+    cJSON *list = cJSON_AddArrayToObject(object, key);
+    uint32_t i;
+    for (i = 0; i < rank; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber(dims[i]));
+}
+
+int tool_finish(tool *t, int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    (void)t;
+    fputs("insitu: error: standard output: cannot write\n", stderr);
+    return code ? code : EXIT_RUNTIME;
+}
+
+int tool_json_print(tool *t, cJSON *object)
+{
+    char *text = cJSON_Print(object);
+    cJSON_Delete(object);
+    if (!text) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    puts(text);
+    cJSON_free(text);
+    return EXIT_OK;
+}
+
+char *tool_dims(char *dst, size_t size, const uint32_t *dims, uint32_t rank)
+{
+    size_t n = 0;
+    uint32_t i;
+    dst[0] = '\0';
+    for (i = 0; i < rank && n + 12 < size; i++) {
+        if (dims[i])
+            n += (size_t)snprintf(dst + n, size - n, "%s%u", i ? "x" : "", dims[i]);
+        else
+            n += (size_t)snprintf(dst + n, size - n, "%sN", i ? "x" : "");
+    }
+    return dst;
+}
+
+char *tool_bytes(char *dst, size_t size, double bytes)
+{
+    if (bytes < 10e3)
+        snprintf(dst, size, "%.0f B", bytes);
+    else if (bytes < 10e6)
+        snprintf(dst, size, "%.1f kB", bytes / 1e3);
+    else
+        snprintf(dst, size, "%.2f MB", bytes / 1e6);
+    return dst;
+}

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Per model: the largest difference between ONNX Runtime and us, relative to the largest output, for the original, our
-# dense export and our factored export. Fails above 1e-4; 77 when ONNX Runtime or node is missing.
+# Per model: the largest difference between ONNX Runtime and us, relative to the largest output. Fails above 1e-4; 77
+# when ONNX Runtime or node is missing. Two numbers a/b are our interpreter and our runtime. Columns:
+#   original    the file itself            dense       our export of it as imported     prepared  ... as prepared
+#   factored    chains of convolutions, against the factored graph                      generated the same as dense weights
 # Usage: tests/peer/compare.sh [-b BUILD] MODEL.onnx...
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

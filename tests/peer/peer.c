@@ -64,6 +64,43 @@ static int run_and_write(const isg_graph *g, const isg_tensor *x, const char *fo
     return ok;
 }
 
+/* The same through the runtime, one image. */
+static int session_and_write(isg_model *m, const isg_tensor *x, const char *folder, const char *name)
+{
+    const isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_session *session = NULL;
+    isg_rt_io io;
+    isg_tensor *y = NULL;
+    const float *inputs[1] = {x->data};
+    float *outputs[1];
+    int64_t count = 1;
+    int ok = isg_rt_output(isg_model_rt(m), 0, &io) == ISG_OK;
+    for (uint32_t i = 0; ok && i < io.rank; i++) count *= io.dims[i] ? io.dims[i] : 1;
+    ok = ok && isg_tensor_create(&y, ISG_DT_F32, 1, &count, &error) == ISG_OK;
+    ok = ok && isg_session_create(&session, m, &options, &error) == ISG_OK;
+    if (ok) outputs[0] = y->data;
+    ok = ok && isg_session_run(session, inputs, outputs, &error) == ISG_OK && write_floats(folder, name, y);
+    isg_session_destroy(session);
+    isg_tensor_destroy(y);
+    return ok;
+}
+
+static int runtime_of_file(const char *path, const isg_tensor *x, const char *folder)
+{
+    isg_model *m = NULL;
+    const int ok = isg_model_open(&m, path, &error) == ISG_OK && session_and_write(m, x, folder, "original_rt.f32");
+    isg_model_close(m);
+    return ok;
+}
+
+static int runtime_of_graph(const isg_graph *g, const isg_tensor *x, const char *folder)
+{
+    isg_model *m = NULL;
+    const int ok = isg_model_from_graph(&m, g, &error) == ISG_OK && session_and_write(m, x, folder, "factored_rt.f32");
+    isg_model_close(m);
+    return ok;
+}
+
 /* Factors for one constant weight at 4 bits or more; the weight stays dense where no level applies. */
 static int factor_weight(isg_graph *g, const isg_node *n)
 {
@@ -104,12 +141,13 @@ static int factor_graph(isg_graph *g)
     return 1;
 }
 
-static void add_run(cJSON *runs, const char *name, const char *model, const char *expected)
+static void add_run(cJSON *runs, const char *name, const char *model, const char *expected, const char *runtime)
 {
-    cJSON *item = cJSON_CreateObject();
+    cJSON *item = cJSON_CreateObject(), *files = cJSON_AddArrayToObject(item, "expected");
     cJSON_AddStringToObject(item, "name", name);
     cJSON_AddStringToObject(item, "model", model);
-    cJSON_AddStringToObject(item, "expected", expected);
+    cJSON_AddItemToArray(files, cJSON_CreateString(expected));
+    if (runtime) cJSON_AddItemToArray(files, cJSON_CreateString(runtime));
     cJSON_AddItemToArray(runs, item);
 }
 
@@ -123,10 +161,11 @@ static int write_case(const char *folder, const char *model, const isg_tensor *x
     cJSON_AddStringToObject(root, "model", base ? base + 1 : model);
     cJSON_AddNumberToObject(root, "tolerance", TOLERANCE);
     for (int32_t i = 0; i < x->rank; i++) cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)x->dims[i]));
-    add_run(runs, "original", absolute ? absolute : model, "original.f32");
-    add_run(runs, "dense export", "dense.onnx", "original.f32");
-    add_run(runs, "factored export", "factored.onnx", "factored.f32");
-    add_run(runs, "factored as dense", "generated.onnx", "factored.f32");
+    add_run(runs, "original", absolute ? absolute : model, "original.f32", "original_rt.f32");
+    add_run(runs, "dense", "dense.onnx", "original.f32", NULL);
+    add_run(runs, "prepared", "prepared.onnx", "original.f32", NULL);
+    add_run(runs, "factored", "factored.onnx", "factored.f32", "factored_rt.f32");
+    add_run(runs, "generated", "generated.onnx", "factored.f32", NULL);
     text = cJSON_Print(root);
     ok =
         text && isg_write_file(in_folder(path, sizeof path, folder, "case.json"), text, strlen(text), &error) == ISG_OK;
@@ -136,11 +175,16 @@ static int write_case(const char *folder, const char *model, const isg_tensor *x
     return ok;
 }
 
+static int export_to(const isg_graph *g, const char *folder, const char *name, isg_onnx_form form)
+{
+    char path[1024];
+    return isg_onnx_export_file(g, in_folder(path, sizeof path, folder, name), form, &error) == ISG_OK;
+}
+
 int main(int argc, char **argv)
 {
     isg_graph *g = NULL;
     isg_tensor *x = NULL;
-    char path[1024];
     int ok;
     if (argc != 3) {
         fprintf(stderr, "usage: insitu-peer MODEL.onnx FOLDER\n");
@@ -149,13 +193,11 @@ int main(int argc, char **argv)
     if (isg_onnx_import_file(&g, argv[1], NULL, NULL, &error) != ISG_OK) return complain(argv[1]);
     x = make_input(g);
     ok = x && write_floats(argv[2], "input.f32", x) && run_and_write(g, x, argv[2], "original.f32") &&
-         isg_onnx_export_file(g, in_folder(path, sizeof path, argv[2], "dense.onnx"), ISG_ONNX_DENSE, &error) == ISG_OK;
-    ok = ok && factor_graph(g) && run_and_write(g, x, argv[2], "factored.f32");
-    ok = ok && isg_onnx_export_file(g, in_folder(path, sizeof path, argv[2], "factored.onnx"), ISG_ONNX_FACTORED,
-                                    &error) == ISG_OK;
-    ok = ok && isg_onnx_export_file(g, in_folder(path, sizeof path, argv[2], "generated.onnx"), ISG_ONNX_DENSE,
-                                    &error) == ISG_OK;
-    ok = ok && write_case(argv[2], argv[1], x);
+         runtime_of_file(argv[1], x, argv[2]) && export_to(g, argv[2], "dense.onnx", ISG_ONNX_DENSE);
+    ok = ok && isg_graph_prepare(g, &error) == ISG_OK && export_to(g, argv[2], "prepared.onnx", ISG_ONNX_DENSE);
+    ok = ok && factor_graph(g) && run_and_write(g, x, argv[2], "factored.f32") && runtime_of_graph(g, x, argv[2]);
+    ok = ok && export_to(g, argv[2], "factored.onnx", ISG_ONNX_FACTORED) &&
+         export_to(g, argv[2], "generated.onnx", ISG_ONNX_DENSE) && write_case(argv[2], argv[1], x);
     isg_tensor_destroy(x);
     isg_graph_destroy(g);
     return ok ? 0 : complain(argv[1]);

@@ -56,7 +56,7 @@ static isg_status compensate_layer(const isgi_layer *layer, isg_graph *g, const 
                                    isg_error *err)
 {
     const size_t width = layer->depthwise ? (size_t)layer->co * layer->rows : layer->rows;
-    float *mean = isgi_malloc(width * sizeof *mean), *bias;
+    float *mean = isgi_malloc(width * sizeof *mean), *bias = NULL;
     float *made = isgi_malloc((size_t)layer->rows * layer->cols * sizeof *made);
     double *shift = isgi_calloc(layer->cols, sizeof *shift);
     isg_status status = mean && made && shift ? ISG_OK : isgi_nomem(err);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recipes, overrides and the selection under a budget, on a small convolutional net made here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <insitu/compress.h>
+#include <insitu/memory.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compress/layers.h"
+#include "compress/recipe.h"
+#include "compress/search.h"
+
+/* x[1,4,6,6] -> "first" 3x3 4->8 -> "second" 1x1 8->6, weights from a fixed sequence. */
+static isg_graph *small_net(void)
+{
+    const int64_t in[4] = {ISG_DIM_BATCH, 4, 6, 6}, w1[4] = {8, 4, 3, 3}, w2[4] = {6, 8, 1, 1};
+    isg_graph *g;
+    isg_tensor *t[2];
+    int32_t v[5], ins[2], outs[1];
+    uint32_t state = 7;
+    assert_int_equal(isg_graph_create(&g, NULL), ISG_OK);
+    assert_int_equal(isg_tensor_create(&t[0], ISG_DT_F32, 4, w1, NULL), ISG_OK);
+    assert_int_equal(isg_tensor_create(&t[1], ISG_DT_F32, 4, w2, NULL), ISG_OK);
+    for (int k = 0; k < 2; k++) {
+        for (int64_t i = 0; i < t[k]->count; i++) {
+            state = state * 1664525u + 1013904223u;
+            ((float *)t[k]->data)[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+        }
+    }
+    v[0] = isg_graph_add_value(g, "x", ISG_DT_F32, 4, in);
+    v[1] = isg_graph_add_constant(g, "w1", t[0]);
+    v[2] = isg_graph_add_value(g, "h", ISG_DT_F32, -1, NULL);
+    v[3] = isg_graph_add_constant(g, "w2", t[1]);
+    v[4] = isg_graph_add_value(g, "y", ISG_DT_F32, -1, NULL);
+    for (int k = 0; k < 2; k++) {
+        int32_t node;
+        isg_conv_attr *a;
+        ins[0] = v[2 * k];
+        ins[1] = v[2 * k + 1];
+        outs[0] = v[2 * k + 2];
+        node = isg_graph_add_node(g, ISG_OP_CONV, k ? "second" : "first", ins, 2, outs, 1);
+        assert_true(node >= 0);
+        a = &g->nodes[node].attr.conv;
+        a->n = 2;
+        a->groups = 1;
+        for (int d = 0; d < 2; d++) {
+            a->kernel[d] = k ? 1 : 3;
+            a->stride[d] = a->dilation[d] = 1;
+            a->pads[d] = a->pads[d + 2] = k ? 0 : 1;
+        }
+    }
+    g->inputs = realloc(NULL, sizeof *g->inputs);
+    g->outputs = realloc(NULL, sizeof *g->outputs);
+    g->inputs[0] = v[0];
+    g->outputs[0] = v[4];
+    g->input_count = g->output_count = 1;
+    g->opset = 13;
+    assert_int_equal(isg_graph_prepare(g, NULL), ISG_OK);
+    return g;
+}
+
+static void recipe_cases(void **state)
+{
+    static const struct {
+        const char *text;
+        isg_status status;
+    } cases[] = {
+        {"{\"insitu_recipe\":1,\"layers\":[]}", ISG_OK},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bi\":2,\"bo\":3,\"bits\":[3,6,3]}]}", ISG_OK},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"none\",\"keep\":true}]}", ISG_E_ARG},
+        {"{\"insitu_recipe\":2,\"layers\":[]}", ISG_E_VERSION},
+        {"{\"layers\":[]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[3]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bits\":[3,9,3]}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bi\":1.5}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bi\":-1}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"rank\":1}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"bi\":1}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[]} tail", ISG_E_FORMAT},
+        {"", ISG_E_FORMAT},
+        {"[", ISG_E_FORMAT},
+    };
+    isg_graph *g = small_net();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        isgi_layers layers;
+        isg_error err = {0};
+        assert_int_equal(isgi_layers_collect(&layers, g, &err), ISG_OK);
+        assert_int_equal(isgi_recipe_apply(&layers, cases[i].text, &err), cases[i].status);
+        if (cases[i].status != ISG_OK) assert_true(err.message[0] != '\0');
+        isgi_layers_clear(&layers);
+    }
+    isg_graph_destroy(g);
+}
+
+static void recipe_round_trip(void **state)
+{
+    isg_graph *g = small_net();
+    isgi_layers a, b;
+    char *text, *again;
+    (void)state;
+    assert_int_equal(isgi_layers_collect(&a, g, NULL), ISG_OK);
+    assert_int_equal(a.count, 2);
+    a.items[0].choice = (isg_layer_choice){2, 3, 3, 6, 3, ISG_QUANT_PAPER};
+    a.items[1].keep = 1;
+    assert_int_equal(isgi_recipe_write(&text, &a, NULL), ISG_OK);
+    assert_int_equal(isgi_layers_collect(&b, g, NULL), ISG_OK);
+    assert_int_equal(isgi_recipe_apply(&b, text, NULL), ISG_OK);
+    assert_int_equal(isgi_recipe_write(&again, &b, NULL), ISG_OK);
+    assert_string_equal(text, again);
+    isg_free(text);
+    isg_free(again);
+    isgi_layers_clear(&a);
+    isgi_layers_clear(&b);
+    isg_graph_destroy(g);
+}
+
+static void overrides(void **state)
+{
+    static const struct {
+        isg_layer_override o;
+        isg_status status;
+        uint8_t fixed[2];
+    } cases[] = {
+        {{"first", "keep"}, ISG_OK, {1, 0}},      {{".*", "bits=4"}, ISG_OK, {1, 1}},
+        {{"^sec", "0,3,8,8,8"}, ISG_OK, {0, 1}},  {{"first", "2,3,3,6,3"}, ISG_OK, {1, 0}},
+        {{"third", "keep"}, ISG_E_ARG, {0, 0}},   {{"(", "keep"}, ISG_E_ARG, {0, 0}},
+        {{"first", "bits=9"}, ISG_E_ARG, {0, 0}}, {{"first", "2,3"}, ISG_E_ARG, {0, 0}},
+        {{"first", ""}, ISG_E_ARG, {0, 0}},       {{"first", "2,3,0,6,3"}, ISG_E_ARG, {1, 0}},
+    };
+    isg_graph *g = small_net();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        isgi_layers layers;
+        uint8_t fixed[2] = {0, 0};
+        assert_int_equal(isgi_layers_collect(&layers, g, NULL), ISG_OK);
+        assert_int_equal(isgi_override_apply(&layers, &cases[i].o, ISG_QUANT_MIDTREAD, fixed, NULL), cases[i].status);
+        assert_memory_equal(fixed, cases[i].fixed, 2);
+        isgi_layers_clear(&layers);
+    }
+    isg_graph_destroy(g);
+}
+
+/* Three candidates a layer; every selection within budget is enumerated and the search must not be far from the best.
+ */
+static void selection_meets_budget(void **state)
+{
+    isgi_candidate items[2][3] = {
+        {{{0, 0, 2, 2, 2, 2}, 100, 0.5}, {{0, 0, 4, 4, 4, 2}, 200, 0.1}, {{0, 0, 8, 8, 8, 2}, 400, 0.01}},
+        {{{0, 0, 2, 2, 2, 2}, 50, 0.4}, {{0, 0, 4, 4, 4, 2}, 100, 0.2}, {{0, 0, 8, 8, 8, 2}, 200, 0.02}}};
+    isgi_candidates sets[2] = {{items[0], 3}, {items[1], 3}};
+    isg_graph *g = small_net();
+    isgi_layers layers;
+    (void)state;
+    assert_int_equal(isgi_layers_collect(&layers, g, NULL), ISG_OK);
+    layers.items[0].sensitivity = 1.0;
+    layers.items[1].sensitivity = 3.0;
+    assert_int_equal(isgi_search_select(&layers, sets, 149, NULL), ISG_E_TARGET);
+    for (uint64_t budget = 150; budget <= 700; budget += 25) {
+        double best = 1e9, got = 0.0;
+        uint64_t bits = 0;
+        assert_int_equal(isgi_search_select(&layers, sets, budget, NULL), ISG_OK);
+        for (int l = 0; l < 2; l++) {
+            for (int k = 0; k < 3; k++) {
+                if (items[l][k].choice.bits_b != layers.items[l].choice.bits_b) continue;
+                bits += items[l][k].bits;
+                got += layers.items[l].sensitivity * items[l][k].error;
+            }
+        }
+        for (int a = 0; a < 3; a++) {
+            for (int b = 0; b < 3; b++) {
+                const double cost = items[0][a].error + 3.0 * items[1][b].error;
+                if (items[0][a].bits + items[1][b].bits <= budget && cost < best) best = cost;
+            }
+        }
+        assert_true(bits <= budget);
+        assert_true(got <= 1.5 * best + 1e-12);
+    }
+    isgi_layers_clear(&layers);
+    isg_graph_destroy(g);
+}
+
+static void candidates_do_not_depend_on_order(void **state)
+{
+    isg_graph *g = small_net();
+    isgi_layers layers;
+    isgi_candidates *a = calloc(2, sizeof *a);
+    (void)state;
+    assert_int_equal(isgi_layers_collect(&layers, g, NULL), ISG_OK);
+    assert_int_equal(isgi_search_candidates(a, &layers, 4.0, 1, NULL, NULL, NULL), ISG_OK);
+    for (int l = 0; l < 2; l++) {
+        assert_true(a[l].count >= 4);
+        for (uint32_t i = 1; i < a[l].count; i++) {
+            assert_true(a[l].items[i].bits > a[l].items[i - 1].bits);
+            assert_true(a[l].items[i].error < a[l].items[i - 1].error);
+        }
+        assert_true(a[l].items[a[l].count - 1].error < 1e-3);
+    }
+    for (int l = 0; l < 2; l++) isg_free(a[l].items);
+    free(a);
+    isgi_layers_clear(&layers);
+    isg_graph_destroy(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(recipe_cases),
+        cmocka_unit_test(recipe_round_trip),
+        cmocka_unit_test(overrides),
+        cmocka_unit_test(selection_meets_budget),
+        cmocka_unit_test(candidates_do_not_depend_on_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

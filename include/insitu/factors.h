@@ -60,7 +60,8 @@ void isg_weight_oihw_to_hwio(float *dst, const float *src, uint32_t co, uint32_t
 void isg_weight_hwio_to_oihw(float *dst, const float *src, uint32_t co, uint32_t ci, uint32_t taps);
 
 /* ---- quantisers (src/quant) ---- */
-/* Fits the scales of MIDTREAD/MIDRISE to the master by minimum squared error (deterministic search). */
+/* Fits the scales of MIDTREAD/MIDRISE to the master by minimum squared error (deterministic search). Frees f->scale and
+ * allocates it anew. */
 ISG_NODISCARD isg_status isg_factor_fit_scale(isg_factor *f, isg_error *err);
 /* Fake quantisation: y = Q(master), same formula and rounding as the decoder in rt/gen, so that
  * isg_factor_encode() then rt gives the same numbers bit for bit. NaN or infinity in the master: NUMERIC. */

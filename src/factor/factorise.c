@@ -197,32 +197,44 @@ static isg_status round_groups(isg_factor *b, const float *hwio, const float *mo
     return status;
 }
 
-isg_status isg_factor_round_grouped(isg_factors *f, const float *hwio, const float *moment, uint32_t groups,
-                                    isg_factor_report *report, isg_error *err)
+static isg_status round_dense(isg_factors *f, const float *hwio, const float *moment, uint32_t groups, isg_error *err)
 {
     const isg_quant_spec q = f->basis.quant;
     const int grid = q.family == ISG_QUANT_MIDTREAD || q.family == ISG_QUANT_MIDRISE;
-    const int shared_scale = groups > 1 && !q.per_column;
+    const size_t n = (size_t)f->basis.rows * f->basis.cols;
+    isg_status status;
+    float *x;
+    if (moment && grid && !f->depthwise && (groups == 1 || q.per_column)) {
+        return round_groups(&f->basis, hwio, moment, groups, err);
+    }
+    x = isgi_malloc(n * sizeof *x);
+    if (!x) return isgi_nomem(err);
+    memcpy(x, hwio, n * sizeof *x);
+    status = isgi_refit_store(&f->basis, x, err);
+    isg_free(x);
+    return status;
+}
+
+isg_status isg_factor_round_grouped(isg_factors *f, const float *hwio, const float *moment, uint32_t groups,
+                                    isg_factor_report *report, isg_error *err)
+{
     isg_factor_report r = {0};
-    float *x = NULL;
+    isg_factors *work = NULL;
     isg_status status;
     if (f->level1 || f->level2) return isgi_fail(err, ISG_E_ARG, "dense rounding of a weight that has factors");
     if (!groups || f->co % groups) return isgi_fail(err, ISG_E_ARG, "%u columns in %u groups", f->co, groups);
     status = isgi_quant_check(&f->basis, err);
-    if (status == ISG_OK) status = check_numbers(f, hwio, NULL, err);
-    if (status != ISG_OK) return status;
-    if (moment && grid && !f->depthwise && !shared_scale) {
-        status = round_groups(&f->basis, hwio, moment, groups, err);
-    } else {
-        const size_t n = (size_t)f->basis.rows * f->basis.cols;
-        x = isgi_malloc(n * sizeof *x);
-        if (!x) return isgi_nomem(err);
-        memcpy(x, hwio, n * sizeof *x);
-        status = isgi_refit_store(&f->basis, x, err);
-        isg_free(x);
+    if (status == ISG_OK) status = check_numbers(f, hwio, groups == 1 ? moment : NULL, err);
+    if (status == ISG_OK) status = isg_factors_clone(&work, f, err);
+    if (status == ISG_OK) status = round_dense(work, hwio, moment, groups, err);
+    if (status == ISG_OK) status = report_quantised(&r, work, hwio, groups == 1 ? moment : NULL, err);
+    if (status == ISG_OK) {
+        const isg_factors keep = *f;
+        *f = *work;
+        *work = keep;
+        if (report) *report = r;
     }
-    if (status == ISG_OK) status = report_quantised(&r, f, hwio, groups == 1 ? moment : NULL, err);
-    if (status == ISG_OK && report) *report = r;
+    isg_factors_destroy(work);
     return status;
 }
 

@@ -59,8 +59,8 @@ static isg_node *maker_node(maker *m, isg_op op, const char *name, const int32_t
 /* A copy of `like` under a new name, made by a node with one input. */
 static int32_t maker_unary(maker *m, isg_op op, const char *name, int32_t x)
 {
-    const isg_value *v = &m->g->values[x];
-    const int32_t y = isg_graph_add_value(m->g, name, ISG_DT_F32, v->rank, v->dims);
+    const isg_value v = m->g->values[x]; /* a copy: adding a value moves the others */
+    const int32_t y = isg_graph_add_value(m->g, name, ISG_DT_F32, v.rank, v.dims);
     assert_true(y >= 0);
     maker_node(m, op, name, &x, 1, y);
     return y;

@@ -62,6 +62,7 @@ static void set_factored_tiles(isgi_conv *c, const isg_weight *w, uint32_t worke
         if (c->rows > share) c->rows = share > 4 ? share : 4;
     }
     if (c->rows > c->oh) c->rows = c->oh;
+    c->rows = (uint32_t)ceil_div(c->oh, ceil_div(c->oh, c->rows)); /* strips of one size */
     if (c->rows < c->oh) c->images = 1;
 }
 

@@ -132,6 +132,15 @@ static isg_status log_step(isgi_trainer *t, float lr, double loss, double ce, do
     return isgi_buffer_append(&t->csv, line, (size_t)n, err);
 }
 
+/* A factor that stopped being finite is found by its quantiser: its message gets the step. */
+static isg_status refresh_after_step(isgi_trainer *t, isg_error *err)
+{
+    isg_error inner = {0};
+    const isg_status status = isgi_net_refresh(t->net, &inner);
+    if (status == ISG_OK) return ISG_OK;
+    return isgi_fail(err, status, "step %llu: %s", (unsigned long long)t->at.step + 1, inner.message);
+}
+
 static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_error *err)
 {
     const isgi_kd kd = {t->o.distill_beta, t->o.distill_temperature, t->o.label_smoothing};
@@ -158,7 +167,7 @@ static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_
     if (!isfinite(norm + ortho)) return not_finite(t, 1, err);
     isgi_optim_step(t->optim, net, lr,
                     t->o.grad_clip > 0 && norm > (double)t->o.grad_clip ? t->o.grad_clip / (float)norm : 1.0f);
-    ISGI_TRY(isgi_net_refresh(net, err));
+    ISGI_TRY(refresh_after_step(t, err));
     t->at.step++;
     t->at.epoch_loss += (loss + ortho) * b->count;
     t->at.epoch_images += b->count;

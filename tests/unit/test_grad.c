@@ -129,6 +129,25 @@ static int32_t build_gemm(maker *m, const grad_case *c, int32_t x)
     return out;
 }
 
+/* p: bo; level 2 */
+static int32_t build_factored_gemm(maker *m, const grad_case *c, int32_t x)
+{
+    const int64_t w[2] = {c->y[1], c->x[1]};
+    const uint32_t ci = (uint32_t)c->x[1], co = (uint32_t)c->y[1];
+    int32_t in[3] = {x, isg_graph_add_value(m->g, "w", ISG_DT_F32, 2, w), constant(m, 1, w, -1, 1)};
+    int32_t out = value(m, 2, c->y);
+    isg_factors *f = NULL;
+    node(m, ISG_OP_GEMM, 3, in, out)->attr.gemm = (isg_gemm_attr){1, 1, 0, 1};
+    assert_int_equal(
+        isg_factors_create(&f, 1, ci, co, isg_factor_levels(ci, co, 1, 0, (uint32_t)c->p[0], 0, 0), 0, NULL), ISG_OK);
+    m->g->values[in[1]].factors = f;
+    for (size_t i = 0; i < (size_t)f->basis.rows * f->basis.cols; i++) {
+        f->basis.master[i] = isgi_rng_float(&m->rng) - 0.5f;
+    }
+    for (size_t i = 0; i < (size_t)f->v.rows * f->v.cols; i++) f->v.master[i] = isgi_rng_float(&m->rng) - 0.5f;
+    return out;
+}
+
 static int32_t build_bn(maker *m, const grad_case *c, int32_t x)
 {
     const int64_t ch = c->x[1];
@@ -316,6 +335,8 @@ static const grad_case cases[] = {
     {"conv 1d", 3, {N, 3, 11}, {N, 4, 6}, 0, CONV, {4, 3, 0, 2, 0, 1, 0, 1, 0, 1, 1, 1}},
     {"gemm", 2, {N, 13}, {N, 7}, 0, build_gemm, ISG_OP_GEMM, {1}},
     {"gemm without bias", 2, {N, 5}, {N, 10}, 0, build_gemm, ISG_OP_GEMM, {0}},
+    {"gemm factored", 2, {N, 14}, {N, 9}, 0, build_factored_gemm, ISG_OP_GEMM, {5}},
+    {"gemm quantised", 2, {N, 14}, {N, 9}, 0, build_factored_gemm, ISG_OP_GEMM, {0}},
     {"factored both levels", 4, {N, 6, 5, 5}, {N, 8, 5, 5}, 0, build_factored, ISG_OP_CONV, {2, 4, 0, 0, 0}},
     {"factored level 1", 4, {N, 6, 5, 5}, {N, 4, 5, 5}, 0, build_factored, ISG_OP_CONV, {3, 0, 0, 0, 0}},
     {"factored level 2", 4, {N, 6, 4, 5}, {N, 9, 4, 5}, 0, build_factored, ISG_OP_CONV, {0, 5, 0, 0, 0}},

@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-#define MOMENT_RIDGE 1e-3 /* of the mean diagonal: calibration inputs are a sample, directions they miss still matter  \
-                           */
+#define MOMENT_RIDGE                                                                                                   \
+    1e-3 /* of the mean diagonal: calibration inputs are a sample, directions they miss still matter                   \
+          */
 #define SOLVE_RIDGE 1e-9
 #define U_STEPS 4
 #define B_STEPS 3

@@ -97,10 +97,11 @@ static isg_status run_als(isgi_als *a, uint32_t sweeps, uint32_t *done, isg_erro
     isg_status status;
     if (!best) return isgi_nomem(err);
     memset(&plain, 0, sizeof plain);
-    status = isgi_als_start(a, 0, err);
+    status = isgi_als_init(&plain, a->f, a->w, NULL, err);
+    /* Without a moment the main directions of the outputs are the singular vectors. */
+    if (status == ISG_OK) status = isgi_als_start(&plain, 1, err);
+    if (status == ISG_OK) memcpy(a->b, plain.b, bytes);
     if (a->moment) {
-        if (status == ISG_OK) status = isgi_als_init(&plain, a->f, a->w, NULL, err);
-        if (status == ISG_OK) memcpy(plain.b, a->b, bytes);
         if (status == ISG_OK) status = offer(a, best, &least, err);
         if (status == ISG_OK) status = isgi_als_run(&plain, sweeps, &plain_sweeps, err);
         if (status == ISG_OK) memcpy(a->b, plain.b, bytes);

@@ -12,10 +12,39 @@ typedef struct activation_spec {
     float p, q;
 } activation_spec;
 
-static int takes_activation(const isgi_program_op *op)
+static int clip_range(isg_activation kind, float p, float q, float *lo, float *hi)
 {
-    return op->activation == ISG_ACTIVATION_NONE && (op->kind == ISG_KIND_CONV || op->kind == ISG_KIND_FC ||
-                                                     op->kind == ISG_KIND_BINARY || op->kind == ISG_KIND_AFFINE);
+    *lo = kind == ISG_ACTIVATION_CLIP ? p : 0.0f;
+    *hi = kind == ISG_ACTIVATION_CLIP ? q : INFINITY;
+    return kind == ISG_ACTIVATION_CLIP || kind == ISG_ACTIVATION_RELU;
+}
+
+static float clamp(float x, float lo, float hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* Gives `op` the activation, or joins two ranges into one (exporters write relu6 as Relu and Clip). 0: impossible. */
+static int take_activation(isgi_program_op *op, activation_spec spec)
+{
+    const int able = op->kind == ISG_KIND_CONV || op->kind == ISG_KIND_FC || op->kind == ISG_KIND_BINARY ||
+                     op->kind == ISG_KIND_AFFINE || op->kind == ISG_KIND_ACTIVATION;
+    float lo1, hi1, lo2, hi2;
+    if (!able) return 0;
+    if (op->activation != ISG_ACTIVATION_NONE) {
+        if (!clip_range(op->activation, op->p, op->q, &lo1, &hi1) ||
+            !clip_range(spec.kind, spec.p, spec.q, &lo2, &hi2)) {
+            return 0;
+        }
+        spec.p = clamp(lo1, lo2, hi2);
+        spec.q = clamp(hi1, lo2, hi2);
+        spec.kind = spec.p == 0.0f && spec.q == INFINITY ? ISG_ACTIVATION_RELU : ISG_ACTIVATION_CLIP;
+        if (spec.kind == ISG_ACTIVATION_RELU) spec.q = 0.0f;
+    }
+    op->activation = spec.kind;
+    op->p = spec.p;
+    op->q = spec.q;
+    return 1;
 }
 
 /* y = activation(x). `needed` is how many uses of x the pattern itself has: with no other one, the operation that makes
@@ -26,15 +55,12 @@ static isg_status emit_activation(isgi_lowering *l, const isg_node *n, int32_t x
     isgi_program_op *op;
     isgi_ref ref;
     ISGI_TRY(isgi_lower_value(l, x, &ref, err));
-    if (ref.kind == ISGI_REF_OP && l->uses[x] == needed && takes_activation(&l->p->ops[ref.index])) {
-        op = &l->p->ops[ref.index];
+    if (ref.kind == ISGI_REF_OP && l->uses[x] == needed && take_activation(&l->p->ops[ref.index], spec)) {
         l->refs[n->outputs[0]] = ref;
-    } else {
-        ISGI_TRY(isgi_lower_output(l, ISG_KIND_ACTIVATION, &ref, 1, n, 0, &op, err));
+        return ISG_OK;
     }
-    op->activation = spec.kind;
-    op->p = spec.p;
-    op->q = spec.q;
+    ISGI_TRY(isgi_lower_output(l, ISG_KIND_ACTIVATION, &ref, 1, n, 0, &op, err));
+    (void)take_activation(op, spec);
     return ISG_OK;
 }
 

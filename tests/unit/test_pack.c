@@ -198,6 +198,46 @@ static isg_graph *twins_graph(int between)
     return g;
 }
 
+/* Relu then Clip is one range; a Sigmoid after them is another operation. */
+static void test_ranges(void **state)
+{
+    const int64_t d[4] = {2, 3, 1, 1}, dims[4] = {1, 3, 2, 2};
+    const float *in[1];
+    float out[8], *outs[1] = {out};
+    isg_tensor *x, *want;
+    int32_t a;
+    isg_session *s;
+    isg_model *m;
+    isg_graph *g;
+    maker k;
+    (void)state;
+    isgi_rng_seed(&k.rng, 21, 0);
+    assert_int_equal(isg_graph_create(&k.g, NULL), ISG_OK);
+    g = k.g;
+    a = maker_value(&k, "x", 4, ISG_DIM_BATCH, 3, 2, 2, 0);
+    assert_int_equal(isg_graph_add_input(g, a, NULL), ISG_OK);
+    a = maker_conv(&k, "c", a, maker_constant(&k, "w", 4, d, 3.0f), 0, 1, 1);
+    a = maker_unary(&k, ISG_OP_CLIP, "clip", maker_unary(&k, ISG_OP_RELU, "relu", a));
+    g->nodes[g->node_count - 1].attr.scalar.lo = -1.0f;
+    g->nodes[g->node_count - 1].attr.scalar.hi = 0.75f;
+    a = maker_unary(&k, ISG_OP_SIGMOID, "sigmoid", a);
+    assert_int_equal(isg_graph_add_output(g, a, NULL), ISG_OK);
+    assert_int_equal(isg_tensor_create(&x, ISG_DT_F32, 4, dims, NULL), ISG_OK);
+    maker_fill(&k, x->data, 12, 1.0f);
+    assert_int_equal(isg_interp_run(g, (const isg_tensor *const *)&x, &want, NULL), ISG_OK);
+    assert_int_equal(isg_model_from_graph(&m, g, NULL), ISG_OK);
+    assert_int_equal(isg_session_create(&s, m, NULL, NULL), ISG_OK);
+    assert_int_equal(isg_rt_op_count(isg_session_context(s)), 2);
+    in[0] = x->data;
+    assert_int_equal(isg_session_run(s, in, outs, NULL), ISG_OK);
+    for (int i = 0; i < 8; i++) assert_true(fabsf(out[i] - ((float *)want->data)[i]) < 1e-6f);
+    isg_session_destroy(s);
+    isg_model_close(m);
+    isg_tensor_destroy(x);
+    isg_tensor_destroy(want);
+    isg_graph_destroy(g);
+}
+
 static void test_equal_weights(void **state)
 {
     isg_graph *g = twins_graph(0), *observed = twins_graph(1);
@@ -492,11 +532,17 @@ static void test_accounting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_same_numbers),
-        cmocka_unit_test(test_fusion),     cmocka_unit_test(test_equal_weights),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_half),
-        cmocka_unit_test(test_model_file), cmocka_unit_test(test_old_file_survives),
-        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_accounting),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_same_numbers),
+        cmocka_unit_test(test_fusion),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_equal_weights),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_model_file),
+        cmocka_unit_test(test_old_file_survives),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_accounting),
     };
     return cmocka_run_group_tests(tests, make_folder, clean_folder);
 }

@@ -160,21 +160,39 @@ isg_input_spec isgi_contract_defaults(const isg_input_spec *spec)
     return full;
 }
 
+/* The shortest text that reads back as the same number. */
+static const char *format_number(char dst[32], float v)
+{
+    int digits;
+    for (digits = 6; digits < 9; digits++) {
+        snprintf(dst, 32, "%.*g", digits, (double)v);
+        if (strtof(dst, NULL) == v) return dst;
+    }
+    snprintf(dst, 32, "%.9g", (double)v);
+    return dst;
+}
+
+/* Channels from the last that differs on need not be repeated: the reader fills up with the last number. */
 static int format_list(char *dst, size_t size, const char *key, const float v[4])
 {
-    if (v[0] == v[1] && v[1] == v[2] && v[2] == v[3]) return snprintf(dst, size, ",%s=%.9g", key, (double)v[0]);
-    return snprintf(dst, size, ",%s=%.9g:%.9g:%.9g:%.9g", key, (double)v[0], (double)v[1], (double)v[2], (double)v[3]);
+    int count = 4, c, n;
+    char number[32];
+    while (count > 1 && v[count - 1] == v[count - 2]) count--;
+    n = snprintf(dst, size, ",%s", key);
+    for (c = 0; c < count; c++)
+        n += snprintf(dst + n, size - (size_t)n, "%c%s", c ? ':' : '=', format_number(number, v[c]));
+    return n;
 }
 
 int isg_input_spec_format(char *dst, size_t size, const isg_input_spec *spec)
 {
     isg_input_spec full = isgi_contract_defaults(spec);
-    char line[TEXT_MAX];
+    char line[TEXT_MAX], number[32];
     size_t n;
     if (full.identity) {
         n = (size_t)snprintf(line, sizeof line, "identity");
     } else {
-        n = (size_t)snprintf(line, sizeof line, "scale=%.9g", (double)full.scale);
+        n = (size_t)snprintf(line, sizeof line, "scale=%s", format_number(number, full.scale));
         n += (size_t)format_list(line + n, sizeof line - n, "mean", full.mean);
         n += (size_t)format_list(line + n, sizeof line - n, "std", full.std);
     }

@@ -9,6 +9,9 @@
 static const tool_verb verbs[] = {
     {"info", "print what a model is: layers, factors, bits, sizes, provenance", cmd_info},
     {"check", "list everything that keeps a model from running", cmd_check},
+    {"compress", "turn a trained network into packed low-bit factors", cmd_compress},
+    {"tune", "fine-tune the factors of a compressed model", cmd_tune},
+    {"train", "train a network from scratch or further", cmd_train},
     {"eval", "measure accuracy on a labelled dataset", cmd_eval},
     {"run", "run a model on images or arrays", cmd_run},
     {"compare", "compare the outputs of two models on the same inputs", cmd_compare},

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insitu compress: an ONNX network to packed factors, with a report of what each layer cost. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool_train.h"
+
+#define MAX_RECIPE (4u << 20)
+
+typedef struct compress_args {
+    isg_compress_options o;
+    const char *output, *data, *input, *bits, *recipe_file, *save_recipe, *classes, *license, *shape;
+    option_list layers;
+    int32_t label_offset;
+    uint32_t raw_bits, bias_bits, method, quantizer;
+    int no_compensate;
+    double tune_seconds;
+} compress_args;
+
+typedef struct compress_job {
+    isg_graph *graph, *teacher;
+    isg_dataset *ds;
+    isg_input_spec input;
+    tool_names names;
+    char *recipe, *patterns[OPTION_LIST_MAX];
+    isg_layer_override overrides[OPTION_LIST_MAX];
+    isg_compress_report report;
+    isg_train_report training;
+    tool_written written;
+} compress_job;
+
+/* "3", or "3,6,3": bits of basis, U and V. */
+static int read_bits(tool *t, const char *text, isg_compress_options *o)
+{
+    uint8_t *const targets[3] = {&o->bits_b, &o->bits_u, &o->bits_v};
+    const char *p = text;
+    int n = 0;
+    while (n < 3) {
+        char *end;
+        unsigned long value = strtoul(p, &end, 10);
+        if (*p < '0' || *p > '9' || value < 1 || (value > 8 && value != 32)) break;
+        *targets[n++] = (uint8_t)value;
+        if (*end == '\0') {
+            if (n == 2) break;
+            if (n == 1) o->bits_u = o->bits_v = o->bits_b;
+            return EXIT_OK;
+        }
+        if (*end != ',') break;
+        p = end + 1;
+    }
+    return tool_usage_error(t, "option --bits: expected Q or B,U,V with 1..8 or 32 each");
+}
+
+/* REGEX=SETTING; the setting itself may hold '=' (bits=4). */
+static int read_overrides(tool *t, const compress_args *a, compress_job *job)
+{
+    uint32_t i;
+    for (i = 0; i < a->layers.count; i++) {
+        const char *text = a->layers.items[i], *equals = strchr(text, '=');
+        size_t n;
+        if (!equals || equals == text || !equals[1])
+            return tool_usage_error(t, "option --layer: expected REGEX=SETTING");
+        n = (size_t)(equals - text);
+        job->patterns[i] = malloc(n + 1);
+        if (!job->patterns[i]) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+        memcpy(job->patterns[i], text, n);
+        job->patterns[i][n] = '\0';
+        job->overrides[i].regex = job->patterns[i];
+        job->overrides[i].setting = equals + 1;
+    }
+    return EXIT_OK;
+}
+
+static int check_args(tool *t, compress_args *a, const char *source)
+{
+    const isg_compress_options *o = &a->o;
+    const char *inputs[3];
+    int code;
+    inputs[0] = source;
+    inputs[1] = a->recipe_file;
+    inputs[2] = a->classes;
+    if (!a->output && !o->dry_run) return tool_usage_error(t, "--output is needed (or --dry-run)");
+    if (o->target_ratio < 0.0 || o->target_ratio >= 1.0) return tool_usage_error(t, "option --ratio: must be below 1");
+    if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (a->recipe_file != NULL) + (o->bi > 0 || o->bo > 0) > 1)
+        return tool_usage_error(t, "--ratio, --target-size, --recipe and --bi/--bo exclude each other");
+    if (!(o->target_ratio > 0.0) && !o->target_bytes && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
+        return tool_usage_error(t, "say how small: --ratio, --target-size, --bi and --bo, --recipe or --layer");
+    if (a->tune_seconds > 0.0 && !a->data) return tool_usage_error(t, "--tune needs --data");
+    if (a->bits) {
+        code = read_bits(t, a->bits, &a->o);
+        if (code != EXIT_OK) return code;
+    }
+    if (a->output) {
+        code = tool_check_output(t, a->output, inputs, 3);
+        if (code != EXIT_OK) return code;
+    }
+    return a->save_recipe ? tool_check_output(t, a->save_recipe, inputs, 3) : EXIT_OK;
+}
+
+static void apply_args(tool *t, compress_args *a, compress_job *job)
+{
+    static const uint8_t families[] = {ISG_QUANT_MIDTREAD, ISG_QUANT_PAPER, ISG_QUANT_MIDRISE};
+    isg_compress_options *o = &a->o;
+    o->family = families[a->quantizer];
+    o->method = a->method + 1; /* isg_factor_method counts from 1 in the order of the words */
+    o->raw_bits = a->raw_bits ? 16 : 32;
+    o->bias_bits = a->bias_bits ? 16 : 32;
+    if (a->no_compensate) o->compensate = 0;
+    o->overrides = job->overrides;
+    o->override_count = a->layers.count;
+    o->recipe = job->recipe;
+    o->calibration = job->ds;
+    o->input = &job->input;
+    o->seed = t->seed;
+    o->threads = t->threads;
+    o->progress = tool_progress_callbacks(t);
+}
+
+static int load_inputs(tool *t, compress_args *a, compress_job *job, const char *source)
+{
+    isg_error err = {0};
+    isg_status status;
+    int code = read_overrides(t, a, job);
+    if (code == EXIT_OK && a->recipe_file) job->recipe = tool_read_text(t, a->recipe_file, MAX_RECIPE, &code);
+    if (code == EXIT_OK && a->classes) code = tool_names_read(t, &job->names, a->classes);
+    if (code == EXIT_OK) code = tool_graph_open(t, &job->graph, source, a->shape);
+    if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, NULL);
+    if (code != EXIT_OK || !a->data) return code;
+    status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    code = tool_contract(t, &job->input, job->ds, source, a->input);
+    if (code == EXIT_OK && !a->classes) code = tool_names_of_dataset(t, &job->names, job->ds);
+    return code;
+}
+
+static void print_layers(const isg_compress_report *r)
+{
+    uint32_t i;
+    printf("%-32s %-18s %-9s %-6s %9s %8s %9s %9s %9s\n", "layer", "shape", "bi,bo", "bits", "bytes", "of f32",
+           "w error", "out error", "sensitive");
+    for (i = 0; i < r->layer_count; i++) {
+        const isg_layer_report *l = &r->layers[i];
+        char shape[40], ranks[24] = "-", bits[16] = "-", name[100];
+        snprintf(shape, sizeof shape, "%ux%ux%ux%u", l->co, l->ci, l->kh, l->kw);
+        if (l->level1 && l->level2)
+            snprintf(ranks, sizeof ranks, "%u,%u", l->choice.bi, l->choice.bo);
+        else if (l->level1)
+            snprintf(ranks, sizeof ranks, "%u,-", l->choice.bi);
+        else if (l->level2)
+            snprintf(ranks, sizeof ranks, "-,%u", l->choice.bo);
+        if (l->kept)
+            snprintf(bits, sizeof bits, "kept");
+        else if (l->level1 && l->level2)
+            snprintf(bits, sizeof bits, "%u,%u,%u", l->choice.bits_b, l->choice.bits_u, l->choice.bits_v);
+        else if (l->level1)
+            snprintf(bits, sizeof bits, "%u,%u", l->choice.bits_b, l->choice.bits_u);
+        else if (l->level2)
+            snprintf(bits, sizeof bits, "%u,-,%u", l->choice.bits_b, l->choice.bits_v);
+        else
+            snprintf(bits, sizeof bits, "%u", l->choice.bits_b);
+        printf("%-32.32s %-18s %-9s %-6s %9llu %7.2f%% %9.2e %9.2e %9.2e\n",
+               tool_escape(name, sizeof name, l->name, strlen(l->name)), shape, ranks, bits,
+               (unsigned long long)l->bytes, 100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1),
+               l->weight_error, l->output_error, l->sensitivity);
+    }
+}
+
+static void json_layers(cJSON *json, const isg_compress_report *r)
+{
+    cJSON *list = cJSON_AddArrayToObject(json, "layers");
+    uint32_t i;
+    for (i = 0; i < r->layer_count; i++) {
+        const isg_layer_report *l = &r->layers[i];
+        const uint32_t shape[4] = {l->co, l->ci, l->kh, l->kw};
+        cJSON *o = cJSON_CreateObject();
+        tool_json_text(o, "name", l->name);
+        tool_json_dims(o, "shape", shape, 4);
+        cJSON_AddNumberToObject(o, "groups", l->groups);
+        cJSON_AddBoolToObject(o, "kept", l->kept);
+        cJSON_AddNumberToObject(o, "bi", l->level1 ? l->choice.bi : 0);
+        cJSON_AddNumberToObject(o, "bo", l->level2 ? l->choice.bo : 0);
+        cJSON_AddNumberToObject(o, "bits_basis", l->choice.bits_b);
+        cJSON_AddNumberToObject(o, "bits_u", l->level1 ? l->choice.bits_u : 0);
+        cJSON_AddNumberToObject(o, "bits_v", l->level2 ? l->choice.bits_v : 0);
+        cJSON_AddNumberToObject(o, "params", (double)l->params);
+        cJSON_AddNumberToObject(o, "bytes", (double)l->bytes);
+        cJSON_AddNumberToObject(o, "dense_bytes", (double)l->bytes_full);
+        tool_json_number(o, "weight_error", l->weight_error);
+        tool_json_number(o, "output_error", l->output_error);
+        tool_json_number(o, "sensitivity", l->sensitivity);
+        cJSON_AddItemToArray(list, o);
+    }
+}
+
+static int tune_shortly(tool *t, const compress_args *a, compress_job *job)
+{
+    isg_train_options o;
+    isg_error err = {0};
+    isg_status status;
+    isg_train_options_default(&o);
+    tool_train_common(t, &o);
+    o.epochs = 0;
+    o.max_seconds = a->tune_seconds;
+    o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
+    o.validation_fraction = isg_dataset_has_labels(job->ds) ? o.validation_fraction : 0.0;
+    status = isg_train(job->graph, job->teacher, job->ds, &job->input,
+                       a->label_offset == LABEL_OFFSET_UNSET ? 0 : a->label_offset, &o, &job->training, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, NULL, status, &err);
+}
+
+static int write_result(tool *t, const compress_args *a, compress_job *job)
+{
+    isg_pack_options pack = {.struct_size = sizeof pack, .golden = 1};
+    isg_error err = {0};
+    int code;
+    pack.raw_bits = a->o.raw_bits;
+    pack.bias_bits = a->o.bias_bits;
+    pack.golden_seed = t->seed;
+    pack.input = job->input.given || job->input.identity ? &job->input : NULL;
+    pack.label_offset = a->label_offset == LABEL_OFFSET_UNSET ? 0 : a->label_offset;
+    pack.class_names = (const char *const *)job->names.items;
+    pack.class_count = job->names.count;
+    pack.recipe = job->report.recipe;
+    pack.license = a->license;
+    code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    if (code != EXIT_OK) return code;
+    err.status = ISG_E_TARGET;
+    if (a->o.target_bytes && job->written.sizes.file_bytes > a->o.target_bytes) {
+        snprintf(err.message, sizeof err.message, "file has %llu bytes, the target is %llu",
+                 (unsigned long long)job->written.sizes.file_bytes, (unsigned long long)a->o.target_bytes);
+        return tool_error(t, a->output, ISG_E_TARGET, &err);
+    }
+    if (a->o.target_ratio > 0.0 && job->written.accounting.file_ratio > a->o.target_ratio) {
+        snprintf(err.message, sizeof err.message, "file ratio is %.5f, the target is %.5f",
+                 job->written.accounting.file_ratio, a->o.target_ratio);
+        return tool_error(t, a->output, ISG_E_TARGET, &err);
+    }
+    return EXIT_OK;
+}
+
+static int print_report(tool *t, const compress_args *a, const compress_job *job, const char *source)
+{
+    const isg_compress_report *r = &job->report;
+    cJSON *json;
+    if (!t->json) {
+        print_layers(r);
+        printf("\nparameters %llu of %llu (%.3f %%)\n", (unsigned long long)r->params,
+               (unsigned long long)r->params_full, 100.0 * (double)r->params / (double)r->params_full);
+        if (job->training.steps) tool_train_report(t, NULL, &job->training);
+        if (!a->o.dry_run) {
+            tool_written_report(NULL, a->output, &job->written);
+        } else {
+            printf("paper      %.3f %% by the paper's accounting\n", 100.0 * r->paper_ratio);
+            printf("file       about %llu bytes (dry run, nothing written)\n",
+                   (unsigned long long)r->estimated_file_bytes);
+        }
+        return EXIT_OK;
+    }
+    json = tool_json("compress");
+    tool_json_text(json, "file", source);
+    cJSON_AddBoolToObject(json, "dry_run", a->o.dry_run);
+    cJSON_AddNumberToObject(json, "params", (double)r->params);
+    cJSON_AddNumberToObject(json, "params_full", (double)r->params_full);
+    cJSON_AddNumberToObject(json, "estimated_file_bytes", (double)r->estimated_file_bytes);
+    if (a->o.dry_run)
+        cJSON_AddNumberToObject(json, "paper_ratio", r->paper_ratio);
+    else
+        tool_written_report(json, a->output, &job->written);
+    if (job->training.steps) tool_train_report(t, json, &job->training);
+    json_layers(json, r);
+    return tool_json_print(t, json);
+}
+
+static int compress_file(tool *t, compress_args *a, compress_job *job, const char *source)
+{
+    isg_error err = {0};
+    isg_status status = ISG_OK;
+    int code = load_inputs(t, a, job, source);
+    if (code != EXIT_OK) return code;
+    if (a->tune_seconds > 0.0 && !a->o.dry_run) status = isg_graph_clone(&job->teacher, job->graph, &err);
+    if (status == ISG_OK) {
+        apply_args(t, a, job);
+        status = isg_compress(job->graph, &a->o, &job->report, &err);
+    }
+    if (status != ISG_OK) return tool_error(t, source, status, &err);
+    tool_progress_end(t);
+    if (job->teacher) code = tune_shortly(t, a, job);
+    if (code == EXIT_OK && a->save_recipe) {
+        status = isg_write_file(a->save_recipe, job->report.recipe, strlen(job->report.recipe), &err);
+        if (status != ISG_OK) code = tool_error(t, a->save_recipe, status, &err);
+    }
+    if (code == EXIT_OK && !a->o.dry_run) code = write_result(t, a, job);
+    if (code == EXIT_OK || code == EXIT_TARGET) {
+        int printed = print_report(t, a, job, source);
+        if (code == EXIT_OK) code = printed;
+    }
+    return code;
+}
+
+static void job_clear(compress_job *job)
+{
+    uint32_t i;
+    for (i = 0; i < OPTION_LIST_MAX; i++) free(job->patterns[i]);
+    free(job->recipe);
+    tool_names_clear(&job->names);
+    isg_compress_report_clear(&job->report);
+    isg_dataset_close(job->ds);
+    isg_graph_destroy(job->graph);
+    isg_graph_destroy(job->teacher);
+}
+
+int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
+{
+    compress_args a = {.label_offset = LABEL_OFFSET_UNSET, .method = ISG_FACTOR_ALS - 1};
+    const tool_option options[] = {
+        {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed unless --dry-run)"},
+        {"ratio", 'r', OPTION_REAL, &a.o.target_ratio, "R", "file bytes over the float32 weights' bytes, such as 0.02"},
+        {"target-size", 0, OPTION_SIZE, &a.o.target_bytes, "S", "file bytes; k, M or G for powers of 1000"},
+        {"bi", 0, OPTION_U32, &a.o.bi, "N", "spatial bases a kernel, for the whole net (level 1)"},
+        {"bo", 0, OPTION_U32, &a.o.bo, "N", "basis kernels a layer, for the whole net (level 2)"},
+        {"bits", 0, OPTION_TEXT, &a.bits, "B,U,V", "bits of basis, U and V with --bi/--bo (default 3,6,3)"},
+        {"fc-bits", 0, OPTION_U32, &a.o.fc_bits, "Q", "bits of fully connected layers with --bi/--bo (default 8)"},
+        {"layer", 'l', OPTION_LIST, &a.layers, "REGEX=SETTING", "keep, BI,BO,QB,QU,QV or bits=Q; later ones win"},
+        {"recipe", 0, OPTION_TEXT, &a.recipe_file, "FILE", "take every choice from a recipe (docs/recipes.md)"},
+        {"save-recipe", 0, OPTION_TEXT, &a.save_recipe, "FILE", "write the choices made as a recipe"},
+        {"dry-run", 0, OPTION_FLAG, &a.o.dry_run, NULL, "decide and account, change nothing"},
+        {"quantizer", 0, OPTION_CHOICE, &a.quantizer, "insitu|paper|midrise", "family of quantisers (default insitu)"},
+        {"method", 0, OPTION_CHOICE, &a.method, "svd|als|l2", "how factors are found (default als)"},
+        {"paper-rules", 0, OPTION_FLAG, &a.o.paper_rules, NULL, "which levels are on exactly as in the paper's code"},
+        {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images to calibrate with (none: data-free)"},
+        {"calibration", 0, OPTION_U32, &a.o.calibration_count, "N", "images used (default 256)"},
+        {"no-compensate", 0, OPTION_FLAG, &a.no_compensate, NULL, "do not let later layers mend earlier errors"},
+        {"max-memory", 0, OPTION_SIZE, &a.o.max_memory, "S", "memory for the inputs' statistics (default 4 GiB)"},
+        {"tune", 0, OPTION_REAL, &a.tune_seconds, "SECONDS", "then fine-tune for so long against the original"},
+        {"input", 'i', OPTION_TEXT, &a.input, "SPEC", "raw|unit|torchvision|tf|KEY=VALUE,...; kept in the file"},
+        {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0; kept in the file"},
+        {"classes", 0, OPTION_TEXT, &a.classes, "FILE", "class names, one a line; kept in the file"},
+        {"license", 0, OPTION_TEXT, &a.license, "TEXT", "licence kept in the file (default: the source's own)"},
+        {"raw-bits", 0, OPTION_CHOICE, &a.raw_bits, "32|16", "bits of weights that stay as they are (default 32)"},
+        {"bias-bits", 0, OPTION_CHOICE, &a.bias_bits, "32|16", "bits of biases (default 32)"},
+        {"shape", 0, OPTION_TEXT, &a.shape, "NAME=1x3x224x224,...", "fix unknown dimensions of the inputs"},
+    };
+    const tool_usage usage = {
+        verb,
+        "MODEL.onnx -o OUT.isg",
+        "Say how small with --ratio or --target-size (ranks and bits are then searched per layer), "
+        "with\n--bi and --bo, with --recipe, or layer by layer with --layer.",
+        options,
+        OPTION_COUNT(options),
+        1,
+        1};
+    compress_job *job;
+    int files, code;
+    isg_compress_options_default(&a.o);
+    code = tool_parse(t, &usage, argc, argv, &files);
+    if (code >= 0) return code;
+    code = check_args(t, &a, argv[0]);
+    if (code != EXIT_OK) return code;
+    job = calloc(1, sizeof *job);
+    if (!job) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    code = compress_file(t, &a, job, argv[0]);
+    job_clear(job);
+    free(job);
+    return code;
+}

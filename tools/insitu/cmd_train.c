@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insitu train: a built-in architecture from scratch, or an ONNX network further; the result is plain ONNX. */
+#include <string.h>
+
+#include "tool_train.h"
+
+typedef struct train_args {
+    isg_train_options o;
+    const char *output, *data, *input, *arch, *source, *teacher;
+    int32_t label_offset;
+} train_args;
+
+typedef struct train_job {
+    isg_graph *graph, *teacher;
+    isg_dataset *ds;
+    isg_input_spec input;
+    isg_train_report training;
+} train_job;
+
+static int check_arch(tool *t, const char *arch)
+{
+    const char *const *name;
+    char list[256] = "";
+    size_t n = 0;
+    for (name = isg_arch_names(); *name; name++) {
+        if (!strcmp(*name, arch)) return EXIT_OK;
+        if (n < sizeof list) n += (size_t)snprintf(list + n, sizeof list - n, " %s", *name);
+    }
+    return tool_usage_error(t, "option --arch: unknown; known are%s", list);
+}
+
+static int train_load(tool *t, const train_args *a, train_job *job)
+{
+    isg_error err = {0};
+    uint32_t channels, height, width;
+    int code = EXIT_OK;
+    isg_status status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    if (!isg_dataset_has_labels(job->ds) && !a->teacher) return tool_usage_error(t, "%s has no labels", a->data);
+    if (a->source) {
+        code = tool_graph_open(t, &job->graph, a->source, NULL);
+    } else {
+        isg_dataset_shape(job->ds, &channels, &height, &width, NULL);
+        if (!height) return tool_usage_error(t, "images of %s differ in size", a->data);
+        status =
+            isg_arch_build(&job->graph, a->arch, channels, height, width, isg_dataset_classes(job->ds), t->seed, &err);
+        if (status != ISG_OK) return tool_error(t, a->arch, status, &err);
+    }
+    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
+    if (code == EXIT_OK)
+        code = tool_graph_input(t, &job->input, job->graph, a->source ? a->source : a->arch, a->input, NULL);
+    if (code == EXIT_OK) code = tool_contract(t, &job->input, job->ds, a->source ? a->source : a->arch, a->input);
+    return code;
+}
+
+static int train_run(tool *t, train_args *a, train_job *job)
+{
+    isg_error err = {0};
+    isg_status status;
+    cJSON *json;
+    char text[512];
+    int code = train_load(t, a, job);
+    if (code != EXIT_OK) return code;
+    if (job->teacher && a->o.distill_beta == 0.0f) a->o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
+    tool_train_common(t, &a->o);
+    status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    status = isg_onnx_export_file(job->graph, a->output, ISG_ONNX_DENSE, &err);
+    if (status != ISG_OK) return tool_error(t, a->output, status, &err);
+    isg_input_spec_format(text, sizeof text, &job->input);
+    if (!t->json) {
+        tool_train_report(t, NULL, &job->training);
+        printf("written    %s\n", a->output);
+        tool_note(t, "an .onnx file does not keep its input contract: use --input=%s", text);
+        return EXIT_OK;
+    }
+    json = tool_json("train");
+    tool_json_text(json, "output", a->output);
+    tool_json_text(json, "input", text);
+    tool_train_report(t, json, &job->training);
+    return tool_json_print(t, json);
+}
+
+int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
+{
+    train_args a = {.label_offset = 0};
+    tool_option options[6 + TRAIN_OPTION_COUNT] = {
+        {"output", 'o', OPTION_TEXT, &a.output, "OUT.onnx", "file to write (needed)"},
+        {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
+        {"arch", 'a', OPTION_TEXT, &a.arch, "NAME", "a new network: fig5a, resnet18, resnet20 or mlp"},
+        {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "learn from this network's outputs too"},
+        {"input", 'i', OPTION_TEXT, &a.input, "SPEC", "raw|unit|torchvision|tf|KEY=VALUE,..."},
+        {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default 0)"},
+    };
+    const tool_usage usage = {verb,
+                              "[MODEL.onnx] --data KIND:PATH -o OUT.onnx",
+                              "Without --arch the network of MODEL.onnx is trained further.",
+                              options,
+                              OPTION_COUNT(options),
+                              0,
+                              1};
+    train_job job = {.graph = NULL};
+    const char *inputs[2];
+    int files, code;
+    isg_train_options_default(&a.o);
+    tool_train_options(options + 6, &a.o);
+    code = tool_parse(t, &usage, argc, argv, &files);
+    if (code >= 0) return code;
+    if (!a.output) return tool_usage_error(t, "--output is needed");
+    if (!a.data) return tool_usage_error(t, "--data is needed");
+    if ((files == 1) == (a.arch != NULL)) return tool_usage_error(t, "give either --arch or MODEL.onnx");
+    if (a.label_offset < 0) return tool_usage_error(t, "option --label-offset: must not be negative");
+    a.source = files ? argv[0] : NULL;
+    inputs[0] = a.source;
+    inputs[1] = a.teacher;
+    code = tool_check_output(t, a.output, inputs, 2);
+    if (code == EXIT_OK && a.arch) code = check_arch(t, a.arch);
+    if (code == EXIT_OK) code = train_run(t, &a, &job);
+    isg_dataset_close(job.ds);
+    isg_graph_destroy(job.graph);
+    isg_graph_destroy(job.teacher);
+    return code;
+}

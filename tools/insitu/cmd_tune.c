@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insitu tune: the factors of a compressed model, fine-tuned on data, against the network they came from. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool_train.h"
+
+typedef struct tune_args {
+    isg_train_options o;
+    const char *output, *data, *input, *teacher;
+    int32_t label_offset;
+} tune_args;
+
+typedef struct tune_job {
+    tool_model m;
+    isg_graph *graph, *teacher;
+    isg_dataset *ds;
+    isg_input_spec input;
+    isg_train_report training;
+    tool_written written;
+} tune_job;
+
+static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *source)
+{
+    isg_error err = {0};
+    isg_status status;
+    int code = tool_model_open(t, &job->m, source, a->input, a->label_offset);
+    if (code != EXIT_OK) return code;
+    if (!isg_model_is_isg(job->m.model)) return tool_usage_error(t, "%s is no .isg file (see insitu train)", source);
+    code = tool_graph_open(t, &job->graph, source, NULL);
+    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
+    if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, &job->m.input);
+    if (code != EXIT_OK) return code;
+    status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    return tool_contract(t, &job->input, job->ds, source, a->input);
+}
+
+static int tune_write(tool *t, const tune_args *a, tune_job *job)
+{
+    const isg_model_meta *meta = isg_model_get_meta(job->m.model);
+    isg_pack_options pack = {.struct_size = sizeof pack, .raw_bits = 32, .bias_bits = 32, .golden = 1};
+    const char **names = calloc(meta->class_count ? meta->class_count : 1, sizeof *names);
+    isg_input_spec kept = job->m.input; /* what the file said, not what the arrays of this run needed */
+    uint32_t i;
+    int code;
+    if (!names) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    for (i = 0; i < meta->class_count; i++) {
+        names[i] = isg_model_class_name(job->m.model, i);
+        if (!names[i]) names[i] = "";
+    }
+    pack.golden_seed = t->seed;
+    pack.input = kept.given ? &kept : NULL;
+    pack.label_offset = job->m.label_offset;
+    pack.class_names = names;
+    pack.class_count = meta->class_count;
+    pack.recipe = meta->recipe;
+    pack.license = meta->license;
+    code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    free(names);
+    return code;
+}
+
+static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
+{
+    isg_error err = {0};
+    isg_status status;
+    cJSON *json;
+    int code = tune_load(t, a, job, source);
+    if (code != EXIT_OK) return code;
+    if (!isg_dataset_has_labels(job->ds)) {
+        if (!job->teacher) return tool_usage_error(t, "data without labels need --teacher");
+        a->o.distill_beta = 1.0f;
+        a->o.validation_fraction = 0.0;
+    }
+    if (!job->teacher) a->o.distill_beta = 0.0f;
+    tool_train_common(t, &a->o);
+    status =
+        isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
+    if (status != ISG_OK) return tool_error(t, status == ISG_E_CANCELLED ? NULL : source, status, &err);
+    code = tune_write(t, a, job);
+    if (code != EXIT_OK) return code;
+    if (!t->json) {
+        tool_train_report(t, NULL, &job->training);
+        tool_written_report(NULL, a->output, &job->written);
+        return EXIT_OK;
+    }
+    json = tool_json("tune");
+    tool_json_text(json, "file", source);
+    tool_train_report(t, json, &job->training);
+    tool_written_report(json, a->output, &job->written);
+    return tool_json_print(t, json);
+}
+
+int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
+{
+    tune_args a = {.label_offset = LABEL_OFFSET_UNSET};
+    tool_option options[5 + TRAIN_OPTION_COUNT] = {
+        {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed)"},
+        {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
+        {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "the original network, to learn from its outputs"},
+        {"input", 'i', OPTION_TEXT, &a.input, "SPEC",
+         "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
+        {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default: the file's own)"},
+    };
+    const tool_usage usage = {verb,
+                              "FILE.isg --data KIND:PATH -o OUT.isg",
+                              "Ranks, bits and file size stay as they are. With --teacher the loss is distillation "
+                              "(weight 0.9 unless\n--distill says otherwise; 1 when the data have no labels).",
+                              options,
+                              OPTION_COUNT(options),
+                              1,
+                              1};
+    tune_job job = {.graph = NULL};
+    const char *inputs[2];
+    int files, code;
+    isg_train_options_default(&a.o);
+    a.o.distill_beta = 0.9f;
+    tool_train_options(options + 5, &a.o);
+    code = tool_parse(t, &usage, argc, argv, &files);
+    if (code >= 0) return code;
+    if (!a.output) return tool_usage_error(t, "--output is needed");
+    if (!a.data) return tool_usage_error(t, "--data is needed");
+    inputs[0] = argv[0];
+    inputs[1] = a.teacher;
+    code = tool_check_output(t, a.output, inputs, 2);
+    if (code != EXIT_OK) return code;
+    code = tune_run(t, &a, &job, argv[0]);
+    isg_dataset_close(job.ds);
+    isg_graph_destroy(job.graph);
+    isg_graph_destroy(job.teacher);
+    tool_model_close(&job.m);
+    return code;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options and reports that the verbs which train or write .isg files share. */
+#include "tool_train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CLASS_FILE (16u << 20)
+
+void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o)
+{
+    const tool_option rows[TRAIN_OPTION_COUNT] = {
+        {"epochs", 'e', OPTION_U32, &o->epochs, "N", "passes over the training images; 0: follow --seconds"},
+        {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "stop after S seconds"},
+        {"steps", 0, OPTION_U64, &o->max_steps, "N", "stop after N steps"},
+        {"batch", 'b', OPTION_U32, &o->batch, "N", "images a step (default 128)"},
+        {"optimizer", 0, OPTION_CHOICE, &o->optimizer, "sgd|radam|adamw", "default radam"},
+        {"schedule", 0, OPTION_CHOICE, &o->schedule, "constant|cosine|exponential|onecycle", "default cosine"},
+        {"lr", 0, OPTION_FLOAT, &o->learning_rate, "X", "learning rate (default 0.002)"},
+        {"weight-decay", 0, OPTION_FLOAT, &o->weight_decay, "X", "default 0.0005"},
+        {"momentum", 0, OPTION_FLOAT, &o->momentum, "X", "of sgd (default 0.9)"},
+        {"warmup-steps", 0, OPTION_U32, &o->warmup_steps, "N", "steps until the full learning rate"},
+        {"label-smoothing", 0, OPTION_FLOAT, &o->label_smoothing, "X", "share of the label spread over all classes"},
+        {"distill", 0, OPTION_FLOAT, &o->distill_beta, "B", "weight of the teacher in the loss, 0..1"},
+        {"temperature", 0, OPTION_FLOAT, &o->distill_temperature, "T", "of the distillation (default 3)"},
+        {"ortho", 0, OPTION_FLOAT, &o->ortho_weight, "X", "weight of the orthonormality loss of the factors"},
+        {"paper-clamp", 0, OPTION_FLAG, &o->paper_clamp, NULL, "clamp quantiser gradients as the authors' code does"},
+        {"ema", 0, OPTION_FLOAT, &o->ema_decay, "D", "keep a running mean of the weights with this decay"},
+        {"grad-clip", 0, OPTION_FLOAT, &o->grad_clip, "X", "limit of the gradient's global norm"},
+        {"crop-pad", 0, OPTION_U32, &o->crop_pad, "N", "augment: random crop after padding by N pixels"},
+        {"flip", 0, OPTION_FLAG, &o->flip, NULL, "augment: random horizontal flip"},
+        {"cutout", 0, OPTION_U32, &o->cutout, "N", "augment: blank a square of N pixels"},
+        {"validation", 0, OPTION_REAL, &o->validation_fraction, "F", "share of the images that picks the best epoch"},
+        {"renormalise", 0, OPTION_FLAG, &o->renormalise, NULL,
+         "put BatchNorm back from statistics, fold it at the end"},
+        {"checkpoint", 0, OPTION_TEXT, &o->checkpoint, "FILE", "keep a checkpoint there"},
+        {"checkpoint-seconds", 0, OPTION_REAL, &o->checkpoint_seconds, "S", "time between checkpoints (default 120)"},
+        {"resume", 0, OPTION_FLAG, &o->resume, NULL, "go on from the checkpoint if there is one"},
+        {"log", 0, OPTION_TEXT, &o->log_csv, "FILE.csv", "write one line a step"},
+    };
+    memcpy(list, rows, sizeof rows);
+}
+
+void tool_train_common(tool *t, isg_train_options *o)
+{
+    o->seed = t->seed;
+    o->threads = t->threads;
+    o->progress = tool_progress_callbacks(t);
+}
+
+void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
+{
+    cJSON *o;
+    tool_progress_end(t);
+    if (!json) {
+        printf(
+            "trained    %llu steps, %u epochs, %.0f s, loss %.4f, training accuracy %.4f, validation accuracy %.4f\n",
+            (unsigned long long)r->steps, r->epochs, r->seconds, r->final_loss, r->train_accuracy,
+            r->validation_accuracy);
+        return;
+    }
+    o = cJSON_AddObjectToObject(json, "training");
+    cJSON_AddNumberToObject(o, "steps", (double)r->steps);
+    cJSON_AddNumberToObject(o, "epochs", r->epochs);
+    tool_json_number(o, "seconds", r->seconds);
+    tool_json_number(o, "final_loss", r->final_loss);
+    tool_json_number(o, "train_accuracy", r->train_accuracy);
+    tool_json_number(o, "validation_accuracy", r->validation_accuracy);
+}
+
+static uint32_t known_dim(int64_t dim)
+{
+    return dim > 0 && dim <= UINT32_MAX ? (uint32_t)dim : 0;
+}
+
+int tool_graph_input(tool *t, isg_input_spec *input, const isg_graph *g, const char *path, const char *input_text,
+                     const isg_input_spec *file)
+{
+    isg_error err = {0};
+    const isg_value *value;
+    memset(input, 0, sizeof *input);
+    if (file) *input = *file;
+    if (input_text && isg_input_spec_parse(input, input_text, &err) != ISG_OK)
+        return tool_usage_error(t, "option --input: %s", err.message);
+    if (g->input_count != 1) {
+        err.status = ISG_E_UNSUPPORTED;
+        snprintf(err.message, sizeof err.message, "network has %d inputs", g->input_count);
+        return tool_error(t, path, ISG_E_UNSUPPORTED, &err);
+    }
+    value = &g->values[g->inputs[0]];
+    input->channels = input->height = input->width = 0;
+    if (value->rank != 4) return EXIT_OK;
+    input->channels = known_dim(value->dims[input->nhwc ? 3 : 1]);
+    input->height = known_dim(value->dims[input->nhwc ? 1 : 2]);
+    input->width = known_dim(value->dims[input->nhwc ? 2 : 3]);
+    return EXIT_OK;
+}
+
+char *tool_read_text(tool *t, const char *path, size_t max_bytes, int *code)
+{
+    isg_file file;
+    isg_error err = {0};
+    isg_status status = isg_file_open(&file, path, &err);
+    char *text = NULL;
+    if (status == ISG_OK) {
+        if (file.size > max_bytes || (file.size && memchr(file.data, 0, file.size))) {
+            status = err.status = ISG_E_FORMAT;
+            snprintf(err.message, sizeof err.message, "not a text file of at most %zu bytes", max_bytes);
+        } else {
+            text = malloc(file.size + 1);
+            if (text) {
+                memcpy(text, file.data, file.size);
+                text[file.size] = '\0';
+            } else {
+                status = ISG_E_NOMEM;
+            }
+        }
+        isg_file_close(&file);
+    }
+    *code = status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
+    return text;
+}
+
+static int names_add(tool_names *names, const char *text, size_t n)
+{
+    char **grown = realloc(names->items, (names->count + 1) * sizeof *grown);
+    if (!grown) return 0;
+    names->items = grown;
+    grown[names->count] = malloc(n + 1);
+    if (!grown[names->count]) return 0;
+    memcpy(grown[names->count], text, n);
+    grown[names->count++][n] = '\0';
+    return 1;
+}
+
+int tool_names_read(tool *t, tool_names *names, const char *path)
+{
+    int code;
+    char *text = tool_read_text(t, path, MAX_CLASS_FILE, &code), *line = text;
+    while (text && *line) {
+        size_t n = strcspn(line, "\r\n");
+        if (!names_add(names, line, n)) {
+            code = tool_error(t, NULL, ISG_E_NOMEM, NULL);
+            break;
+        }
+        line += n;
+        if (*line == '\r') line++;
+        if (*line == '\n') line++;
+    }
+    free(text);
+    return code;
+}
+
+int tool_names_of_dataset(tool *t, tool_names *names, const isg_dataset *ds)
+{
+    uint32_t i, n = isg_dataset_classes(ds);
+    for (i = 0; i < n; i++)
+        if (!isg_dataset_class_name(ds, i)) return EXIT_OK;
+    for (i = 0; i < n; i++) {
+        const char *name = isg_dataset_class_name(ds, i);
+        if (!names_add(names, name, strlen(name))) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    }
+    return EXIT_OK;
+}
+
+void tool_names_clear(tool_names *names)
+{
+    uint32_t i;
+    for (i = 0; i < names->count; i++) free(names->items[i]);
+    free(names->items);
+    memset(names, 0, sizeof *names);
+}
+
+int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
+                   tool_written *written)
+{
+    isg_rt_options rt;
+    tool_model m;
+    isg_error err = {0};
+    double tolerance = 0.0;
+    int code;
+    isg_status status = isg_pack_file(g, options, path, &err);
+    if (status != ISG_OK) return tool_error(t, path, status, &err);
+    code = tool_model_open(t, &m, path, NULL, LABEL_OFFSET_UNSET);
+    tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
+    if (code == EXIT_OK) code = tool_model_sizes(t, &m, &rt, &written->sizes);
+    if (code == EXIT_OK && options->golden) {
+        status = isg_model_selftest(m.model, &rt, &written->selftest_error, &tolerance, &err);
+        if (status != ISG_OK) code = tool_error(t, path, status, &err);
+    }
+    if (code == EXIT_OK) {
+        status = isg_model_accounting(m.model, UINT64_MAX, 0, &written->accounting, &err);
+        if (status != ISG_OK) code = tool_error(t, path, status, &err);
+    }
+    tool_model_close(&m);
+    return code;
+}
+
+void tool_written_report(cJSON *json, const char *path, const tool_written *written)
+{
+    char text[32], shown[256];
+    const isg_accounting *a = &written->accounting;
+    if (json) {
+        tool_json_text(json, "output", path);
+        tool_json_sizes(json, &written->sizes);
+        cJSON_AddNumberToObject(json, "paper_ratio", a->paper_ratio);
+        cJSON_AddNumberToObject(json, "file_ratio", a->file_ratio);
+        tool_json_number(json, "selftest_error", written->selftest_error);
+        return;
+    }
+    printf("written    %s, opened again, selftest error %.2g\n", tool_escape(shown, sizeof shown, path, strlen(path)),
+           written->selftest_error);
+    printf("file       %llu bytes (%s), %.3f %% of its float32 weights\n",
+           (unsigned long long)written->sizes.file_bytes,
+           tool_bytes(text, sizeof text, (double)written->sizes.file_bytes), 100.0 * a->file_ratio);
+    printf("resident   %s of packed weights\n", tool_bytes(text, sizeof text, (double)written->sizes.resident_bytes));
+    printf("peak       %s to run one item\n", tool_bytes(text, sizeof text, (double)written->sizes.peak_bytes));
+    printf("paper      %.3f %% by the paper's accounting\n", 100.0 * a->paper_ratio);
+}

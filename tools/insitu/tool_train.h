@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options and reports that the verbs which train or write .isg files share. */
+#ifndef INSITU_TOOL_TRAIN_H
+#define INSITU_TOOL_TRAIN_H
+
+#include "tool.h"
+
+#define TRAIN_OPTION_COUNT 26
+
+/* The rows of isg_train_options for a verb's table; distill only where there is a teacher (tune). */
+void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);
+/* What --seed, --threads, progress and signals say. */
+void tool_train_common(tool *t, isg_train_options *o);
+/* "trained ..." on stdout or the object "training". */
+void tool_train_report(tool *t, cJSON *json, const isg_train_report *report);
+
+/* Contract of a prepared graph's only input: --input text, else `file` (may be NULL); sizes from the graph.
+ * Returns an exit code. */
+int tool_graph_input(tool *t, isg_input_spec *input, const isg_graph *g, const char *path, const char *input_text,
+                     const isg_input_spec *file);
+
+/* Class names: lines of a file, or those that the dataset knows. */
+typedef struct tool_names {
+    char **items;
+    uint32_t count;
+} tool_names;
+int tool_names_read(tool *t, tool_names *names, const char *path);
+int tool_names_of_dataset(tool *t, tool_names *names, const isg_dataset *ds);
+void tool_names_clear(tool_names *names);
+
+/* A whole text file, NUL-terminated, to be freed; NULL after a message in *code. */
+char *tool_read_text(tool *t, const char *path, size_t max_bytes, int *code);
+
+/* Writes the graph, opens the file again, replays its golden pair and reports sizes and ratios of what was written. */
+typedef struct tool_written {
+    tool_sizes sizes;
+    isg_accounting accounting;
+    double selftest_error;
+} tool_written;
+int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
+                   tool_written *written);
+void tool_written_report(cJSON *json, const char *path, const tool_written *written);
+
+#endif

@@ -59,12 +59,20 @@ void isg_compress_report_clear(isg_compress_report *r)
     memset(r, 0, sizeof *r);
 }
 
+/* Constants that folding left behind without a reader do not count: the size asked for is relative to what runs. */
 static uint64_t dense_bytes(const isg_graph *g)
 {
     uint64_t bytes = 0;
     for (int32_t i = 0; i < g->value_count; i++) {
         const isg_tensor *t = g->values[i].constant;
-        if (t && t->dtype == ISG_DT_F32) bytes += (uint64_t)t->count * sizeof(float);
+        int used = 0;
+        if (!t || t->dtype != ISG_DT_F32) continue;
+        for (int32_t n = 0; n < g->node_count && !used; n++) {
+            const isg_node *node = &g->nodes[n];
+            if (node->op != ISG_OP_CONV && node->op != ISG_OP_GEMM && node->op != ISG_OP_BATCH_NORM) continue;
+            for (int32_t k = 1; k < node->input_count && !used; k++) used = node->inputs[k] == i;
+        }
+        if (used) bytes += (uint64_t)t->count * sizeof(float);
     }
     return bytes;
 }
@@ -127,6 +135,7 @@ static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
     isg_graph *copy = NULL;
     isg_pack_options pack = {0};
     void *image = NULL;
+    char *recipe = NULL;
     size_t size = 0;
     isg_status status = isg_graph_clone(&copy, j->graph, err);
     for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
@@ -150,8 +159,11 @@ static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
     pack.bias_bits = j->options->bias_bits ? j->options->bias_bits : 32;
     pack.golden = 1;
     pack.input = j->options->input;
+    if (status == ISG_OK) status = isgi_recipe_write(&recipe, &j->layers, err);
+    pack.recipe = recipe;
     if (status == ISG_OK) status = isg_pack_image(copy, &pack, &image, &size, err);
-    if (status == ISG_OK) *bytes = size;
+    if (status == ISG_OK) *bytes = size + j->options->reserved_bytes;
+    isg_free(recipe);
     isg_free(image);
     isg_graph_destroy(copy);
     return status;
@@ -297,8 +309,10 @@ static isg_status factorise_all(job *j, isg_error *err)
     atomic_init(&fit.done, 0);
     if (!fit.status || !fit.errors)
         status = isgi_nomem(err);
-    else
+    else if (j->parallel.run)
         j->parallel.run(j->parallel.user, fit_task, &fit, j->layers.count);
+    else
+        for (uint32_t i = 0; i < j->layers.count; i++) fit_task(&fit, i, 0);
     for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
         status = fit.status[i];
         if (status != ISG_OK && err) *err = fit.errors[i];

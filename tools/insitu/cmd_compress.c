@@ -97,6 +97,15 @@ static int check_args(tool *t, compress_args *a, const char *source)
     return a->save_recipe ? tool_check_output(t, a->save_recipe, inputs, 3) : EXIT_OK;
 }
 
+/* What the file gets besides the network, counted against a target. */
+static uint64_t extra_bytes(const compress_args *a, const compress_job *job)
+{
+    uint64_t bytes = a->license ? strlen(a->license) + 64 : 0;
+    uint32_t i;
+    for (i = 0; i < job->names.count; i++) bytes += strlen(job->names.items[i]) + 4;
+    return bytes + (job->names.count ? 192 : 0);
+}
+
 static void apply_args(tool *t, compress_args *a, compress_job *job)
 {
     static const uint8_t families[] = {ISG_QUANT_MIDTREAD, ISG_QUANT_PAPER, ISG_QUANT_MIDRISE};
@@ -109,6 +118,7 @@ static void apply_args(tool *t, compress_args *a, compress_job *job)
     o->overrides = job->overrides;
     o->override_count = a->layers.count;
     o->recipe = job->recipe;
+    o->reserved_bytes = extra_bytes(a, job);
     o->calibration = job->ds;
     o->input = &job->input;
     o->seed = t->seed;

@@ -37,6 +37,13 @@ static isg_status to_reshape(isg_graph *g, int32_t i, isg_error *err)
     return ISG_OK;
 }
 
+/* For operators of one axis: it is axes[0] whatever n says. */
+static void positive_axis(isg_axes_attr *a, int32_t rank)
+{
+    a->n = 1;
+    if (a->axes[0] < 0) a->axes[0] += rank;
+}
+
 static void positive_axes(isg_axes_attr *a, int32_t rank)
 {
     for (int32_t k = 0; k < a->n; k++)
@@ -156,7 +163,8 @@ static isg_status prepare_softmax(isg_graph *g, int32_t i, isg_error *err)
 {
     isg_node *n = &g->nodes[i];
     const isg_value *x = &g->values[n->inputs[0]];
-    positive_axes(&n->attr.axes, x->rank);
+    positive_axis(&n->attr.axes, x->rank);
+    if (x->rank == 0) n->attr.axes.axes[0] = 0; /* one element: any axis was let pass */
     if (g->opset >= 13) return ISG_OK;
     for (int32_t d = (int32_t)n->attr.axes.axes[0] + 1; d < x->rank; d++)
         if (x->dims[d] != 1) return isgi_node_fail(g, i, ISG_E_UNSUPPORTED, "softmax over several axes at once", err);
@@ -193,14 +201,15 @@ static isg_status prepare_node(isg_graph *g, int32_t i, isg_error *err)
         return n->op == ISG_OP_REDUCE_MEAN ? mean_keep_dims(g, i, err) : ISG_OK;
     case ISG_OP_CLIP: return prepare_clip(g, i, err);
     case ISG_OP_PAD: return prepare_pad(g, i, err);
-    case ISG_OP_SPLIT: positive_axes(&n->attr.axes, rank); return prepare_split(g, i, err);
+    case ISG_OP_SPLIT: positive_axis(&n->attr.axes, rank); return prepare_split(g, i, err);
     case ISG_OP_SOFTMAX: return prepare_softmax(g, i, err);
     case ISG_OP_CONCAT:
-    case ISG_OP_GATHER: positive_axes(&n->attr.axes, rank); return ISG_OK;
+    case ISG_OP_GATHER: positive_axis(&n->attr.axes, rank); return ISG_OK;
     case ISG_OP_TRANSPOSE:
         if (n->attr.axes.n == 0)
             for (int32_t d = 0; d < rank; d++) n->attr.axes.axes[d] = rank - 1 - d;
         n->attr.axes.n = rank;
+        positive_axes(&n->attr.axes, rank);
         return ISG_OK;
     case ISG_OP_SUM:
         if (n->input_count == 2) n->op = ISG_OP_ADD;

@@ -75,7 +75,7 @@ typedef void (*isgi_join_fn)(isgi_net *net, isgi_netop *op);
 typedef struct isgi_opvt {
     isgi_phase_fn forward[2], backward[2];
     isgi_join_fn forward_join[2], backward_join[2];
-    isgi_join_fn refresh; /* after parameters changed: reorders and the like */
+    isgi_phase_fn refresh; /* after parameters changed: reorders; `chunk` only says which stream is free */
     void (*destroy)(isgi_netop *op);
 } isgi_opvt;
 

@@ -190,12 +190,12 @@ static void execute(isgi_net *net, dnnl_primitive_t prim, uint32_t chunk, int co
     if (dnnl_primitive_execute(prim, net->stream[chunk], count, args) != dnnl_success) atomic_store(&net->failed, 1);
 }
 
-static void conv_refresh(isgi_net *net, isgi_netop *op)
+static void conv_refresh(isgi_net *net, isgi_netop *op, uint32_t stream)
 {
     conv_impl *c = op->impl;
     for (int k = 0; k < PASS_WEIGHTS; k++) {
         const dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, c->user_w}, {DNNL_ARG_TO, c->packed[k]}};
-        if (c->pack[k]) execute(net, c->pack[k], 0, 2, args);
+        if (c->pack[k]) execute(net, c->pack[k], stream, 2, args);
     }
 }
 

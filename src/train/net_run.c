@@ -98,13 +98,16 @@ static void refresh_task(void *arg, uint32_t index, uint32_t worker)
     isgi_weight_refresh(net, &net->weights[index]);
 }
 
+/* Every chunks-th operation, so that no two threads use one stream. */
 static void refresh_op_task(void *arg, uint32_t index, uint32_t worker)
 {
     isgi_net *net = arg;
-    isgi_netop *op = &net->ops[index];
     const int omp = isgi_omp_enter();
     (void)worker;
-    if (op->vt->refresh) op->vt->refresh(net, op);
+    for (uint32_t i = index; i < (uint32_t)net->op_count; i += net->chunks) {
+        isgi_netop *op = &net->ops[i];
+        if (op->vt->refresh) op->vt->refresh(net, op, index);
+    }
     isgi_omp_leave(omp);
 }
 
@@ -129,7 +132,7 @@ isg_status isgi_net_refresh(isgi_net *net, isg_error *err)
 {
     run_tasks(&net->parallel, refresh_task, net, (uint32_t)net->weight_count);
     ISGI_TRY(weight_status(net, err));
-    run_tasks(&net->parallel, refresh_op_task, net, (uint32_t)net->op_count);
+    run_tasks(&net->parallel, refresh_op_task, net, net->chunks);
     if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN reorder failed");
     return ISG_OK;
 }

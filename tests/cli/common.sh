@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# Helpers of the shell tests; sourced with the build folder as $1 and the source folder as $2.
+build=$1
+source=$2
+tool=$build/insitu
+shared=$source/../shared
+work=$(mktemp -d "${TMPDIR:-/tmp}/insitu-cli-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail()
+{
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+# expect CODE COMMAND...: exit code, and for failures exactly one "insitu: error: " line.
+expect()
+{
+    wanted=$1
+    shift
+    "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    if [ "$got" -ne "$wanted" ]; then
+        fail "exit $got, expected $wanted: $*"
+        sed 's/^/    /' "$work/err"
+    fi
+    if [ "$wanted" -ne 0 ] && [ "$(grep -c '^insitu: error: ' "$work/err")" -gt 1 ]; then
+        fail "more than one error line: $*"
+    fi
+}
+
+# expect_error CODE COMMAND...: the same, and an error line must be there.
+expect_error()
+{
+    expect "$@"
+    grep -q '^insitu: error: ' "$work/err" || fail "no error line: $*"
+}
+
+# json KEY: value of a top-level key of the last output, which must be valid JSON.
+json()
+{
+    python3 -c 'import json, sys; v = json.load(open(sys.argv[1])).get(sys.argv[2]); print(v)' "$work/out" "$1" ||
+        fail "no valid JSON for $1"
+}
+
+says()
+{
+    grep -q -- "$1" "$work/out" || fail "output does not say '$1'"
+}
+
+need_shared()
+{
+    [ -d "$shared/models" ] && return
+    if [ "${CI:-}" = true ]; then
+        echo "FAIL: ../shared is missing"
+        exit 1
+    fi
+    echo "skipped: ../shared is not here"
+    exit 77
+}
+
+# A small CIFAR-10 folder of made-up images: colour follows the label, so that a network can learn it.
+make_cifar()
+{
+    mkdir -p "$1"
+    python3 - "$1" <<'PYTHON'
+import random, sys
+random.seed(7)
+for name, count in (("train.bin", 400), ("test.bin", 60)):
+    with open(sys.argv[1] + "/" + name, "wb") as f:
+        for i in range(count):
+            label = i % 10
+            planes = [(label * 25 + c * 40) % 256 for c in range(3)]
+            f.write(bytes([label]) + b"".join(bytes((p + random.randrange(30)) % 256 for _ in range(1024)) for p in planes))
+PYTHON
+}
+
+finish()
+{
+    [ "$failures" -eq 0 ] || exit 1
+    echo "ok"
+    exit 0
+}

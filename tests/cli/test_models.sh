@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# Real networks and data through the tool, and the golden bad files: the first character of a name is the exit code.
+. "$(dirname "$0")/common.sh"
+need_shared
+
+models=$shared/models
+for model in "$models"/*.onnx; do
+    expect 0 "$tool" check "$model"
+    expect 0 "$tool" info "$model" --json
+    [ "$(json file_bytes)" -eq "$(wc -c <"$model")" ] || fail "file_bytes of $model"
+done
+
+# the scores of the models' own table; arrays are small enough for the whole set
+words=npy:$shared/data/keywords-1000/x.npy,$shared/data/keywords-1000/y.npy
+expect 0 "$tool" eval "$models/ds-cnn-kws.onnx" --data "$words" --json
+[ "$(json correct)" = 901 ] || fail "ds-cnn-kws: $(json correct) of 1000, expected 901"
+expect 0 "$tool" eval "$models/mobilenetv1-025-imagenet.onnx" --data "folder:$shared/data/imagenet-1000" --input tf \
+    --label-offset 1 --limit 100 --json
+[ "$(json subset)" = True ] || fail "subset is not said"
+[ "$(json top5_accuracy)" != None ] || fail "no top-5"
+if [ -d "$build/data/cifar10" ]; then
+    expect 0 "$tool" eval "$models/resnet8-cifar10.onnx" --data "cifar10:$build/data/cifar10" --input raw --json
+    [ "$(json accuracy)" = 0.8719 ] || fail "resnet8-cifar10: $(json accuracy), expected 0.8719"
+fi
+
+image=$(find "$shared/data/imagenet-1000" -name '*.jpg' | sort | head -n 1)
+expect 0 "$tool" run "$models/mobilenetv1-025-imagenet.onnx" "$image" --input tf --label-offset 1 --top 3 --json \
+    --dump "$work/dump" -o "$work/scores.npy"
+[ "$(find "$work/dump" -name '*.npy' | wc -l)" -gt 20 ] || fail "--dump wrote too little"
+expect_error 2 "$tool" run "$models/resnet8-cifar10.onnx" "$image"
+expect_error 2 "$tool" run "$models/resnet8-cifar10.onnx" "$image" --input raw
+expect 0 "$tool" run "$models/resnet8-cifar10.onnx" "$image" --input raw,resize=32,crop=32
+
+for bad in "$source"/tests/bad/image/*; do
+    code=$(basename "$bad" | cut -c1)
+    expect_error "$code" "$tool" run "$models/resnet8-cifar10.onnx" "$bad" --input raw,resize=32,crop=32
+done
+for bad in "$source"/tests/bad/npy/*; do
+    code=$(basename "$bad" | cut -c1)
+    expect_error "$code" "$tool" run "$models/ds-cnn-kws.onnx" "$bad" --input raw
+done
+for bad in "$source"/tests/bad/data/*; do
+    name=$(basename "$bad")
+    rm -rf "$work/set"
+    mkdir "$work/set"
+    case $name in
+    *cifar100*) kind=cifar100 && cp "$bad" "$work/set/test.bin" ;;
+    *cifar10*) kind=cifar10 && cp "$bad" "$work/set/test.bin" ;;
+    *)
+        kind=idx
+        cp "$source/fuzz/corpus/idx/images" "$work/set/t10k-images-idx3-ubyte"
+        cp "$source/fuzz/corpus/idx/labels" "$work/set/t10k-labels-idx1-ubyte"
+        case $name in
+        *.idx3) cp "$bad" "$work/set/t10k-images-idx3-ubyte" ;;
+        *) cp "$bad" "$work/set/t10k-labels-idx1-ubyte" ;;
+        esac
+        ;;
+    esac
+    expect_error "$(echo "$name" | cut -c1)" "$tool" eval "$models/resnet8-cifar10.onnx" --data "$kind:$work/set" --input raw
+done
+finish

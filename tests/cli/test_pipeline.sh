@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# From nothing to a packed model on made-up images: train, compress, tune, eval, run, compare, export, selftest.
+. "$(dirname "$0")/common.sh"
+
+make_cifar "$work/data"
+data=cifar10:$work/data
+model=$work/model.onnx
+expect 0 "$tool" train --arch mlp --data "$data" --input unit --epochs 2 --threads 1 --json -o "$model"
+[ "$(json schema)" = insitu.train/1 ] || fail "schema of train"
+expect 0 "$tool" check "$model" --json
+[ "$(json ok)" = True ] || fail "check of our own network"
+
+# 8-bit data into a network that says nothing of its input
+expect_error 2 "$tool" eval "$model" --data "$data"
+expect 0 "$tool" eval "$model" --data "$data" --input unit --json --threads 1
+[ "$(json images)" = 60 ] || fail "images"
+[ "$(json subset)" = False ] || fail "subset"
+one=$(json correct)
+expect 0 "$tool" eval "$model" --data "$data" --input unit --json --threads 2
+[ "$(json correct)" = "$one" ] || fail "accuracy depends on threads"
+expect 0 "$tool" eval "$model" --data "$data" --input unit --limit 10
+says subset
+expect_error 2 "$tool" eval "$model" --data "$data" --input unit --label-offset 5
+
+# compress: a dry run writes nothing, the same command gives the same bytes, a recipe too
+expect 0 "$tool" compress "$model" --ratio 0.1 --dry-run --input unit
+[ -e "$work/a.isg" ] && fail "dry run wrote a file"
+expect 0 "$tool" compress "$model" --ratio 0.1 --input unit --data "$data" --calibration 32 --threads 1 --json \
+    --save-recipe "$work/recipe.json" -o "$work/a.isg"
+[ "$(json file_bytes)" -eq "$(wc -c <"$work/a.isg")" ] || fail "file_bytes is not the file's size"
+python3 -c "import sys; sys.exit(not $(json file_ratio) <= 0.1)" || fail "ratio missed without exit 5"
+for key in paper_ratio resident_bytes peak_bytes; do [ "$(json $key)" != None ] || fail "no $key"; done
+expect 0 "$tool" compress "$model" --ratio 0.1 --input unit --data "$data" --calibration 32 --threads 2 -o "$work/b.isg"
+cmp "$work/a.isg" "$work/b.isg" || fail "compress depends on the number of threads"
+python3 -m json.tool "$work/recipe.json" >/dev/null || fail "recipe is not JSON"
+expect 0 "$tool" compress "$model" --recipe "$work/recipe.json" --input unit --data "$data" --calibration 32 -o "$work/c.isg"
+expect_error 5 "$tool" compress "$model" --target-size 300 --input unit -o "$work/d.isg"
+[ -e "$work/d.isg" ] && fail "a missed target left a file"
+expect_error 2 "$tool" compress "$model" --layer nosuchlayer=keep --input unit -o "$work/d.isg"
+cp "$model" "$work/copy.onnx"
+expect_error 2 "$tool" compress "$work/copy.onnx" --ratio 0.1 -o "$work/copy.onnx"
+cmp -s "$model" "$work/copy.onnx" || fail "input was overwritten"
+
+# the packed file carries its contract
+expect 0 "$tool" info "$work/a.isg" --json
+[ "$(json schema)" = insitu.info/1 ] || fail "schema of info"
+expect 0 "$tool" selftest "$work/a.isg" --json
+[ "$(json ok)" = True ] || fail "selftest"
+expect_error 3 "$tool" selftest "$model"
+expect 0 "$tool" eval "$work/a.isg" --data "$data" --json
+expect 0 "$tool" bench "$work/a.isg" --baseline "$model" --runs 3 --threads 1 --json
+for key in median_ms p90_ms speedup load_average; do [ "$(json $key)" != None ] || fail "no $key"; done
+
+# tune keeps the file's size
+expect 0 "$tool" tune "$work/a.isg" --teacher "$model" --data "$data" --steps 2 --threads 1 --quiet -o "$work/t.isg"
+[ "$(wc -c <"$work/t.isg")" -eq "$(wc -c <"$work/a.isg")" ] || fail "tune changed the file's size"
+expect 0 "$tool" selftest "$work/t.isg"
+
+# export and compare
+expect 0 "$tool" export "$work/a.isg" -o "$work/dense.onnx"
+expect 0 "$tool" compare "$work/a.isg" "$work/dense.onnx" --tolerance 1e-4 --json
+[ "$(json ok)" = True ] || fail "dense export differs"
+expect 0 "$tool" export "$work/a.isg" --factored -o "$work/factored.onnx"
+expect 0 "$tool" compare "$work/a.isg" "$work/factored.onnx" --tolerance 1e-4
+expect_error 5 "$tool" compare "$model" "$work/a.isg" --tolerance 1e-9
+expect_error 2 "$tool" compare "$model" "$work/a.isg" --random 1 --data "$data"
+
+# a damaged file is refused at every place tried
+size=$(wc -c <"$work/a.isg")
+for cut in 0 7 63 64 200 $((size / 2)) $((size - 1)); do
+    head -c "$cut" "$work/a.isg" >"$work/cut.isg"
+    expect_error 4 "$tool" info "$work/cut.isg"
+done
+python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read()); b[len(b) // 2] ^= 1; open(sys.argv[2], "wb").write(b)' \
+    "$work/a.isg" "$work/flip.isg"
+expect_error 4 "$tool" selftest "$work/flip.isg"
+
+# a signal stops a long run with 130
+"$tool" train --arch resnet20 --data "$data" --input unit --epochs 1000 --threads 1 --quiet -o "$work/long.onnx" 2>"$work/err" &
+pid=$!
+sleep 2
+kill -TERM "$pid"
+wait "$pid"
+[ $? -eq 130 ] || fail "SIGTERM did not give 130"
+[ -e "$work/long.onnx" ] && fail "an interrupted run left its output"
+finish

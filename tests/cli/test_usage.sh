@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Help, version, wrong usage, and that docs/cli.md names every option.
+. "$(dirname "$0")/common.sh"
+
+expect 0 "$tool" --version
+says '^insitu [0-9]'
+expect 0 "$tool" --help
+verbs=$(sed -n '/^verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$work/out")
+[ "$(echo "$verbs" | wc -w)" -ge 11 ] || fail "verbs missing from --help"
+for verb in $verbs; do
+    expect 0 "$tool" "$verb" --help
+    says "^usage: insitu $verb"
+    for option in $(grep -o -- '--[a-z][a-z-]*' "$work/out" | sort -u); do
+        grep -q -- "$option" "$source/docs/cli.md" || fail "docs/cli.md does not name $option of $verb"
+    done
+    expect 0 "$tool" "$verb" -h
+    expect_error 2 "$tool" "$verb" --no-such-option
+    expect_error 2 "$tool" "$verb" --threads
+    expect_error 2 "$tool" "$verb" --threads=x file
+    expect_error 2 "$tool" "$verb" --isa=mmx file
+    expect_error 2 "$tool" "$verb" --json=yes file
+done
+expect_error 2 "$tool"
+expect_error 2 "$tool" nonsense
+expect_error 2 "$tool" info
+expect_error 2 "$tool" info a b
+expect_error 2 "$tool" eval file
+expect_error 2 "$tool" compress model.onnx -o out.isg
+expect_error 2 "$tool" compress model.onnx --ratio 0.1
+expect_error 2 "$tool" compress model.onnx -o out.isg --ratio 0.1 --target-size 10k
+expect_error 2 "$tool" compress model.onnx -o out.isg --bi 2 --bits 3,9,3
+expect_error 2 "$tool" compress model.onnx -o out.isg --target-size 10q
+expect_error 2 "$tool" train --data cifar10:x -o out.onnx
+expect_error 2 "$tool" train --arch nothing --data cifar10:x -o out.onnx
+expect_error 1 "$tool" info -- --no-such-file
+expect_error 1 "$tool" info "$work/absent.isg"
+grep -q 'absent.isg: No such file' "$work/err" || fail "the error does not name path and reason"
+printf 'not a model' >"$work/text.onnx"
+expect_error 4 "$tool" info "$work/text.onnx"
+expect_error 4 "$tool" check "$work/text.onnx"
+: >"$work/empty.isg"
+expect_error 4 "$tool" info "$work/empty.isg"
+finish

@@ -60,19 +60,20 @@ need_shared()
     exit 77
 }
 
-# A small CIFAR-10 folder of made-up images: colour follows the label, so that a network can learn it.
-make_cifar()
+# A small IDX folder of made-up 12x12 images: brightness follows the label, so that a network can learn it.
+make_images()
 {
     mkdir -p "$1"
     python3 - "$1" <<'PYTHON'
-import random, sys
+import random, struct, sys
 random.seed(7)
-for name, count in (("train.bin", 400), ("test.bin", 60)):
-    with open(sys.argv[1] + "/" + name, "wb") as f:
-        for i in range(count):
-            label = i % 10
-            planes = [(label * 25 + c * 40) % 256 for c in range(3)]
-            f.write(bytes([label]) + b"".join(bytes((p + random.randrange(30)) % 256 for _ in range(1024)) for p in planes))
+for name, count in (("train", 400), ("t10k", 60)):
+    labels = bytes(i % 10 for i in range(count))
+    pixels = b"".join(bytes((l * 24 + random.randrange(20)) % 256 for _ in range(144)) for l in labels)
+    with open(sys.argv[1] + "/" + name + "-images-idx3-ubyte", "wb") as f:
+        f.write(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
+    with open(sys.argv[1] + "/" + name + "-labels-idx1-ubyte", "wb") as f:
+        f.write(struct.pack(">II", 0x801, count) + labels)
 PYTHON
 }
 

@@ -2,8 +2,8 @@
 # From nothing to a packed model on made-up images: train, compress, tune, eval, run, compare, export, selftest.
 . "$(dirname "$0")/common.sh"
 
-make_cifar "$work/data"
-data=cifar10:$work/data
+make_images "$work/data"
+data=idx:$work/data
 model=$work/model.onnx
 expect 0 "$tool" train --arch mlp --data "$data" --input unit --epochs 2 --threads 1 --json -o "$model"
 [ "$(json schema)" = insitu.train/1 ] || fail "schema of train"
@@ -76,7 +76,7 @@ python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read()); b[len(b) 
 expect_error 4 "$tool" selftest "$work/flip.isg"
 
 # a signal stops a long run with 130
-"$tool" train --arch resnet20 --data "$data" --input unit --epochs 1000 --threads 1 --quiet -o "$work/long.onnx" 2>"$work/err" &
+"$tool" train --arch resnet20 --data "$data" --input unit --epochs 1000 --batch 16 --threads 1 --quiet -o "$work/long.onnx" 2>"$work/err" &
 pid=$!
 sleep 2
 kill -TERM "$pid"

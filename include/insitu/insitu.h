@@ -13,6 +13,7 @@
 #include <insitu/pack.h>
 #include <insitu/parallel.h>
 #include <insitu/rt.h>
+#include <insitu/snn.h>
 #include <insitu/status.h>
 #include <insitu/train.h>
 #include <insitu/version.h>

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tool.h"
+#include "tool_snn.h"
 
 typedef struct eval_options {
     const char *data, *input;
@@ -12,6 +13,7 @@ typedef struct eval_options {
     uint64_t limit;
     uint32_t batch, strategy;
     int train_split;
+    snn_options snn;
 } eval_options;
 
 typedef struct eval_worker {
@@ -195,6 +197,25 @@ static int report(tool *t, const eval_job *job, const eval_options *o, uint64_t 
     return tool_json_print(t, json);
 }
 
+/* The images that set the thresholds: --calibration-data, else the training split where the set has one of its own. */
+static int eval_spiking(tool *t, const eval_options *o, tool_model *m, const isg_dataset *ds)
+{
+    eval_job job = {.m = m, .ds = ds};
+    uint64_t images = isg_dataset_count(ds);
+    isg_dataset *calibration = NULL;
+    const char *spec = o->snn.calibration;
+    int code, one_set = !strncmp(o->data, "npy:", 4) || !strncmp(o->data, "folder:", 7);
+    if (o->limit && o->limit < images) images = o->limit;
+    job.classes = m->out_count - (uint64_t)m->label_offset;
+    code = check_labels(t, &job, images, o->data);
+    if (code != EXIT_OK) return code;
+    if (!spec && !o->train_split && !one_set) spec = o->data;
+    if (spec) code = tool_data_open(t, &calibration, m, spec, ISG_SPLIT_TRAIN, o->input);
+    if (code == EXIT_OK) code = tool_snn_eval(t, &o->snn, m, ds, calibration, o->data, images);
+    isg_dataset_close(calibration);
+    return code;
+}
+
 static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_dataset *ds)
 {
     eval_job job = {.m = m, .ds = ds, .batch = m->fixed_batch || !o->batch ? 1 : o->batch};
@@ -225,7 +246,7 @@ static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_d
 
 int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
 {
-    eval_options o = {.label_offset = LABEL_OFFSET_UNSET, .batch = 8};
+    eval_options o = {.label_offset = LABEL_OFFSET_UNSET, .batch = 8, .snn = SNN_OPTIONS_INIT};
     const tool_option options[] = {
         {"data", 'd', OPTION_TEXT, &o.data, "KIND:PATH", "labelled data: cifar10, cifar100, idx, folder, npy (needed)"},
         {"input", 'i', OPTION_TEXT, &o.input, "SPEC",
@@ -235,15 +256,20 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
         {"batch", 'b', OPTION_U32, &o.batch, "N", "images a run (default 8)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"train-split", 0, OPTION_FLAG, &o.train_split, NULL, "use the training images of the set"},
+        SNN_OPTION_ROWS(o.snn),
     };
-    const tool_usage usage = {verb,
-                              "FILE --data KIND:PATH",
-                              "FILE is a .isg or an .onnx file. Accuracy counts the label against the largest of the "
-                              "outputs from the\nlabel offset on; with more than 10 classes top-5 is told too.",
-                              options,
-                              OPTION_COUNT(options),
-                              1,
-                              1};
+    const tool_usage usage = {
+        verb,
+        "FILE --data KIND:PATH",
+        "FILE is a .isg or an .onnx file. Accuracy counts the label against the largest of the "
+        "outputs from the\nlabel offset on; with more than 10 classes top-5 is told too. With --snn a ReLU "
+        "network runs as\nintegrate-and-fire neurons and accuracy, spikes and synaptic operations "
+        "are printed for every T.\nThresholds come from the training images of the same data, or "
+        "from --calibration-data.",
+        options,
+        OPTION_COUNT(options),
+        1,
+        1};
     tool_model m;
     isg_dataset *ds = NULL;
     int files, code = tool_parse(t, &usage, argc, argv, &files);
@@ -254,7 +280,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code == EXIT_OK) code = tool_model_single(t, &m);
     if (code == EXIT_OK)
         code = tool_data_open(t, &ds, &m, o.data, o.train_split ? ISG_SPLIT_TRAIN : ISG_SPLIT_TEST, o.input);
-    if (code == EXIT_OK) code = eval_model(t, &o, &m, ds);
+    if (code == EXIT_OK) code = o.snn.steps ? eval_spiking(t, &o, &m, ds) : eval_model(t, &o, &m, ds);
     isg_dataset_close(ds);
     tool_model_close(&m);
     return code;

@@ -36,10 +36,22 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     return tool_contract(t, &job->input, job->ds, source, a->input);
 }
 
+/* Raw weights and biases keep the width they have in the source file, so that tuning does not change its size. */
+static void raw_widths(isg_pack_options *pack, const isg_rt_model *rt)
+{
+    pack->raw_bits = pack->bias_bits = 32;
+    for (uint32_t i = 0; i < isg_rt_weight_count(rt); i++) {
+        isg_weight w;
+        if (isg_rt_weight(rt, i, &w) != ISG_OK || w.basis.family != ISG_QUANT_RAW || w.basis.bits != 16) continue;
+        if (w.taps == 1 && w.ci == 1) pack->bias_bits = 16;
+        else pack->raw_bits = 16;
+    }
+}
+
 static int tune_write(tool *t, const tune_args *a, tune_job *job)
 {
     const isg_model_meta *meta = isg_model_get_meta(job->m.model);
-    isg_pack_options pack = {.struct_size = sizeof pack, .raw_bits = 32, .bias_bits = 32, .golden = 1};
+    isg_pack_options pack = {.struct_size = sizeof pack, .golden = 1};
     const char **names = calloc(meta->class_count ? meta->class_count : 1, sizeof *names);
     isg_input_spec kept = job->m.input; /* what the file said, not what the arrays of this run needed */
     uint32_t i;
@@ -49,6 +61,7 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
         names[i] = isg_model_class_name(job->m.model, i);
         if (!names[i]) names[i] = "";
     }
+    raw_widths(&pack, isg_model_rt(job->m.model));
     pack.golden_seed = t->seed;
     pack.input = kept.given ? &kept : NULL;
     pack.label_offset = job->m.label_offset;

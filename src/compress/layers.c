@@ -118,26 +118,49 @@ isg_status isgi_layer_bits(uint64_t *bits, const isgi_layer *layer, const isg_la
     return ISG_OK;
 }
 
+/* Squared norm of x [taps] in the moment of one channel. */
+static double moment_norm(const float *moment, const float *x, uint32_t taps)
+{
+    double sum = 0.0;
+    for (uint32_t i = 0; i < taps; i++) {
+        for (uint32_t j = 0; j < taps; j++) sum += (double)x[i] * (double)moment[i * taps + j] * (double)x[j];
+    }
+    return sum;
+}
+
+/* Relative output error of a depthwise weight, every channel in the moment of its own inputs. */
+static isg_status depthwise_error(double *error, const isg_factors *f, const isgi_layer *layer, isg_error *err)
+{
+    const uint32_t taps = layer->rows, channels = layer->cols;
+    float *made = isgi_malloc((size_t)taps * channels * sizeof *made), *x = isgi_malloc(2 * taps * sizeof *x);
+    double lost = 0.0, whole = 0.0;
+    isg_status status = made && x ? isg_factors_weight(made, f, err) : isgi_nomem(err);
+    for (uint32_t c = 0; status == ISG_OK && c < channels; c++) {
+        const float *moment = layer->moment + (size_t)c * taps * taps;
+        for (uint32_t t = 0; t < taps; t++) {
+            x[t] = layer->hwio[(size_t)t * channels + c];
+            x[taps + t] = made[(size_t)t * channels + c] - x[t];
+        }
+        whole += moment_norm(moment, x, taps);
+        lost += moment_norm(moment, x + taps, taps);
+    }
+    isg_free(made);
+    isg_free(x);
+    if (status == ISG_OK) *error = whole > 0.0 ? lost / whole : 0.0;
+    return status;
+}
+
 isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t method, uint64_t seed,
                           isg_factor_report *report, isg_error *err)
 {
     isg_factor_options options = {0};
     memset(report, 0, sizeof *report);
     if (!f->level1 && !f->level2) {
-        /* A depthwise weight has one moment a channel, the rounding takes one for all columns: their mean. */
         if (!layer->depthwise || !layer->moment) {
             return isg_factor_round_dense(f, layer->hwio, layer->moment, report, err);
         }
-        const size_t block = (size_t)layer->rows * layer->rows;
-        float *mean = isgi_calloc(block, sizeof *mean);
-        isg_status status;
-        if (!mean) return isgi_nomem(err);
-        for (uint32_t c = 0; c < layer->co; c++) {
-            for (size_t i = 0; i < block; i++) mean[i] += layer->moment[c * block + i] / (float)layer->co;
-        }
-        status = isg_factor_round_dense(f, layer->hwio, mean, report, err);
-        isg_free(mean);
-        return status;
+        ISGI_TRY(isg_factor_round_grouped(f, layer->hwio, layer->moment, layer->groups, report, err));
+        return depthwise_error(&report->output_error, f, layer, err);
     }
     options.struct_size = sizeof options;
     options.method = method;

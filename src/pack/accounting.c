@@ -23,15 +23,17 @@ static double weight_bits(const isg_weight *w)
            (double)codes_count(&w->v) * w->v.bits;
 }
 
-/* Generated convolution: its code bits, no scales. Other convolution: 4 bytes a weight whatever is stored. Fully
- * connected: code bits, or fc_bits a weight. */
+/* Generated convolution: its code bits, no scales. Fully connected: code bits, or fc_bits a weight. Other convolution:
+ * 4 bytes a weight as the paper counts it, even where its quantiser rounds it; the code bits where ours does, since
+ * those bits are all that is stored. */
 static void count_weight(isg_accounting *a, const isg_weight *w, int fc, uint32_t fc_bits)
 {
     const uint64_t full = (uint64_t)w->taps * w->ci * w->co;
     const int generated = w->level1 || w->level2;
+    const int ours = w->basis.family == ISG_QUANT_MIDTREAD || w->basis.family == ISG_QUANT_MIDRISE;
     a->params_full += full;
     a->params += weight_count(w);
-    if (generated) {
+    if (generated || (ours && !fc)) {
         a->bytes += weight_bits(w) / 8.0;
     } else if (fc) {
         a->bytes += (double)full * (fc_bits ? (double)fc_bits : (double)w->basis.bits) / 8.0;

@@ -19,6 +19,14 @@ typedef enum isg_schedule {
     ISG_SCHEDULE_ONECYCLE = 3
 } isg_schedule;
 
+/* How convolutions with factored weights run in training. Both compute the same function (SPEC section 2) in another
+ * order of summation. AUTO: a layer at a time, whichever has fewer multiply-adds. FACTORED: wherever there is a way. */
+typedef enum isg_execution {
+    ISG_EXECUTION_AUTO = 0,
+    ISG_EXECUTION_GENERATE = 1,
+    ISG_EXECUTION_FACTORED = 2
+} isg_execution;
+
 typedef struct isg_train_options {
     uint32_t struct_size;
     uint32_t epochs, batch; /* 0: 1, 128 */
@@ -46,6 +54,7 @@ typedef struct isg_train_options {
     double checkpoint_seconds; /* interval; 0: 120 */
     int resume;                /* continue from `checkpoint` if it exists */
     const char *log_csv;       /* NULL: none */
+    uint32_t execution;        /* isg_execution */
     isg_progress progress;
 } isg_train_options;
 

@@ -405,6 +405,10 @@ static isg_status bind_params(isgi_net *net, isg_error *err)
 
 static isg_status build_primitives(isgi_net *net, isg_error *err)
 {
+    for (int32_t i = 0; i < net->op_count; i++) {
+        const isgi_netop *op = &net->ops[i];
+        if (op->op == ISG_OP_CONV) net->weights[op->weight].direct = isgi_factored_fits(net, op) != 0;
+    }
     for (int32_t i = 0; i < net->weight_count; i++) ISGI_TRY(isgi_weight_bind(net, &net->weights[i], err));
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
@@ -467,6 +471,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->chunk_cap = (net->batch + net->chunks - 1) / net->chunks;
     net->trainable = o->trainable != 0;
     net->paper_clamp = o->paper_clamp;
+    net->execution = o->execution;
     net->input_gradient = o->trainable && o->input_gradient;
     net->parallel = o->parallel;
     isgk_table_init(&net->kernels, isgi_cpu_effective_isa(ISG_ISA_ALL));

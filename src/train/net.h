@@ -7,6 +7,7 @@
 #include <insitu/graph.h>
 #include <insitu/host.h>
 #include <insitu/parallel.h>
+#include <insitu/train.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -56,6 +57,7 @@ typedef struct isgi_netweight {
     int32_t value;
     uint32_t taps, ci, co; /* ci per group */
     uint8_t factored;      /* generated: stored order [taps*ci][co]; else ONNX order */
+    uint8_t direct;        /* factored and never generated: its one layer writes dq */
     int32_t uses;
     float *w, *dw; /* dense: params; generated: owned buffers */
     size_t count;
@@ -105,6 +107,7 @@ struct isgi_net {
     uint8_t trainable, training;          /* gradients exist; batch statistics in use */
     uint8_t input_gradient;
     int paper_clamp;
+    uint32_t execution; /* isg_execution */
     isg_parallel parallel;
     isgk_table kernels;
     isgi_act *acts;
@@ -138,6 +141,7 @@ typedef struct isgi_net_options {
     uint32_t batch;
     int trainable, paper_clamp;
     int input_gradient; /* also the gradient of the input: for tests */
+    uint32_t execution; /* isg_execution */
     isg_parallel parallel;
 } isgi_net_options;
 
@@ -211,6 +215,9 @@ int32_t isgi_net_add_param(isgi_net *net, const char *name, const char *suffix, 
 /* Builders: fill op->vt and op->impl. The node's constants are read from net->graph. */
 isg_status isgi_build_conv(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_bind_conv(isgi_net *net, isgi_netop *op, isg_error *err); /* after the arena exists */
+/* Whether a convolution runs on its factors; decides isgi_netweight.direct before the weights are bound. */
+int isgi_factored_fits(const isgi_net *net, const isgi_netop *op);
+isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_build_gemm(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
 /* Running statistics back to the constants of the node. */

@@ -276,9 +276,11 @@ isg_status isgi_build_conv(isgi_net *net, isgi_netop *op, isg_error *err)
 {
     conv_shape s;
     dnnl_primitive_desc_t hint = NULL;
-    conv_impl *c = isgi_calloc(1, sizeof *c);
+    conv_impl *c = NULL;
     const size_t x_size = net->acts[op->in[0]].size * net->chunk_cap;
     int ok;
+    if (net->weights[op->weight].direct) return isgi_build_factored(net, op, err);
+    c = isgi_calloc(1, sizeof *c);
     if (!c) return isgi_nomem(err);
     memset(&s, 0, sizeof s);
     op->impl = c;
@@ -329,7 +331,9 @@ isg_status isgi_bind_conv(isgi_net *net, isgi_netop *op, isg_error *err)
 {
     conv_impl *c = op->impl;
     isgi_netweight *w = &net->weights[op->weight];
-    int ok = dnnl_memory_create(&c->user_w, &c->user_md, net->engine, w->w) == dnnl_success;
+    int ok;
+    if (w->direct) return ISG_OK;
+    ok = dnnl_memory_create(&c->user_w, &c->user_md, net->engine, w->w) == dnnl_success;
     if (ok && net->trainable) {
         if (w->uses > 1) c->own_dw = isgi_calloc(w->count, sizeof(float));
         if (w->uses > 1 && !c->own_dw) return isgi_nomem(err);

@@ -75,10 +75,12 @@ isg_status isgi_weight_bind(isgi_net *net, isgi_netweight *w, isg_error *err)
         w->dw = net->param_list[w->master[0]].g;
         return ISG_OK;
     }
-    w->w = isgi_malloc(w->count * sizeof(float));
-    w->scratch = isgi_malloc(((size_t)w->taps * w->ci * (w->f.bo + 1)) * sizeof(float));
-    if (net->trainable) w->dw = isgi_calloc(w->count, sizeof(float));
-    if (!w->w || !w->scratch || (net->trainable && !w->dw)) return isgi_nomem(err);
+    if (!w->direct) {
+        w->w = isgi_malloc(w->count * sizeof(float));
+        w->scratch = isgi_malloc(((size_t)w->taps * w->ci * (w->f.bo + 1)) * sizeof(float));
+        if (net->trainable) w->dw = isgi_calloc(w->count, sizeof(float));
+        if (!w->w || !w->scratch || (net->trainable && !w->dw)) return isgi_nomem(err);
+    }
     for (int k = 0; k < 3; k++) {
         isg_factor *x = factor_of(&w->f, k);
         const size_t n = (size_t)x->rows * x->cols;
@@ -101,15 +103,18 @@ void isgi_weight_refresh(isgi_net *net, isgi_netweight *w)
         w->status = isg_factor_quantise(w->q[k], factor_of(&w->f, k), &w->error);
         if (w->status != ISG_OK) return;
     }
+    if (w->direct) return;
     isgi_gen_compose(&net->kernels, w->w, &w->geometry, w->q[0], w->q[1], w->q[2], 0, w->taps * w->ci, w->scratch);
 }
 
 void isgi_weight_backward(isgi_net *net, isgi_netweight *w)
 {
     if (!w->factored) return;
-    w->status =
-        isg_factors_weight_backward(&w->f, w->dw, w->q[0], w->q[1], w->q[2], w->dq[0], w->dq[1], w->dq[2], &w->error);
-    if (w->status != ISG_OK) return;
+    if (!w->direct) {
+        w->status = isg_factors_weight_backward(&w->f, w->dw, w->q[0], w->q[1], w->q[2], w->dq[0], w->dq[1], w->dq[2],
+                                                &w->error);
+        if (w->status != ISG_OK) return;
+    }
     for (int k = 0; k < 3; k++) {
         if (w->master[k] < 0) continue;
         isg_factor_backward(net->param_list[w->master[k]].g, w->scale[k] >= 0 ? net->param_list[w->scale[k]].g : NULL,

@@ -90,17 +90,20 @@ static int32_t build_conv(maker *m, const grad_case *c, int32_t x)
     return out;
 }
 
-/* p: level bi, bo, bits, family, depthwise, per_column (3x3, padding 1) */
+/* p: bi, bo, kernel, stride, depthwise, dilation, bias, bits (0: not quantised); padding keeps the middle */
 static int32_t build_factored(maker *m, const grad_case *c, int32_t x)
 {
-    const int64_t w[4] = {c->y[1], c->p[4] ? 1 : c->x[1], 3, 3};
+    const int32_t n = c->rank - 2;
+    const int64_t w[4] = {c->y[1], c->p[4] ? 1 : c->x[1], c->p[2], c->p[2]};
     const uint32_t ci = (uint32_t)c->x[1], co = c->p[4] ? 1 : (uint32_t)c->y[1];
-    int32_t wv = isg_graph_add_value(m->g, "w", ISG_DT_F32, 4, w), in[2] = {x, wv}, out = value(m, 4, c->y);
-    isg_node *nd = node(m, ISG_OP_CONV, 2, in, out);
+    const uint32_t taps = (uint32_t)(n == 1 ? c->p[2] : c->p[2] * c->p[2]);
+    int32_t wv = isg_graph_add_value(m->g, "w", ISG_DT_F32, c->rank, w), out = value(m, c->rank, c->y);
+    int32_t in[3] = {x, wv, c->p[6] ? constant(m, 1, &w[0], -1, 1) : ISG_NO_VALUE};
+    isg_node *nd = node(m, ISG_OP_CONV, c->p[6] ? 3 : 2, in, out);
     isg_factors *f = NULL;
     isg_factor *all[3];
-    const isg_levels levels = isg_factor_levels(ci, co, 9, (uint32_t)c->p[0], (uint32_t)c->p[1], (int)c->p[4], 0);
-    assert_int_equal(isg_factors_create(&f, 9, ci, co, levels, (int)c->p[4], NULL), ISG_OK);
+    const isg_levels levels = isg_factor_levels(ci, co, taps, (uint32_t)c->p[0], (uint32_t)c->p[1], (int)c->p[4], 0);
+    assert_int_equal(isg_factors_create(&f, taps, ci, co, levels, (int)c->p[4], NULL), ISG_OK);
     m->g->values[wv].factors = f;
     all[0] = &f->basis;
     all[1] = &f->u;
@@ -109,13 +112,17 @@ static int32_t build_factored(maker *m, const grad_case *c, int32_t x)
         for (size_t i = 0; i < (size_t)all[k]->rows * all[k]->cols; i++) {
             all[k]->master[i] = isgi_rng_float(&m->rng) - 0.5f;
         }
+        if (!c->p[7] || all[k]->rows == 0) continue;
+        all[k]->quant = (isg_quant_spec){(uint8_t)c->p[7], ISG_QUANT_MIDTREAD, 0, 32};
+        assert_int_equal(isg_factor_fit_scale(all[k], NULL), ISG_OK);
     }
-    nd->attr.conv.n = 2;
+    nd->attr.conv.n = n;
     nd->attr.conv.groups = c->p[4] ? c->x[1] : 1;
-    for (int k = 0; k < 2; k++) {
-        nd->attr.conv.kernel[k] = 3;
-        nd->attr.conv.stride[k] = nd->attr.conv.dilation[k] = 1;
-        nd->attr.conv.pads[k] = nd->attr.conv.pads[k + 2] = 1;
+    for (int k = 0; k < n; k++) {
+        nd->attr.conv.kernel[k] = c->p[2];
+        nd->attr.conv.stride[k] = c->p[3];
+        nd->attr.conv.dilation[k] = c->p[5];
+        nd->attr.conv.pads[k] = nd->attr.conv.pads[k + n] = c->p[5] * (c->p[2] - 1) / 2;
     }
     return out;
 }
@@ -337,11 +344,18 @@ static const grad_case cases[] = {
     {"gemm without bias", 2, {N, 5}, {N, 10}, 0, build_gemm, ISG_OP_GEMM, {0}},
     {"gemm factored", 2, {N, 14}, {N, 9}, 0, build_factored_gemm, ISG_OP_GEMM, {5}},
     {"gemm quantised", 2, {N, 14}, {N, 9}, 0, build_factored_gemm, ISG_OP_GEMM, {0}},
-    {"factored both levels", 4, {N, 6, 5, 5}, {N, 8, 5, 5}, 0, build_factored, ISG_OP_CONV, {2, 4, 0, 0, 0}},
-    {"factored level 1", 4, {N, 6, 5, 5}, {N, 4, 5, 5}, 0, build_factored, ISG_OP_CONV, {3, 0, 0, 0, 0}},
-    {"factored level 2", 4, {N, 6, 4, 5}, {N, 9, 4, 5}, 0, build_factored, ISG_OP_CONV, {0, 5, 0, 0, 0}},
-    {"factored none", 4, {N, 3, 4, 5}, {N, 5, 4, 5}, 0, build_factored, ISG_OP_CONV, {0, 0, 0, 0, 0}},
-    {"factored depthwise", 4, {N, 12, 4, 5}, {N, 12, 4, 5}, 0, build_factored, ISG_OP_CONV, {2, 0, 0, 0, 1}},
+    {"factored both levels", 4, {N, 6, 5, 5}, {N, 8, 5, 5}, 0, build_factored, ISG_OP_CONV, {2, 4, 3, 1, 0, 1}},
+    {"factored level 1", 4, {N, 6, 5, 5}, {N, 4, 5, 5}, 0, build_factored, ISG_OP_CONV, {3, 0, 3, 1, 0, 1}},
+    {"factored level 2", 4, {N, 6, 4, 5}, {N, 9, 4, 5}, 0, build_factored, ISG_OP_CONV, {0, 5, 3, 1, 0, 1}},
+    {"factored none", 4, {N, 3, 4, 5}, {N, 5, 4, 5}, 0, build_factored, ISG_OP_CONV, {0, 0, 3, 1, 0, 1}},
+    {"factored depthwise", 4, {N, 12, 4, 5}, {N, 12, 4, 5}, 0, build_factored, ISG_OP_CONV, {2, 0, 3, 1, 1, 1}},
+    {"factored stride", 4, {N, 6, 6, 5}, {N, 7, 3, 3}, 0, build_factored, ISG_OP_CONV, {2, 5, 3, 2, 0, 1, 1}},
+    {"factored dilated", 4, {N, 5, 7, 6}, {N, 8, 7, 6}, 0, build_factored, ISG_OP_CONV, {1, 4, 3, 1, 0, 2, 0}},
+    {"factored 5x5", 4, {N, 7, 6, 6}, {N, 6, 3, 3}, 0, build_factored, ISG_OP_CONV, {3, 4, 5, 2, 0, 1, 0}},
+    {"factored level 1 bias", 4, {N, 6, 5, 5}, {N, 4, 3, 3}, 0, build_factored, ISG_OP_CONV, {2, 0, 3, 2, 0, 1, 1}},
+    {"factored 1x1", 4, {N, 9, 3, 4}, {N, 8, 3, 4}, 0, build_factored, ISG_OP_CONV, {0, 3, 1, 1, 0, 1, 0}},
+    {"factored 1x1 stride", 4, {N, 9, 5, 4}, {N, 8, 3, 2}, 0, build_factored, ISG_OP_CONV, {0, 3, 1, 2, 0, 1, 1}},
+    {"factored 1-d", 3, {N, 6, 9}, {N, 7, 5}, 0, build_factored, ISG_OP_CONV, {2, 4, 3, 2, 0, 1, 1}},
     {"batch norm", 4, {N, 5, 3, 4}, {0}, 0, build_bn, ISG_OP_BATCH_NORM, {0}},
     {"batch norm of vectors", 2, {N, 9}, {0}, 0, build_bn, ISG_OP_BATCH_NORM, {0}},
     {"relu", 4, {N, 3, 3, 3}, {0}, 0, build_unary, ISG_OP_RELU, {0}},
@@ -451,11 +465,11 @@ static void fill_distinct(maker *m, float *x, size_t n)
     isg_free(order);
 }
 
-static void run_case(const grad_case *c)
+static void run_case(const grad_case *c, isg_execution execution)
 {
     maker m = {NULL, {{0}, 0, 0}};
     isgi_net *net = NULL;
-    isgi_net_options o = {.batch = BATCH, .trainable = 1, .input_gradient = 1};
+    isgi_net_options o = {.batch = BATCH, .trainable = 1, .input_gradient = 1, .execution = execution};
     isg_error err = {0};
     int32_t x, out;
     size_t outputs, inputs;
@@ -502,7 +516,79 @@ static void test_operations(void **state)
 {
     (void)state;
     print_message("seed %u, %zu cases\n", SEED, sizeof cases / sizeof *cases);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run_case(&cases[i]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (cases[i].build == build_factored) run_case(&cases[i], ISG_EXECUTION_FACTORED);
+        run_case(&cases[i], ISG_EXECUTION_GENERATE);
+    }
+}
+
+/* ---- the factors run as they are against the generated weight ---- */
+
+enum { MANY = 40 };
+
+static void step_of(const grad_case *c, isg_execution execution, float **grads, float *logits, size_t *floats)
+{
+    maker m = {NULL, {{0}, 0, 0}};
+    isgi_net *net = NULL;
+    const isgi_net_options o = {.batch = MANY, .trainable = 1, .input_gradient = 1, .execution = execution};
+    grad_case many = *c;
+    float *data;
+    int32_t x;
+    many.x[0] = many.y[0] = MANY;
+    isgi_rng_seed(&m.rng, SEED, 3);
+    assert_int_equal(isg_graph_create(&m.g, NULL), ISG_OK);
+    x = value(&m, c->rank, many.x);
+    assert_int_equal(isg_graph_add_input(m.g, x, NULL), ISG_OK);
+    assert_int_equal(isg_graph_add_output(m.g, c->build(&m, &many, x), NULL), ISG_OK);
+    assert_int_equal(isgi_net_create(&net, m.g, &o, NULL), ISG_OK);
+    data = isgi_malloc(net->acts[0].size * MANY * sizeof *data);
+    isgi_rng_fill_normal(&m.rng, data, net->acts[0].size * MANY, 0, 1);
+    isgi_net_load(net, data, MANY - 1); /* a short last chunk */
+    assert_int_equal(isgi_net_forward(net, 1, NULL), ISG_OK);
+    for (uint32_t i = 0; i < net->n; i++) {
+        memcpy(logits + (size_t)i * net->classes, isgi_net_logits(net, i), net->classes * sizeof *logits);
+        isgi_rng_fill_normal(&m.rng, isgi_net_logits_grad(net, i), net->classes, 0, 1);
+    }
+    assert_int_equal(isgi_net_backward(net, NULL), ISG_OK);
+    *floats = net->param_floats;
+    *grads = isgi_malloc(net->param_floats * sizeof **grads);
+    memcpy(*grads, net->grads, net->param_floats * sizeof **grads);
+    isg_free(data);
+    isgi_net_destroy(net);
+    isg_graph_destroy(m.g);
+}
+
+static void assert_near(const char *name, const float *a, const float *b, size_t n)
+{
+    double scale = 0;
+    for (size_t i = 0; i < n; i++) scale = fmax(scale, fabs((double)a[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabs((double)a[i] - (double)b[i]) <= 2e-5 * scale)) {
+            fail_msg("%s: [%zu] is %g generated, %g factored, greatest %g", name, i, (double)a[i], (double)b[i], scale);
+        }
+    }
+}
+
+static void test_factored_equals_generated(void **state)
+{
+    static float logits[2][MANY * 400];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        grad_case c = cases[i];
+        if (c.build != build_factored) continue;
+        for (int64_t bits = 0; bits < 5; bits += 4) {
+            float *g[2] = {NULL, NULL};
+            size_t n = 0, outputs = 1;
+            c.p[7] = bits;
+            for (int32_t k = 1; k < c.rank; k++) outputs *= (size_t)c.y[k];
+            step_of(&c, ISG_EXECUTION_GENERATE, &g[0], logits[0], &n);
+            step_of(&c, ISG_EXECUTION_FACTORED, &g[1], logits[1], &n);
+            assert_near(c.name, logits[0], logits[1], outputs * (MANY - 1));
+            assert_near(c.name, g[0], g[1], n);
+            isg_free(g[0]);
+            isg_free(g[1]);
+        }
+    }
 }
 
 static void test_loss(void **state)
@@ -533,6 +619,7 @@ static void test_loss(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_loss)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations),
+                                       cmocka_unit_test(test_factored_equals_generated), cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

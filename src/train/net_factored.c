@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions with factored weights run as they are stored: U, basis (depthwise, summed over bi), V; no weight made.
+ */
+#include "train/net.h"
+
+#include "base/error.h"
+#include "host/alloc.h"
+
+#include <string.h>
+
+/* Pixels that one matrix product covers at least, where the chunk has them: small products run slowly, large ones leave
+ * the cache. */
+#define TILE_PIXELS 1024
+
+/* SPEC section 2 in another order of summation, x a pixel's channels:
+ *   z[q] = x[q] . U;   d[p][o] = sum_t sum_i basis[t][i*bo + o] z[q(p,t)][i*bo + o];   y[p] = d[p] . V
+ * Level 2 alone (taps 1): d = x . basis. Level 1 alone: y = d. Backward computes z and d again: that is cheaper than
+ * keeping them in memory. */
+typedef struct factored_impl {
+    uint32_t taps, bi, bo, ci, co, in_pixels, out_pixels, tile;
+    uint8_t level1, level2, gather; /* gather: a 1x1 with a stride */
+    int32_t *source;                /* [out_pixels][taps]: input pixel, -1 in the padding */
+    size_t zero, z, d, dd, dz;      /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx */
+    size_t part[3], part_bias, part_floats;
+} factored_impl;
+
+static void multiply(isgi_net *net, int ta, int tb, size_t m, size_t n, size_t k, const float *a, const float *b,
+                     int add, float *c)
+{
+    const dnnl_status_t ok =
+        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, 1.0f, a,
+                   (dnnl_dim_t)(ta ? m : k), b, (dnnl_dim_t)(tb ? k : n), add ? 1.0f : 0.0f, c, (dnnl_dim_t)n);
+    if (ok != dnnl_success) atomic_store(&net->failed, 1);
+}
+
+/* ---- the depthwise middle ---- */
+
+/* d[p] = sum over taps and i, three terms at a time so that d is touched less often. Padding reads the zero row. */
+ISGI_CLONES
+static void middle_forward(float *restrict d, const float *restrict z, const float *restrict zero,
+                           const float *restrict basis, const int32_t *restrict source, const factored_impl *f)
+{
+    const size_t bi = f->bi, bo = f->bo, terms = f->taps * bi;
+    for (size_t p = 0; p < f->out_pixels; p++, d += bo, source += f->taps) {
+        for (size_t t = 0; t < terms; t += 3) {
+            const float *restrict a[3], *restrict w = basis + t * bo;
+            for (size_t k = 0; k < 3; k++) {
+                const size_t term = t + k;
+                const int32_t q = term < terms ? source[term / bi] : -1;
+                a[k] = q < 0 ? zero : z + ((size_t)q * bi + term % bi) * bo;
+            }
+            if (t + 3 > terms) {
+                /* rows after the last term of the basis belong to something else */
+                const float *restrict w1 = t + 1 < terms ? w + bo : zero;
+                if (t == 0) memset(d, 0, bo * sizeof *d);
+                for (size_t o = 0; o < bo; o++) d[o] += w[o] * a[0][o] + w1[o] * a[1][o];
+            } else if (t == 0) {
+                for (size_t o = 0; o < bo; o++) {
+                    d[o] = w[o] * a[0][o] + w[bo + o] * a[1][o] + w[2 * bo + o] * a[2][o];
+                }
+            } else {
+                for (size_t o = 0; o < bo; o++) {
+                    d[o] += w[o] * a[0][o] + w[bo + o] * a[1][o] + w[2 * bo + o] * a[2][o];
+                }
+            }
+        }
+    }
+}
+
+/* Adds to the gradients of z and of the basis. */
+ISGI_CLONES
+static void middle_backward(float *restrict dz, float *restrict dbasis, const float *restrict dd,
+                            const float *restrict z, const float *restrict basis, const int32_t *restrict source,
+                            const factored_impl *f)
+{
+    const size_t bi = f->bi, bo = f->bo, taps = f->taps;
+    for (size_t p = 0; p < f->out_pixels; p++, dd += bo, source += taps) {
+        for (size_t t = 0; t < taps; t++) {
+            if (source[t] < 0) continue;
+            for (size_t i = 0; i < bi; i++) {
+                const size_t at = ((size_t)source[t] * bi + i) * bo, row = (t * bi + i) * bo;
+                for (size_t o = 0; o < bo; o++) {
+                    dbasis[row + o] += dd[o] * z[at + o];
+                    dz[at + o] += dd[o] * basis[row + o];
+                }
+            }
+        }
+    }
+}
+
+/* ---- a tile of samples ---- */
+
+/* From x to d (which is y where level 2 is off). Returns what multiplies U, or the basis of level 2 alone, backward. */
+static const float *to_middle(isgi_net *net, const isgi_netop *op, uint32_t chunk, const float *x, uint32_t n, float *d)
+{
+    const factored_impl *f = op->impl;
+    const isgi_netweight *w = &net->weights[op->weight];
+    float *spare = isgi_net_spare(net, chunk), *z = spare + f->z;
+    const size_t width = (size_t)f->bi * f->bo;
+    if (f->level1) {
+        multiply(net, 0, 0, (size_t)n * f->in_pixels, width, f->ci, x, w->q[1], 0, z);
+        for (uint32_t s = 0; s < n; s++) {
+            middle_forward(d + (size_t)s * f->out_pixels * f->bo, z + s * f->in_pixels * width, spare + f->zero,
+                           w->q[0], f->source, f);
+        }
+        return x;
+    }
+    for (uint32_t s = 0; f->gather && s < n; s++) {
+        for (uint32_t p = 0; p < f->out_pixels; p++) {
+            float *to = z + ((size_t)s * f->out_pixels + p) * f->ci;
+            if (f->source[p] < 0) {
+                memset(to, 0, f->ci * sizeof *to);
+            } else {
+                memcpy(to, x + ((size_t)s * f->in_pixels + (size_t)f->source[p]) * f->ci, f->ci * sizeof *to);
+            }
+        }
+    }
+    if (f->gather) x = z;
+    multiply(net, 0, 0, (size_t)n * f->out_pixels, f->bo, f->ci, x, w->q[0], 0, d);
+    return x;
+}
+
+static void add_bias_rows(float *y, const float *bias, size_t rows, size_t co)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t o = 0; o < co; o++) y[r * co + o] += bias[o];
+    }
+}
+
+static void factored_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
+{
+    const factored_impl *f = op->impl;
+    const uint32_t count = isgi_chunk_count(net, chunk);
+    const size_t in_size = (size_t)f->in_pixels * f->ci, out_size = (size_t)f->out_pixels * f->co;
+    const float *x = isgi_act_data(net, op->in[0], chunk);
+    float *y = isgi_act_data(net, op->out, chunk), *spare = isgi_net_spare(net, chunk);
+    memset(spare + f->zero, 0, (size_t)f->bo * sizeof *spare);
+    for (uint32_t s = 0; s < count; s += f->tile) {
+        const uint32_t n = count - s < f->tile ? count - s : f->tile;
+        const size_t rows = (size_t)n * f->out_pixels;
+        float *ys = y + s * out_size, *d = f->level2 ? spare + f->d : ys;
+        to_middle(net, op, chunk, x + s * in_size, n, d);
+        if (f->level2) multiply(net, 0, 0, rows, f->co, f->bo, d, net->weights[op->weight].q[2], 0, ys);
+        if (op->bias >= 0) add_bias_rows(ys, net->param_list[op->bias].w, rows, f->co);
+    }
+}
+
+/* Sums dx of a 1x1 with a stride back to the pixels it was taken from; `fresh`: the others are 0. */
+static void scatter_rows(const factored_impl *f, float *dx, const float *from, uint32_t n, int fresh)
+{
+    const size_t in_size = (size_t)f->in_pixels * f->ci;
+    if (fresh) memset(dx, 0, n * in_size * sizeof *dx);
+    for (uint32_t s = 0; s < n; s++) {
+        for (uint32_t p = 0; p < f->out_pixels; p++) {
+            const float *src = from + ((size_t)s * f->out_pixels + p) * f->ci;
+            float *to = dx + s * in_size + (size_t)(f->source[p] < 0 ? 0 : f->source[p]) * f->ci;
+            for (uint32_t c = 0; f->source[p] >= 0 && c < f->ci; c++) to[c] += src[c];
+        }
+    }
+}
+
+static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_t s, uint32_t n)
+{
+    const factored_impl *f = op->impl;
+    const isgi_netweight *w = &net->weights[op->weight];
+    const size_t in_rows = (size_t)n * f->in_pixels, rows = (size_t)n * f->out_pixels, width = (size_t)f->bi * f->bo;
+    float *spare = isgi_net_spare(net, chunk), *partial = isgi_net_partial(net, chunk);
+    const float *dy = isgi_act_grad(net, op->out, chunk) + (size_t)s * f->out_pixels * f->co, *dd = dy;
+    const float *x = to_middle(net, op, chunk, isgi_act_data(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci,
+                               n, spare + f->d);
+    float *dx = NULL, *dz = spare + f->dz;
+    if (isgi_op_needs(net, op, 0)) dx = isgi_act_grad(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci;
+    if (f->level2) {
+        multiply(net, 1, 0, f->bo, f->co, rows, spare + f->d, dy, s > 0, partial + f->part[2]);
+        multiply(net, 0, 1, rows, f->bo, f->co, dy, w->q[2], 0, spare + f->dd);
+        dd = spare + f->dd;
+    }
+    if (!f->level1) {
+        multiply(net, 1, 0, f->ci, f->bo, rows, x, dd, s > 0, partial + f->part[0]);
+        if (dx)
+            multiply(net, 0, 1, rows, f->ci, f->bo, dd, w->q[0], !f->gather && op->accumulate[0], f->gather ? dz : dx);
+        if (dx && f->gather) scatter_rows(f, dx, dz, n, !op->accumulate[0]);
+        return;
+    }
+    memset(dz, 0, in_rows * width * sizeof *dz);
+    for (uint32_t k = 0; k < n; k++) {
+        const size_t at = k * f->in_pixels * width;
+        middle_backward(dz + at, partial + f->part[0], dd + (size_t)k * f->out_pixels * f->bo, spare + f->z + at,
+                        w->q[0], f->source, f);
+    }
+    multiply(net, 1, 0, f->ci, width, in_rows, x, dz, s > 0, partial + f->part[1]);
+    if (dx) multiply(net, 0, 1, in_rows, f->ci, width, dz, w->q[1], op->accumulate[0], dx);
+}
+
+static void factored_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
+{
+    const factored_impl *f = op->impl;
+    const uint32_t count = isgi_chunk_count(net, chunk);
+    float *partial = isgi_net_partial(net, chunk), *spare = isgi_net_spare(net, chunk);
+    if (count == 0) return;
+    memset(partial, 0, f->part_floats * sizeof *partial);
+    memset(spare + f->zero, 0, (size_t)f->bo * sizeof *spare);
+    for (uint32_t s = 0; s < count; s += f->tile) {
+        tile_backward(net, op, chunk, s, count - s < f->tile ? count - s : f->tile);
+    }
+    if (op->bias >= 0) {
+        const float *dy = isgi_act_grad(net, op->out, chunk);
+        for (size_t r = 0; r < (size_t)count * f->out_pixels; r++) {
+            for (uint32_t o = 0; o < f->co; o++) partial[f->part_bias + o] += dy[r * f->co + o];
+        }
+    }
+}
+
+static void factored_reduce(isgi_net *net, isgi_netop *op, uint32_t chunk)
+{
+    const factored_impl *f = op->impl;
+    const isgi_netweight *w = &net->weights[op->weight];
+    const isg_factor *all[3] = {&w->f.basis, &w->f.u, &w->f.v};
+    for (int k = 0; k < 3; k++) {
+        size_t begin, end;
+        if (w->master[k] < 0) continue;
+        isgi_slice(net, (size_t)all[k]->rows * all[k]->cols, chunk, &begin, &end);
+        isgi_reduce_partials(net, w->dq[k], f->part[k], begin, end);
+    }
+    if (chunk == 0 && op->bias >= 0) {
+        const isgi_param *b = &net->param_list[op->bias];
+        isgi_reduce_partials(net, b->g, f->part_bias, 0, b->count);
+    }
+}
+
+static void factored_reduced(isgi_net *net, isgi_netop *op)
+{
+    (void)net;
+    (void)op;
+}
+
+static void factored_destroy(isgi_netop *op)
+{
+    factored_impl *f = op->impl;
+    if (f) isg_free(f->source);
+    isg_free(f);
+    op->impl = NULL;
+}
+
+static const isgi_opvt factored_vt = {.forward = {factored_forward, NULL},
+                                      .backward = {factored_backward, factored_reduce},
+                                      .backward_join = {NULL, factored_reduced},
+                                      .destroy = factored_destroy};
+
+/* ---- set-up ---- */
+
+static uint64_t pixels_of(const isgi_act *a)
+{
+    return a->size / (uint64_t)a->dims[1];
+}
+
+int isgi_factored_fits(const isgi_net *net, const isgi_netop *op)
+{
+    const isgi_netweight *w = &net->weights[op->weight];
+    const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
+    const isg_factors *f = &w->f;
+    const uint64_t in = pixels_of(x), out = pixels_of(y), width = (uint64_t)f->bi * f->bo;
+    uint64_t made, factored;
+    if (!w->factored || w->uses > 1 || f->depthwise || op->attr.conv.groups > 1 || x->rank > 4) return 0;
+    if (net->execution == ISG_EXECUTION_GENERATE || (!f->level1 && (!f->level2 || f->taps > 1))) return 0;
+    if (in > INT32_MAX || out > INT32_MAX || f->ci != (uint64_t)x->dims[1] || f->co != (uint64_t)y->dims[1]) return 0;
+    if (net->execution == ISG_EXECUTION_FACTORED) return 1;
+    made = out * f->taps * f->ci * f->co;
+    factored = f->level1 ? in * f->ci * width + out * f->taps * width : out * f->ci * f->bo;
+    if (f->level2) factored += out * f->bo * f->co;
+    return factored < made;
+}
+
+/* Input pixel that tap t of output pixel p reads. */
+static isg_status make_source(isgi_net *net, const isgi_netop *op, factored_impl *f, isg_error *err)
+{
+    const isg_conv_attr *a = &op->attr.conv;
+    const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
+    const isg_value *v = &net->graph->values[net->weights[op->weight].value];
+    const int n = x->rank - 2;
+    int64_t in[2] = {1, 1}, out[2] = {1, 1}, kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, pad[2] = {0};
+    for (int k = 0; k < n; k++) {
+        const int to = k + 2 - n;
+        in[to] = x->dims[k + 2];
+        out[to] = y->dims[k + 2];
+        kernel[to] = v->dims[k + 2];
+        stride[to] = a->stride[k] > 0 ? a->stride[k] : 1;
+        dilation[to] = a->dilation[k] > 0 ? a->dilation[k] : 1;
+        pad[to] = a->pads[k];
+    }
+    f->source = isgi_malloc((size_t)f->out_pixels * f->taps * sizeof *f->source);
+    if (!f->source) return isgi_nomem(err);
+    for (size_t i = 0; i < (size_t)f->out_pixels * f->taps; i++) {
+        const int64_t p = (int64_t)(i / f->taps), t = (int64_t)(i % f->taps);
+        const int64_t r = p / out[1] * stride[0] + t / kernel[1] * dilation[0] - pad[0];
+        const int64_t c = p % out[1] * stride[1] + t % kernel[1] * dilation[1] - pad[1];
+        const int inside = r >= 0 && r < in[0] && c >= 0 && c < in[1];
+        f->source[i] = inside ? (int32_t)(r * in[1] + c) : -1;
+    }
+    return ISG_OK;
+}
+
+static size_t take(size_t *at, size_t floats)
+{
+    const size_t here = *at;
+    *at += (floats + 15) / 16 * 16;
+    return here;
+}
+
+static void plan_factored_memory(isgi_net *net, const isgi_netop *op, factored_impl *f)
+{
+    const isgi_netweight *w = &net->weights[op->weight];
+    const size_t in = (size_t)f->tile * f->in_pixels, out = (size_t)f->tile * f->out_pixels;
+    const size_t z = f->level1 ? in * f->bi * f->bo : f->gather ? out * f->ci : 0;
+    size_t at = 0;
+    f->zero = take(&at, f->bo);
+    f->z = take(&at, z);
+    f->d = take(&at, out * f->bo);
+    if (net->trainable) {
+        f->dd = take(&at, f->level2 ? out * f->bo : 0);
+        f->dz = take(&at, z);
+    }
+    isgi_net_want(net, 0, at);
+    at = 0;
+    f->part[0] = take(&at, (size_t)w->f.basis.rows * w->f.basis.cols);
+    f->part[1] = take(&at, (size_t)w->f.u.rows * w->f.u.cols);
+    f->part[2] = take(&at, (size_t)w->f.v.rows * w->f.v.cols);
+    f->part_bias = take(&at, op->bias >= 0 ? f->co : 0);
+    f->part_floats = at;
+    if (net->trainable) isgi_net_want(net, at, 0);
+}
+
+isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err)
+{
+    const isg_factors *w = &net->weights[op->weight].f;
+    factored_impl *f = isgi_calloc(1, sizeof *f);
+    if (!f) return isgi_nomem(err);
+    op->impl = f;
+    op->vt = &factored_vt;
+    f->taps = w->taps;
+    f->bi = w->level1 ? w->bi : 1;
+    f->bo = w->level2 ? w->bo : w->co;
+    f->ci = w->ci;
+    f->co = w->co;
+    f->level1 = w->level1;
+    f->level2 = w->level2;
+    f->in_pixels = (uint32_t)pixels_of(&net->acts[op->in[0]]);
+    f->out_pixels = (uint32_t)pixels_of(&net->acts[op->out]);
+    f->tile = TILE_PIXELS / f->in_pixels < 1 ? 1 : TILE_PIXELS / f->in_pixels;
+    if (f->tile > net->chunk_cap) f->tile = net->chunk_cap;
+    ISGI_TRY(make_source(net, op, f, err));
+    for (uint32_t p = 0; !f->level1 && p < f->out_pixels; p++) f->gather |= f->source[p] != (int32_t)p;
+    if (f->in_pixels != f->out_pixels && !f->level1) f->gather = 1;
+    plan_factored_memory(net, op, f);
+    return ISG_OK;
+}

@@ -3,6 +3,7 @@
 #ifndef INSITU_INSITU_H
 #define INSITU_INSITU_H
 
+#include <insitu/bit_errors.h>
 #include <insitu/compress.h>
 #include <insitu/data.h>
 #include <insitu/factors.h>

@@ -14,6 +14,7 @@
 #include <insitu/pack.h>
 #include <insitu/parallel.h>
 #include <insitu/rt.h>
+#include <insitu/sim.h>
 #include <insitu/snn.h>
 #include <insitu/status.h>
 #include <insitu/train.h>

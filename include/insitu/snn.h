@@ -22,12 +22,13 @@ typedef struct isg_snn isg_snn;
 
 typedef struct isg_snn_options {
     uint32_t struct_size;
-    double percentile; /* a layer's threshold is this percentile of its activations, 100: their maximum; 0: 99.9 */
+    double percentile; /* a threshold is this percentile of its neurons' activations, 100: their maximum; 0: 99.9 */
     double initial;    /* membrane before the first step, in thresholds, 0..1 */
+    int per_layer;     /* one threshold a layer, not one a channel */
 } isg_snn_options;
 #define ISG_SNN_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
-        sizeof(isg_snn_options), 99.9, 0.5                                                                             \
+        sizeof(isg_snn_options), 99.9, 0.5, 0                                                                          \
     }
 
 /* Converts `prepared` (isg_graph_prepare or isg_unpack_image; factors are generated into dense weights) with thresholds
@@ -43,7 +44,7 @@ uint64_t isg_snn_output_count(const isg_snn *snn); /* numbers of the first outpu
 typedef struct isg_snn_layer {
     const char *name;  /* the graph's, valid as long as the network */
     const char *kind;  /* "conv", "gemm", "pool", "add" or "neurons" */
-    double threshold;  /* 0 where there are no neurons */
+    double threshold;  /* the largest of the layer; 0 where there are no neurons */
     uint64_t neurons;  /* 0 where the layer only adds currents */
     uint64_t synapses; /* operations of one step if everything that comes in fired */
     int graded;        /* its input is numbers, not spikes: counted as multiply-accumulates */
@@ -53,9 +54,10 @@ uint32_t isg_snn_layer_count(const isg_snn *snn);
 ISG_NODISCARD isg_status isg_snn_layer_info(const isg_snn *snn, uint32_t layer, isg_snn_layer *info, isg_error *err);
 
 /* Exact counts. A spike that reaches n neurons is n synaptic operations (an addition each); a number that is no spike
- * and not zero is n multiply-accumulates. An update is one neuron in one step. */
+ * and not zero is n multiply-accumulates. `inputs`: spikes or such numbers that came in; `spikes`: those that went out.
+ * An update is one neuron in one step. */
 typedef struct isg_snn_counts {
-    uint64_t spikes, synaptic_ops, macs, updates;
+    uint64_t inputs, spikes, synaptic_ops, macs, updates;
 } isg_snn_counts;
 
 /* Membranes and counters of one execution; one a thread. */

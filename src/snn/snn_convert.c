@@ -191,6 +191,7 @@ isg_status isg_snn_create(isg_snn **out, const isg_graph *prepared, const float 
     snn = isgi_calloc(1, sizeof *snn);
     if (!snn) return isgi_nomem(err);
     snn->initial = o->initial;
+    snn->per_layer = o->per_layer;
     status = isg_graph_clone(&snn->g, prepared, err);
     if (status == ISG_OK) status = isg_graph_validate(snn->g, err);
     if (status == ISG_OK && snn->g->output_count < 1) status = isgi_fail(err, ISG_E_FORMAT, "graph has no output");
@@ -214,7 +215,10 @@ isg_status isg_snn_create(isg_snn **out, const isg_graph *prepared, const float 
 void isg_snn_destroy(isg_snn *snn)
 {
     if (!snn) return;
-    for (int32_t i = 0; snn->nodes && i < snn->g->node_count; i++) isg_free(snn->nodes[i].weights);
+    for (int32_t i = 0; snn->nodes && i < snn->g->node_count; i++) {
+        isg_free(snn->nodes[i].weights);
+        isg_free(snn->nodes[i].thresholds);
+    }
     isg_free(snn->nodes);
     isg_free(snn->spiking);
     isg_free(snn->fixed);
@@ -246,7 +250,9 @@ isg_status isg_snn_layer_info(const isg_snn *snn, uint32_t layer, isg_snn_layer 
     s = &snn->nodes[snn->layers[layer]];
     info->name = isg_graph_layer_name(snn->g, snn->layers[layer]);
     info->kind = kinds[s->role];
-    info->threshold = s->threshold;
+    info->threshold = 0.0;
+    for (int64_t c = 0; c < s->channels; c++)
+        if ((double)s->thresholds[c] > info->threshold) info->threshold = (double)s->thresholds[c];
     info->neurons = s->neurons;
     info->synapses = s->synapses;
     info->graded = (s->role == ISGI_SNN_CONV || s->role == ISGI_SNN_GEMM) && !s->spikes;

@@ -23,7 +23,8 @@ typedef struct isgi_snn_node {
     int spikes;     /* CONV, GEMM, POOL: input 0 is spikes */
     float *weights; /* owned; CONV [group][tap][ci][co of the group], GEMM [in][out] */
     const float *bias;
-    double threshold;
+    float *thresholds; /* owned; POOL, NEURONS: one a channel */
+    int64_t channels, spatial;
     uint64_t neurons, synapses;
 } isgi_snn_node;
 
@@ -38,12 +39,13 @@ struct isg_snn {
     uint64_t input_count, output_count;
     isg_tensor input; /* shape of one image; no data */
     double initial;
+    int per_layer;
 };
 
 /* How neurons answer: as ReLU (calibration) or with spikes. */
 typedef enum isgi_snn_mode { ISGI_SNN_ANALOG, ISGI_SNN_SPIKING } isgi_snn_mode;
 /* Sees every activation of a layer of neurons in ANALOG mode. */
-typedef void (*isgi_snn_visit)(void *user, int32_t node, const float *activation, int64_t count);
+typedef void (*isgi_snn_visit)(void *user, int32_t node, const isg_tensor *activation);
 
 typedef struct isgi_snn_node_state {
     const isg_tensor **in;

@@ -74,8 +74,9 @@ static isg_status need_current(isg_snn_state *s, size_t count, isg_error *err)
     return ISG_OK;
 }
 
-static void count_events(const isgi_snn_node *n, isgi_snn_node_state *ns, uint64_t sums)
+static void count_events(const isgi_snn_node *n, isgi_snn_node_state *ns, uint64_t inputs, uint64_t sums)
 {
+    ns->run.inputs += inputs;
     if (n->spikes)
         ns->run.synaptic_ops += sums;
     else
@@ -93,7 +94,7 @@ static isg_status run_conv(isg_snn_state *s, int32_t i, isg_error *err)
     const int64_t taps = node->attr.conv.kernel[0] * node->attr.conv.kernel[1];
     const float *from = x->data;
     float *to = y->data;
-    uint64_t sums = 0;
+    uint64_t sums = 0, inputs = 0;
     axis axes[2];
     axes_of(axes, &node->attr.conv, x, y);
     ISGI_TRY(need_current(s, (size_t)(pixels * row), err));
@@ -102,13 +103,16 @@ static isg_status run_conv(isg_snn_state *s, int32_t i, isg_error *err)
         const float *w = n->weights + (g * taps * ci + c % ci) * co;
         for (int64_t py = 0; py < x->dims[2]; py++)
             for (int64_t px = 0; px < x->dims[3]; px++, from++)
-                if (*from != 0.0f) sums += scatter(s->current + g * co, axes, w, ci * co, co, row, py, px, *from);
+                if (*from != 0.0f) {
+                    sums += scatter(s->current + g * co, axes, w, ci * co, co, row, py, px, *from);
+                    inputs++;
+                }
     }
     for (int64_t o = 0; o < row; o++) {
         const float bias = n->bias ? n->bias[o] : 0.0f;
         for (int64_t p = 0; p < pixels; p++) *to++ = s->current[p * row + o] + bias;
     }
-    count_events(n, ns, sums);
+    count_events(n, ns, inputs, sums);
     return ISG_OK;
 }
 
@@ -120,14 +124,15 @@ static void run_gemm(isg_snn_state *s, int32_t i)
     const int64_t out = ns->out[0].count;
     const float *from = x->data;
     float *to = ns->out[0].data;
-    uint64_t sums = 0;
+    uint64_t sums = 0, inputs = 0;
     for (int64_t o = 0; o < out; o++) to[o] = n->bias ? n->bias[o] : 0.0f;
     for (int64_t c = 0; c < x->count; c++) {
         if (from[c] == 0.0f) continue;
         add_scaled(to, n->weights + c * out, from[c], out);
         sums += (uint64_t)out;
+        inputs++;
     }
-    count_events(n, ns, sums);
+    count_events(n, ns, inputs, sums);
 }
 
 static uint64_t non_zero(const isg_tensor *t)
@@ -142,41 +147,49 @@ static uint64_t non_zero(const isg_tensor *t)
 static void count_add(isg_snn_state *s, int32_t i)
 {
     const isg_node *node = &s->snn->g->nodes[i];
-    for (int32_t k = 0; k < 2; k++)
-        if (s->snn->spiking[node->inputs[k]]) s->nodes[i].run.synaptic_ops += non_zero(s->nodes[i].in[k]);
+    for (int32_t k = 0; k < 2; k++) {
+        const uint64_t spikes = s->snn->spiking[node->inputs[k]] ? non_zero(s->nodes[i].in[k]) : 0;
+        s->nodes[i].run.inputs += spikes;
+        s->nodes[i].run.synaptic_ops += spikes;
+    }
 }
 
 static void count_pool(isg_snn_state *s, int32_t i)
 {
-    const isg_tensor *x = s->nodes[i].in[0];
+    isgi_snn_node_state *ns = &s->nodes[i];
+    const isg_tensor *x = ns->in[0];
     const float *from = x->data;
     axis axes[2];
-    axes_of(axes, &s->snn->g->nodes[i].attr.conv, x, &s->nodes[i].out[0]);
+    axes_of(axes, &s->snn->g->nodes[i].attr.conv, x, &ns->out[0]);
+    ns->run.inputs += non_zero(x);
     for (int64_t c = 0; c < x->dims[1]; c++)
         for (int64_t y = 0; y < x->dims[2]; y++)
             for (int64_t px = 0; px < x->dims[3]; px++, from++)
                 if (*from != 0.0f)
-                    s->nodes[i].run.synaptic_ops += (uint64_t)(windows_over(&axes[0], y) * windows_over(&axes[1], px));
+                    ns->run.synaptic_ops += (uint64_t)(windows_over(&axes[0], y) * windows_over(&axes[1], px));
 }
 
 /* Integrate and fire with soft reset, in place: currents become spikes of the threshold's size. */
 static isg_status fire(isg_snn_state *s, int32_t i, float *data, int64_t count, int first, isg_error *err)
 {
+    const isgi_snn_node *n = &s->snn->nodes[i];
     isgi_snn_node_state *ns = &s->nodes[i];
-    const float threshold = (float)s->snn->nodes[i].threshold;
-    const float start = threshold * (float)s->snn->initial;
     uint64_t spikes = 0;
     if (!ns->membrane) {
         ns->membrane = isgi_malloc((size_t)count * sizeof *ns->membrane);
         if (!ns->membrane) return isgi_nomem(err);
     }
-    for (int64_t k = 0; first && k < count; k++) ns->membrane[k] = start;
-    for (int64_t k = 0; k < count; k++) {
-        const float v = ns->membrane[k] + data[k];
-        const int fires = v >= threshold;
-        ns->membrane[k] = fires ? v - threshold : v;
-        data[k] = fires ? threshold : 0.0f;
-        spikes += (uint64_t)fires;
+    for (int64_t c = 0; c < n->channels; c++) {
+        const float threshold = n->thresholds[c], start = threshold * (float)s->snn->initial;
+        float *membrane = ns->membrane + c * n->spatial, *x = data + c * n->spatial;
+        for (int64_t k = 0; first && k < n->spatial; k++) membrane[k] = start;
+        for (int64_t k = 0; k < n->spatial; k++) {
+            const float v = membrane[k] + x[k];
+            const int fires = v >= threshold;
+            membrane[k] = fires ? v - threshold : v;
+            x[k] = fires ? threshold : 0.0f;
+            spikes += (uint64_t)fires;
+        }
     }
     ns->run.spikes += spikes;
     ns->run.updates += (uint64_t)count;
@@ -206,7 +219,7 @@ static isg_status run_neurons(isg_snn_state *s, int32_t i, isgi_snn_mode mode, i
                 return isgi_node_fail(s->snn->g, i, ISG_E_NUMERIC, "activation is not finite", err);
         rectify(node, y->data, y->count);
     }
-    if (s->visit) s->visit(s->visit_user, i, y->data, y->count);
+    if (s->visit) s->visit(s->visit_user, i, y);
     return ISG_OK;
 }
 
@@ -341,6 +354,7 @@ void isg_snn_state_destroy(isg_snn_state *s)
 
 static void add_counts(isg_snn_counts *to, const isg_snn_counts *c)
 {
+    to->inputs += c->inputs;
     to->spikes += c->spikes;
     to->synaptic_ops += c->synaptic_ops;
     to->macs += c->macs;
@@ -384,6 +398,6 @@ isg_status isg_snn_run(isg_snn_state *s, const float *image, const uint32_t *ste
 
 isg_snn_counts isg_snn_state_counts(const isg_snn_state *s, uint32_t layer)
 {
-    const isg_snn_counts none = {0, 0, 0, 0};
+    const isg_snn_counts none = {0, 0, 0, 0, 0};
     return layer < s->snn->layer_count ? s->nodes[s->snn->layers[layer]].counts : none;
 }

@@ -8,11 +8,13 @@
 #include <sys/stat.h>
 
 #include "tool.h"
+#include "tool_snn.h"
 
 typedef struct run_options {
     const char *input, *dump, *output;
     int32_t label_offset;
     uint32_t top, strategy;
+    snn_options snn;
 } run_options;
 
 typedef struct run_state {
@@ -26,6 +28,14 @@ typedef struct run_state {
     uint64_t kept_count, kept_capacity; /* items */
     isg_status dump_status;
     isg_error dump_error;
+    /* --snn */
+    int collecting; /* inputs are kept in `images` to set the thresholds, not run */
+    float *images;
+    uint32_t image_count;
+    uint32_t steps[SNN_STEPS_MAX];
+    isg_snn *snn;
+    isg_snn_state *spiking;
+    isg_snn_counts spent;
 } run_state;
 
 static void dump_name(char *dst, size_t size, const run_state *s, uint32_t op, const isg_rt_op *info)
@@ -164,6 +174,35 @@ static int keep_output(run_state *s)
     return EXIT_OK;
 }
 
+/* One input more to set thresholds from, as long as there are not enough. */
+static int collect_input(run_state *s)
+{
+    const size_t n = (size_t)s->m->in_count;
+    float *grown;
+    if (s->image_count >= s->o->snn.images) return EXIT_OK;
+    grown = realloc(s->images, (s->image_count + 1u) * n * sizeof *grown);
+    if (!grown) return tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+    s->images = grown;
+    memcpy(grown + s->image_count++ * n, s->input, n * sizeof *grown);
+    return EXIT_OK;
+}
+
+static int show_result(run_state *s, const char *label)
+{
+    int code = s->m->out.rank <= 2 ? show_classes(s, label) : show_range(s, label);
+    if (code != EXIT_OK || !s->spiking) return code;
+    if (s->results) {
+        cJSON *item = cJSON_GetArrayItem(s->results, cJSON_GetArraySize(s->results) - 1);
+        cJSON_AddNumberToObject(item, "steps", s->steps[0]);
+        tool_snn_json_counts(item, &s->spent, 1.0);
+    } else {
+        printf("  %u steps: %llu spikes, %llu synaptic operations, %llu multiply-accumulates\n", s->steps[0],
+               (unsigned long long)s->spent.spikes, (unsigned long long)s->spent.synaptic_ops,
+               (unsigned long long)s->spent.macs);
+    }
+    return EXIT_OK;
+}
+
 static int run_loaded(run_state *s, const char *label)
 {
     const float *inputs[1];
@@ -171,14 +210,18 @@ static int run_loaded(run_state *s, const char *label)
     isg_error err = {0};
     isg_status status;
     int code;
+    if (s->collecting) return collect_input(s);
     inputs[0] = s->input;
     outputs[0] = s->output;
-    status = isg_session_run(s->session, inputs, outputs, &err);
+    if (s->spiking)
+        status = isg_snn_run(s->spiking, s->input, s->steps, 1, s->output, &s->spent, &err);
+    else
+        status = isg_session_run(s->session, inputs, outputs, &err);
     if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
     if (s->dump_status != ISG_OK) return tool_error(s->t, s->o->dump, s->dump_status, &s->dump_error);
     code = keep_output(s);
     if (code != EXIT_OK) return code;
-    return s->m->out.rank <= 2 ? show_classes(s, label) : show_range(s, label);
+    return show_result(s, label);
 }
 
 static int run_array(run_state *s, const char *path)
@@ -268,25 +311,66 @@ static int run_begin(run_state *s)
     return s->input && s->output ? EXIT_OK : tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
 }
 
+static int run_inputs(run_state *s, char **paths, int count)
+{
+    int i, code = EXIT_OK;
+    for (i = 0; code == EXIT_OK && i < count; i++) {
+        code = is_array(paths[i]) ? run_array(s, paths[i]) : run_image(s, paths[i]);
+        if (code == EXIT_OK && tool_cancelled()) code = tool_error(s->t, NULL, ISG_E_CANCELLED, NULL);
+    }
+    return code;
+}
+
+/* Thresholds from --calibration-data, else from the inputs themselves. */
+static int begin_spiking(run_state *s, char **paths, int count)
+{
+    uint32_t steps;
+    isg_dataset *ds = NULL;
+    isg_error err = {0};
+    isg_status status;
+    int code = tool_snn_steps(s->t, s->o->snn.steps, s->steps, &steps);
+    if (code != EXIT_OK) return code;
+    if (steps != 1) return tool_usage_error(s->t, "option --snn: run takes one number of time steps");
+    if (s->o->dump) return tool_usage_error(s->t, "--dump does not go with --snn");
+    if (s->o->snn.images < 1) return tool_usage_error(s->t, "option --calibration: at least one image is needed");
+    if (s->o->snn.calibration) {
+        code = tool_data_open(s->t, &ds, s->m, s->o->snn.calibration, ISG_SPLIT_TRAIN, s->o->input);
+        if (code == EXIT_OK) code = tool_snn_create(s->t, &s->snn, &s->o->snn, s->m, ds);
+        isg_dataset_close(ds);
+    } else {
+        tool_note(s->t, "thresholds come from the inputs themselves (--calibration-data names better images)");
+        s->collecting = 1;
+        code = run_inputs(s, paths, count);
+        s->collecting = 0;
+        if (code == EXIT_OK) code = tool_snn_create_from(s->t, &s->snn, &s->o->snn, s->m, s->images, s->image_count);
+    }
+    if (code != EXIT_OK) return code;
+    if (isg_snn_output_count(s->snn) != s->m->out_count)
+        return tool_usage_error(s->t, "%s: the spiking form has another output", s->m->path);
+    status = isg_snn_state_create(&s->spiking, s->snn, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(s->t, s->m->path, status, &err);
+}
+
 static int run_all(run_state *s, char **paths, int count)
 {
     cJSON *json = NULL;
-    int i, code = run_begin(s);
+    int code = run_begin(s);
+    if (code == EXIT_OK && s->o->snn.steps) code = begin_spiking(s, paths, count);
     if (code == EXIT_OK && s->t->json) {
         json = tool_json("run");
         tool_json_text(json, "file", s->m->path);
         s->results = cJSON_AddArrayToObject(json, "results");
     }
-    for (i = 0; code == EXIT_OK && i < count; i++) {
-        code = is_array(paths[i]) ? run_array(s, paths[i]) : run_image(s, paths[i]);
-        if (code == EXIT_OK && tool_cancelled()) code = tool_error(s->t, NULL, ISG_E_CANCELLED, NULL);
-    }
+    if (code == EXIT_OK) code = run_inputs(s, paths, count);
     if (code == EXIT_OK) code = save_outputs(s);
     if (code == EXIT_OK && json)
         code = tool_json_print(s->t, json);
     else
         cJSON_Delete(json);
     isg_session_destroy(s->session);
+    isg_snn_state_destroy(s->spiking);
+    isg_snn_destroy(s->snn);
+    free(s->images);
     free(s->input);
     free(s->output);
     free(s->kept);
@@ -295,7 +379,7 @@ static int run_all(run_state *s, char **paths, int count)
 
 int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
 {
-    run_options o = {.label_offset = LABEL_OFFSET_UNSET, .top = 5};
+    run_options o = {.label_offset = LABEL_OFFSET_UNSET, .top = 5, .snn = SNN_OPTIONS_INIT};
     const tool_option options[] = {
         {"input", 'i', OPTION_TEXT, &o.input, "SPEC",
          "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
@@ -304,11 +388,14 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         {"dump", 0, OPTION_TEXT, &o.dump, "DIR", "write every intermediate tensor of one input as DIR/*.npy"},
         {"output", 'o', OPTION_TEXT, &o.output, "FILE.npy", "write the raw outputs of all inputs"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        SNN_OPTION_ROWS(o.snn),
     };
     const tool_usage usage = {verb,
                               "FILE INPUT...",
                               "An INPUT is a JPEG, a PNG or an array X.npy [N,...]. Float arrays are passed unchanged "
-                              "unless --input\nis given; images and 8-bit arrays go through the input contract.",
+                              "unless --input\nis given; images and 8-bit arrays go through the input contract. With "
+                              "--snn a ReLU network runs as "
+                              "integrate-and-fire neurons\nand its spikes and synaptic operations are counted.",
                               options,
                               OPTION_COUNT(options),
                               2,

@@ -39,6 +39,7 @@ int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const too
     } else {
         options.percentile = o->percentile;
         options.initial = o->initial;
+        options.per_layer = o->per_layer;
         tool_progress(t, "calibrate", 0, count, "");
         status = isg_snn_create(snn, graph, images, count, &options, &err);
         tool_progress_end(t);
@@ -272,10 +273,11 @@ static int snn_report(tool *t, const snn_options *o, const snn_job *job, const c
         cJSON_AddBoolToObject(json, "calibrated_on_test_images", own_images);
         cJSON_AddNumberToObject(json, "percentile", o->percentile);
         cJSON_AddNumberToObject(json, "initial", o->initial);
+        cJSON_AddStringToObject(json, "threshold_per", o->per_layer ? "layer" : "channel");
     } else {
-        printf("spiking, %llu images%s, means an image; thresholds from %llu %s images at percentile %g\n\n",
+        printf("spiking, %llu images%s, means an image; thresholds from %llu %s images at percentile %g of each %s\n\n",
                (unsigned long long)job->images, subset ? " (subset)" : "", (unsigned long long)calibrated,
-               own_images ? "of these" : "calibration", o->percentile);
+               own_images ? "of these" : "calibration", o->percentile, o->per_layer ? "layer" : "channel");
     }
     snn_table(job, json);
     tool_snn_layers(job->snn, counts, (double)job->images, job->steps[job->step_count - 1], json);

@@ -11,22 +11,27 @@ typedef struct snn_options {
     const char *steps, *calibration; /* --snn; --calibration-data: NULL for the default of the verb */
     uint32_t images;                 /* --calibration */
     double percentile, initial;
+    int per_layer;
 } snn_options;
 #define SNN_OPTIONS_INIT                                                                                               \
     {                                                                                                                  \
-        NULL, NULL, 128, 99.9, 0.5                                                                                     \
+        NULL, NULL, 128, 99.9, 0.5, 0                                                                                  \
     }
 /* Rows of a tool_option table for a variable `o` of type snn_options. */
-#define SNN_OPTION_ROWS(o)                                                                                               \
-    {"snn",      0,          OPTION_TEXT,                                                                                \
-     &(o).steps, "T[,T...]", "run as a spiking network for T time steps (rising numbers: one run measures all)"},        \
-        {"calibration", 0, OPTION_U32, &(o).images, "N", "--snn: images that set the thresholds (default 128)"},         \
-        {"calibration-data", 0, OPTION_TEXT, &(o).calibration, "KIND:PATH", "--snn: where they come from"},              \
-        {"percentile", 0,                                                                                                \
-         OPTION_REAL,  &(o).percentile,                                                                                  \
-         "P",          "--snn: threshold at this percentile of a layer's activations, 100: the maximum (default 99.9)"}, \
-    {                                                                                                                    \
-        "initial", 0, OPTION_REAL, &(o).initial, "X", "--snn: membrane at the start, in thresholds (default 0.5)"        \
+#define SNN_OPTION_ROWS(o)                                                                                             \
+    {"snn",      0,          OPTION_TEXT,                                                                              \
+     &(o).steps, "T[,T...]", "run as a spiking network for T time steps (rising numbers: one run measures all)"},      \
+        {"calibration", 0, OPTION_U32, &(o).images, "N", "--snn: images that set the thresholds (default 128)"},       \
+        {"calibration-data", 0, OPTION_TEXT, &(o).calibration, "KIND:PATH", "--snn: where they come from"},            \
+        {"percentile",                                                                                                 \
+         0,                                                                                                            \
+         OPTION_REAL,                                                                                                  \
+         &(o).percentile,                                                                                              \
+         "P",                                                                                                          \
+         "--snn: threshold at this percentile of a channel's activations, 100: the maximum (default 99.9)"},           \
+        {"initial", 0, OPTION_REAL, &(o).initial, "X", "--snn: membrane at the start, in thresholds (default 0.5)"},   \
+    {                                                                                                                  \
+        "per-layer", 0, OPTION_FLAG, &(o).per_layer, NULL, "--snn: one threshold a layer instead of one a channel"     \
     }
 
 /* "16" or "4,16,64": rising from 1, at most SNN_STEPS_MAX. EXIT_USAGE with a message otherwise. */

@@ -26,11 +26,15 @@ typedef struct isg_onnx_options {
     uint32_t struct_size;
     uint64_t max_bytes; /* cap on everything allocated for the model; 0: 16 GiB */
     const char *shape;  /* "name=1x3x224x224[,name=...]" to fix unknown dimensions; NULL: none */
+    /* Files that the caller is about to replace: external data that are one of them are refused (ARG). NULL entries are
+     * skipped. */
+    const char *const *outputs;
+    uint32_t output_count;
 } isg_onnx_options;
 
 /* Opset 7 to 22. External data is read only from inside the model's folder: relative, no "..", no links (see
  * docs/security.md). `problems` may be NULL. Not prepared: call isg_graph_prepare() before packing or training.
- * Errors: IO, FORMAT (not ONNX), UNSUPPORTED (problems lists why), LIMIT. */
+ * Errors: IO, FORMAT (not ONNX), UNSUPPORTED (problems lists why), LIMIT, ARG (shape, outputs). */
 ISG_NODISCARD isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,
                                               isg_onnx_problems *problems, isg_error *err);
 /* From memory; external data is refused unless `folder` is given. */

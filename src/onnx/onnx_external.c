@@ -120,6 +120,13 @@ isg_status isgi_onnx_external_read(int fd, void *dst, uint64_t offset, size_t by
     return ISG_OK;
 }
 
+int isgi_onnx_external_is(int fd, const char *path)
+{
+    struct stat own, other;
+    if (!path || fstat(fd, &own) != 0 || stat(path, &other) != 0) return 0;
+    return own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 void isgi_onnx_external_close(int fd)
 {
     close(fd);

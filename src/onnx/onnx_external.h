@@ -15,6 +15,8 @@ ISG_NODISCARD isg_status isgi_onnx_external_open(int *fd, uint64_t *size, const 
 /* Exactly `bytes` bytes from `offset`; the caller has compared both with the size. Errors: IO. */
 ISG_NODISCARD isg_status isgi_onnx_external_read(int fd, void *dst, uint64_t offset, size_t bytes, const char *location,
                                                  isg_error *err);
+/* 1 if the open file is the one at `path`. */
+int isgi_onnx_external_is(int fd, const char *path);
 void isgi_onnx_external_close(int fd);
 
 #endif

@@ -196,6 +196,7 @@ static isg_status import_initializers(isgi_onnx_import *in, const Onnx__GraphPro
         isg_error why = {0};
         const isg_status status = isgi_onnx_tensor(&t, proto, &in->source, &why);
         if (status == ISG_E_NOMEM) return isgi_nomem(in->err);
+        if (status == ISG_E_ARG) return isgi_fail(in->err, status, "%s", why.message);
         if (status == ISG_OK)
             import_set_constant(&in->graph->values[isgi_onnx_lookup(in, proto->name)], t);
         else
@@ -497,6 +498,10 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
     in.model = (const Onnx__ModelProto *)(const void *)message;
     in.source.folder = folder;
     in.source.left = limit - arena.used;
+    if (options) {
+        in.source.outputs = options->outputs;
+        in.source.output_count = options->output_count;
+    }
     status = isg_graph_create(&in.graph, err);
     if (status == ISG_OK) status = import_graph(&in);
     if (status == ISG_OK) status = import_verdict(&in);

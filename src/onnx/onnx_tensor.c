@@ -156,9 +156,10 @@ static isg_status tensor_parse_location(const Onnx__TensorProto *proto, tensor_l
 }
 
 /* The file is asked for its size before anything is allocated for the tensor. */
-static isg_status tensor_open_external(int *fd, size_t bytes, const tensor_location *where, const char *folder,
-                                       isg_error *err)
+static isg_status tensor_open_external(int *fd, size_t bytes, const tensor_location *where,
+                                       const isgi_onnx_source *source, isg_error *err)
 {
+    const char *folder = source->folder;
     uint64_t size = 0;
     isg_status status;
     if (!folder) return isgi_fail(err, ISG_E_UNSUPPORTED, "external data in a model that was given as bytes");
@@ -167,9 +168,16 @@ static isg_status tensor_open_external(int *fd, size_t bytes, const tensor_locat
                          (unsigned long long)where->length, bytes);
     status = isgi_onnx_external_open(fd, &size, folder, where->path, err);
     if (status != ISG_OK) return status;
-    if (where->offset > size || bytes > size - where->offset) {
+    for (uint32_t i = 0; i < source->output_count && status == ISG_OK; i++) {
+        char shown[128];
+        if (isgi_onnx_external_is(*fd, source->outputs[i]))
+            status = isgi_fail(err, ISG_E_ARG, "the output '%s' holds weights of the model",
+                               isgi_escape(shown, sizeof shown, source->outputs[i]));
+    }
+    if (status != ISG_OK || where->offset > size || bytes > size - where->offset) {
         isgi_onnx_external_close(*fd);
         *fd = -1;
+        if (status != ISG_OK) return status;
         return isgi_fail(err, ISG_E_FORMAT, "external data ends at byte %llu, %zu wanted from %llu",
                          (unsigned long long)size, bytes, (unsigned long long)where->offset);
     }
@@ -207,7 +215,7 @@ static isg_status tensor_prepare(const Onnx__TensorProto *proto, const isgi_onnx
     if (status != ISG_OK) return status;
     if (proto->has_raw_data || tensor_typed_count(proto, *dtype))
         return isgi_fail(err, ISG_E_FORMAT, "both external and inline data");
-    return tensor_open_external(fd, *bytes, where, source->folder, err);
+    return tensor_open_external(fd, *bytes, where, source, err);
 }
 
 isg_status isgi_onnx_tensor(isg_tensor **out, const Onnx__TensorProto *proto, isgi_onnx_source *source, isg_error *err)
@@ -242,7 +250,7 @@ isg_status isgi_onnx_tensor(isg_tensor **out, const Onnx__TensorProto *proto, is
 isg_status isg_onnx_tensor_from_memory(isg_tensor **out, const void *bytes, size_t size, isg_error *err)
 {
     isgi_onnx_arena arena = {0};
-    isgi_onnx_source source = {NULL, UINT64_C(1) << 34};
+    isgi_onnx_source source = {.left = UINT64_C(1) << 34};
     ProtobufCMessage *message = NULL;
     isg_status status;
     if (!out || (!bytes && size)) return isgi_fail(err, ISG_E_ARG, "null argument");

@@ -8,8 +8,10 @@
 #include "onnx.pb-c.h"
 
 typedef struct isgi_onnx_source {
-    const char *folder; /* of external data; NULL: refused */
-    uint64_t left;      /* bytes of tensors that may still be made */
+    const char *folder;         /* of external data; NULL: refused */
+    uint64_t left;              /* bytes of tensors that may still be made */
+    const char *const *outputs; /* files that must not be read as external data: ARG; entries may be NULL */
+    uint32_t output_count;
 } isgi_onnx_source;
 
 /* Errors: FORMAT (lengths, dims, paths), UNSUPPORTED (type, rank), LIMIT, IO, NOMEM. Messages name no tensor. */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "host/alloc.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,23 +114,21 @@ int isgi_checkpoint_exists(const char *path)
     return isg_same_file(path, path);
 }
 
-static isg_status check_image(const isgi_trainer *t, const isg_file *file, size_t floats, isg_error *err)
+static isg_status check_image(const isgi_trainer *t, const uint8_t *h, size_t size, size_t floats, isg_error *err)
 {
-    const uint8_t *h = file->data;
     const uint32_t mark = BYTE_ORDER_MARK;
-    const char *path = t->o.checkpoint;
     char name[128];
-    isgi_escape(name, sizeof name, path);
-    if (file->size < HEADER_BYTES + 4 || memcmp(h, MAGIC, 8) != 0 || memcmp(h + 8, &mark, 4) != 0) {
+    isgi_escape(name, sizeof name, t->o.checkpoint);
+    if (size < HEADER_BYTES + 4 || memcmp(h, MAGIC, 8) != 0 || memcmp(h + 8, &mark, 4) != 0) {
         return isgi_fail(err, ISG_E_FORMAT, "%s: not a checkpoint of this version and byte order", name);
     }
-    if (isgi_crc32c(0, h, file->size - 4) != isgi_load_u32(h + file->size - 4)) {
+    if (isgi_crc32c(0, h, size - 4) != isgi_load_u32(h + size - 4)) {
         return isgi_fail(err, ISG_E_CHECKSUM, "%s: the checkpoint is damaged", name);
     }
     if (memcmp(h + 16, t->config, 32) != 0) {
         return isgi_fail(err, ISG_E_ARG, "%s: made by a run with other options, network or data", name);
     }
-    if (isgi_load_u64(h + 48 + 12 * 8) != floats || file->size != HEADER_BYTES + floats * sizeof(float) + 4) {
+    if (isgi_load_u64(h + 48 + 12 * 8) != floats || size != HEADER_BYTES + floats * sizeof(float) + 4) {
         return isgi_fail(err, ISG_E_FORMAT, "%s: sizes do not fit the network", name);
     }
     return ISG_OK;
@@ -159,39 +158,58 @@ static isg_status reload_csv(isgi_trainer *t, isg_error *err)
     return status;
 }
 
+/* A position that no run of ours can have reached, behind a right checksum. */
+static int position_is_sound(const isgi_position *a)
+{
+    return a->epoch <= UINT32_MAX && a->index <= a->step && a->epoch <= a->step && a->best_epoch <= a->epoch &&
+           a->epoch_correct <= a->epoch_images && isfinite(a->seconds) && a->seconds >= 0 && isfinite(a->epoch_loss) &&
+           isfinite(a->last_loss) && a->last_accuracy >= 0 && a->last_accuracy <= 1 &&
+           (a->best_accuracy == -1 || (a->best_accuracy >= 0 && a->best_accuracy <= 1));
+}
+
+isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size, isg_error *err)
+{
+    const uint8_t *h = bytes, *f = h + 48;
+    part parts[6];
+    isgi_position a;
+    const int n = list_parts(t, parts);
+    size_t floats = 0, at = HEADER_BYTES;
+    for (int i = 0; i < n; i++) floats += parts[i].count;
+    ISGI_TRY(check_image(t, h, size, floats, err));
+    a.step = isgi_load_u64(f);
+    a.epoch = isgi_load_u64(f + 8);
+    a.index = isgi_load_u64(f + 16);
+    a.seconds = bits_double(isgi_load_u64(f + 32));
+    a.epoch_loss = bits_double(isgi_load_u64(f + 40));
+    a.epoch_images = isgi_load_u64(f + 48);
+    a.epoch_correct = isgi_load_u64(f + 56);
+    a.last_loss = bits_double(isgi_load_u64(f + 64));
+    a.last_accuracy = bits_double(isgi_load_u64(f + 72));
+    a.best_accuracy = bits_double(isgi_load_u64(f + 80));
+    a.best_epoch = isgi_load_u64(f + 88);
+    if (!position_is_sound(&a) || (t->feed && a.index >= isgi_feed_batches(t->feed))) {
+        char name[128];
+        return isgi_fail(err, ISG_E_FORMAT, "%s: the position makes no sense",
+                         isgi_escape(name, sizeof name, t->o.checkpoint));
+    }
+    t->at = a;
+    t->optim->step = isgi_load_u64(f + 24);
+    for (int i = 0; i < n; i++) {
+        memcpy(parts[i].data, h + at, parts[i].count * sizeof(float));
+        at += parts[i].count * sizeof(float);
+    }
+    return ISG_OK;
+}
+
 isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err)
 {
     isg_file file;
-    part parts[6];
-    isgi_position *a = &t->at;
-    const int n = list_parts(t, parts);
-    size_t floats = 0, at = HEADER_BYTES;
     isg_status status;
-    for (int i = 0; i < n; i++) floats += parts[i].count;
     ISGI_TRY(isg_file_open(&file, t->o.checkpoint, err));
-    status = check_image(t, &file, floats, err);
-    if (status == ISG_OK) {
-        const uint8_t *h = file.data, *f = h + 48;
-        a->step = isgi_load_u64(f);
-        a->epoch = isgi_load_u64(f + 8);
-        a->index = isgi_load_u64(f + 16);
-        t->optim->step = isgi_load_u64(f + 24);
-        a->seconds = bits_double(isgi_load_u64(f + 32));
-        a->epoch_loss = bits_double(isgi_load_u64(f + 40));
-        a->epoch_images = isgi_load_u64(f + 48);
-        a->epoch_correct = isgi_load_u64(f + 56);
-        a->last_loss = bits_double(isgi_load_u64(f + 64));
-        a->last_accuracy = bits_double(isgi_load_u64(f + 72));
-        a->best_accuracy = bits_double(isgi_load_u64(f + 80));
-        a->best_epoch = isgi_load_u64(f + 88);
-        for (int i = 0; i < n; i++) {
-            memcpy(parts[i].data, h + at, parts[i].count * sizeof(float));
-            at += parts[i].count * sizeof(float);
-        }
-    }
+    status = isgi_checkpoint_read(t, file.data, file.size, err);
     isg_file_close(&file);
     if (status != ISG_OK) return status;
-    t->seconds_before = a->seconds;
+    t->seconds_before = t->at.seconds;
     return reload_csv(t, err);
 }
 

@@ -43,6 +43,8 @@ typedef struct isgi_trainer {
 ISG_NODISCARD isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err);
 /* Errors: IO, FORMAT, CHECKSUM, ARG (made by a run with other options, network or data). */
 ISG_NODISCARD isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err);
+/* The same from memory, without the log; the parser alone. Nothing of t changes on an error. t->feed may be NULL. */
+ISG_NODISCARD isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size, isg_error *err);
 int isgi_checkpoint_exists(const char *path);
 /* Fills t->config. */
 void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);

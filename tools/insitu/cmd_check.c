@@ -14,7 +14,7 @@ static int is_isg_file(const isg_file *file)
 static isg_status check_onnx(const char *path, const char *shape, isg_onnx_problems *problems, const char **stage,
                              isg_error *err)
 {
-    isg_onnx_options options = {sizeof options, 0, shape};
+    isg_onnx_options options = {.struct_size = sizeof options, .shape = shape};
     isg_graph *graph = NULL;
     isg_model *model = NULL;
     isg_status status;

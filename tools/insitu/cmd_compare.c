@@ -238,7 +238,7 @@ static int compare_data(compare_job *job, const char *spec)
     if (job->o->limit ? job->o->limit < count : job->o->data && count > 16) count = job->o->limit ? job->o->limit : 16;
     for (n = 0; code == EXIT_OK && n < count; n++) {
         isg_status status = isg_dataset_load(ds, n, &m->input, job->inputs[0], &err);
-        code = status == ISG_OK ? compare_item(job) : tool_error(job->t, NULL, status, &err);
+        code = status == ISG_OK ? compare_item(job) : tool_data_error(job->t, NULL, status, &err);
         tool_progress(job->t, "compare", n + 1, count, "");
     }
     isg_dataset_close(ds);

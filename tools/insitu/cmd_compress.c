@@ -80,7 +80,8 @@ static int check_args(tool *t, compress_args *a, const char *source)
     inputs[1] = a->recipe_file;
     inputs[2] = a->classes;
     if (!a->output && !o->dry_run) return tool_usage_error(t, "--output is needed (or --dry-run)");
-    if (o->target_ratio < 0.0 || o->target_ratio >= 1.0) return tool_usage_error(t, "option --ratio: must be below 1");
+    if (o->target_ratio < 0.0 || o->target_ratio >= 1.0)
+        return tool_usage_error(t, "option --ratio: must lie between 0 and 1");
     if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (a->recipe_file != NULL) + (o->bi > 0 || o->bo > 0) > 1)
         return tool_usage_error(t, "--ratio, --target-size, --recipe and --bi/--bo exclude each other");
     if (!(o->target_ratio > 0.0) && !o->target_bytes && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
@@ -90,11 +91,8 @@ static int check_args(tool *t, compress_args *a, const char *source)
         code = read_bits(t, a->bits, &a->o);
         if (code != EXIT_OK) return code;
     }
-    if (a->output) {
-        code = tool_check_output(t, a->output, inputs, 3);
-        if (code != EXIT_OK) return code;
-    }
-    return a->save_recipe ? tool_check_output(t, a->save_recipe, inputs, 3) : EXIT_OK;
+    code = tool_check_output(t, a->output, inputs, 3, a->data);
+    return code == EXIT_OK ? tool_check_output(t, a->save_recipe, inputs, 3, a->data) : code;
 }
 
 /* What the file gets besides the network, counted against a target. */
@@ -121,6 +119,7 @@ static void apply_args(tool *t, compress_args *a, compress_job *job)
     o->reserved_bytes = extra_bytes(a, job);
     o->calibration = job->ds;
     o->input = &job->input;
+    o->max_memory = t->max_memory;
     o->seed = t->seed;
     o->threads = t->threads;
     o->progress = tool_progress_callbacks(t);
@@ -215,7 +214,7 @@ static int tune_shortly(tool *t, const compress_args *a, compress_job *job)
     o.validation_fraction = isg_dataset_has_labels(job->ds) ? o.validation_fraction : 0.0;
     status = isg_train(job->graph, job->teacher, job->ds, &job->input,
                        a->label_offset == LABEL_OFFSET_UNSET ? 0 : a->label_offset, &o, &job->training, &err);
-    return status == ISG_OK ? EXIT_OK : tool_error(t, NULL, status, &err);
+    return status == ISG_OK ? EXIT_OK : tool_data_error(t, NULL, status, &err);
 }
 
 static int write_result(tool *t, const compress_args *a, compress_job *job)
@@ -292,7 +291,7 @@ static int compress_file(tool *t, compress_args *a, compress_job *job, const cha
         apply_args(t, a, job);
         status = isg_compress(job->graph, &a->o, &job->report, &err);
     }
-    if (status != ISG_OK) return tool_error(t, source, status, &err);
+    if (status != ISG_OK) return tool_data_error(t, source, status, &err);
     tool_progress_end(t);
     if (job->teacher) code = tune_shortly(t, a, job);
     if (code == EXIT_OK && a->save_recipe) {
@@ -340,7 +339,6 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images to calibrate with (none: data-free)"},
         {"calibration", 0, OPTION_U32, &a.o.calibration_count, "N", "images used (default 256)"},
         {"no-compensate", 0, OPTION_FLAG, &a.no_compensate, NULL, "do not let later layers mend earlier errors"},
-        {"max-memory", 0, OPTION_SIZE, &a.o.max_memory, "S", "memory for the inputs' statistics (default 4 GiB)"},
         {"tune", 0, OPTION_REAL, &a.tune_seconds, "SECONDS", "then fine-tune for so long against the original"},
         {"input", 'i', OPTION_TEXT, &a.input, "SPEC", "raw|unit|torchvision|tf|KEY=VALUE,...; kept in the file"},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0; kept in the file"},

@@ -82,6 +82,7 @@ static isg_status workers_init(tool *t, eval_job *job, uint32_t count, uint32_t 
     job->workers = calloc(count, sizeof *job->workers);
     if (!job->workers) return ISG_E_NOMEM;
     tool_options_init(t, &options, job->batch, strategy);
+    options.max_memory /= count; /* every worker has a workspace */
     for (i = 0; i < count; i++) {
         eval_worker *w = &job->workers[i];
         isg_status status = isg_session_create(&w->session, job->m->model, &options, err);
@@ -205,7 +206,7 @@ static int eval_spiking(tool *t, const eval_options *o, tool_model *m, const isg
     isg_dataset *calibration = NULL;
     const char *spec = o->snn.calibration;
     int code, one_set = !strncmp(o->data, "npy:", 4) || !strncmp(o->data, "folder:", 7);
-    if (o->limit && o->limit < images) images = o->limit;
+    if (o->limit < images) images = o->limit;
     job.classes = m->out_count - (uint64_t)m->label_offset;
     code = check_labels(t, &job, images, o->data);
     if (code != EXIT_OK) return code;
@@ -218,14 +219,17 @@ static int eval_spiking(tool *t, const eval_options *o, tool_model *m, const isg
 
 static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_dataset *ds)
 {
-    eval_job job = {.m = m, .ds = ds, .batch = m->fixed_batch || !o->batch ? 1 : o->batch};
-    uint64_t images = isg_dataset_count(ds), result[2], start;
+    eval_job job = {.m = m, .ds = ds, .batch = m->fixed_batch ? 1 : o->batch};
+    uint64_t images = isg_dataset_count(ds), result[2], start, batches;
     uint32_t workers = tool_threads(t);
     isg_error err = {0};
     isg_status status;
     int code;
     double seconds;
-    if (o->limit && o->limit < images) images = o->limit;
+    if (o->limit < images) images = o->limit;
+    if (job.batch > images) job.batch = (uint32_t)images; /* images > 0: no dataset is empty */
+    batches = (images + job.batch - 1) / job.batch;
+    if (workers > batches) t->threads = workers = (uint32_t)batches; /* no thread without a batch */
     job.classes = m->out_count - (uint64_t)m->label_offset;
     code = check_labels(t, &job, images, o->data);
     if (code != EXIT_OK) return code;
@@ -235,7 +239,7 @@ static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_d
     if (status == ISG_OK) status = evaluate(t, &job, images, workers, result, &err);
     seconds = (double)(isg_host_nanoseconds() - start) * 1e-9;
     if (status != ISG_OK) {
-        code = tool_error(t, m->path, status, &err);
+        code = tool_data_error(t, m->path, status, &err);
     } else {
         tool_note(t, "%.0f images/s (%u thread%s)", (double)images / seconds, workers, workers == 1 ? "" : "s");
         code = report(t, &job, o, images, result, workers);
@@ -246,7 +250,7 @@ static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_d
 
 int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
 {
-    eval_options o = {.label_offset = LABEL_OFFSET_UNSET, .batch = 8, .snn = SNN_OPTIONS_INIT};
+    eval_options o = {.label_offset = LABEL_OFFSET_UNSET, .batch = 8, .limit = UINT64_MAX, .snn = SNN_OPTIONS_INIT};
     const tool_option options[] = {
         {"data", 'd', OPTION_TEXT, &o.data, "KIND:PATH", "labelled data: cifar10, cifar100, idx, folder, npy (needed)"},
         {"input", 'i', OPTION_TEXT, &o.input, "SPEC",
@@ -275,9 +279,14 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!o.data) return tool_usage_error(t, "--data is needed");
-    if (o.batch > 4096) return tool_usage_error(t, "option --batch: at most 4096");
+    if (o.batch < 1 || o.batch > 4096) return tool_usage_error(t, "option --batch: from 1 to 4096");
+    if (!o.limit) return tool_usage_error(t, "option --limit: at least 1");
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
+    if (code == EXIT_OK && m.fixed_batch && m.in.rank > 1 && m.in.dims[0] > 1) {
+        isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE, "network has a fixed batch; eval needs 1 or a symbol"};
+        code = tool_error(t, m.path, err.status, &err);
+    }
     if (code == EXIT_OK)
         code = tool_data_open(t, &ds, &m, o.data, o.train_split ? ISG_SPLIT_TRAIN : ISG_SPLIT_TEST, o.input);
     if (code == EXIT_OK) code = o.snn.steps ? eval_spiking(t, &o, &m, ds) : eval_model(t, &o, &m, ds);

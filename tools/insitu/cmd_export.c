@@ -29,7 +29,7 @@ int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code >= 0) return code;
     if (!output) return tool_usage_error(t, "--output is needed");
     path = argv[0];
-    code = tool_check_output(t, output, &path, 1);
+    code = tool_check_output(t, output, &path, 1, NULL);
     if (code != EXIT_OK) return code;
     code = tool_graph_open(t, &graph, path, NULL);
     if (code != EXIT_OK) return code;

@@ -282,6 +282,7 @@ int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv)
     code = tool_model_open(t, &m, argv[0], NULL, LABEL_OFFSET_UNSET);
     if (code != EXIT_OK) goto done;
     tool_options_init(t, &rt, 1, strategy);
+    rt.max_memory = 0; /* nothing is run: any size is told */
     code = tool_model_sizes(t, &m, &rt, &totals.sizes);
     if (code != EXIT_OK) goto done;
     status = isg_session_create(&session, m.model, &rt, &err);

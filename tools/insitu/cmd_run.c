@@ -244,7 +244,7 @@ static int run_array(run_state *s, const char *path)
         isg_status status = isg_dataset_load(ds, i, &fitted.input, s->input, &err);
         if (status == ISG_OK && tool_cancelled()) status = ISG_E_CANCELLED;
         snprintf(label, n + 32, isg_dataset_count(ds) > 1 ? "%s[%llu]" : "%s", path, (unsigned long long)i);
-        code = status == ISG_OK ? run_loaded(s, label) : tool_error(s->t, path, status, &err);
+        code = status == ISG_OK ? run_loaded(s, label) : tool_data_error(s->t, path, status, &err);
     }
 done:
     isg_dataset_close(ds);
@@ -262,7 +262,7 @@ static int run_image(run_state *s, const char *path)
             s->t, "%s says nothing of its input; give --input=raw|unit|torchvision|tf|KEY=VALUE,...", s->m->path);
     if (s->m->in.rank != 4) return tool_usage_error(s->t, "%s does not take images", s->m->path);
     status = isg_image_load(path, &s->m->input, s->input, &err);
-    if (status != ISG_OK) return tool_error(s->t, path, status == ISG_E_SHAPE ? ISG_E_ARG : status, &err);
+    if (status != ISG_OK) return tool_data_error(s->t, path, status, &err);
     return run_loaded(s, path);
 }
 
@@ -405,10 +405,14 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (o.dump && files != 2) return tool_usage_error(t, "--dump takes exactly one input");
-    if (o.output) {
-        code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files);
-        if (code != EXIT_OK) return code;
+    code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files, NULL);
+    if (code == EXIT_OK && o.output && isg_same_file(o.output, o.output)) {
+        /* an existing file may be the model's external data: the import refuses that */
+        isg_graph *graph = NULL;
+        code = tool_graph_open(t, &graph, argv[0], NULL);
+        isg_graph_destroy(graph);
     }
+    if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
     if (code == EXIT_OK) code = run_all(&s, argv + 1, files - 1);

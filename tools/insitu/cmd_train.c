@@ -44,7 +44,7 @@ static int train_load(tool *t, const train_args *a, train_job *job)
         if (!height) return tool_usage_error(t, "images of %s differ in size", a->data);
         status =
             isg_arch_build(&job->graph, a->arch, channels, height, width, isg_dataset_classes(job->ds), t->seed, &err);
-        if (status != ISG_OK) return tool_error(t, a->arch, status, &err);
+        if (status != ISG_OK) return tool_data_error(t, a->arch, status, &err);
     }
     if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
     if (code == EXIT_OK)
@@ -64,7 +64,7 @@ static int train_run(tool *t, train_args *a, train_job *job)
     if (job->teacher && a->o.distill_beta == 0.0f) a->o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
     tool_train_common(t, &a->o);
     status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    if (status != ISG_OK) return tool_data_error(t, NULL, status, &err);
     status = isg_onnx_export_file(job->graph, a->output, ISG_ONNX_DENSE, &err);
     if (status != ISG_OK) return tool_error(t, a->output, status, &err);
     isg_input_spec_format(text, sizeof text, &job->input);
@@ -113,7 +113,9 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     a.source = files ? argv[0] : NULL;
     inputs[0] = a.source;
     inputs[1] = a.teacher;
-    code = tool_check_output(t, a.output, inputs, 2);
+    code = tool_check_output(t, a.output, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
     if (code == EXIT_OK && a.arch) code = check_arch(t, a.arch);
     if (code == EXIT_OK) code = train_run(t, &a, &job);
     isg_dataset_close(job.ds);

@@ -43,8 +43,10 @@ static void raw_widths(isg_pack_options *pack, const isg_rt_model *rt)
     for (uint32_t i = 0; i < isg_rt_weight_count(rt); i++) {
         isg_weight w;
         if (isg_rt_weight(rt, i, &w) != ISG_OK || w.basis.family != ISG_QUANT_RAW || w.basis.bits != 16) continue;
-        if (w.taps == 1 && w.ci == 1) pack->bias_bits = 16;
-        else pack->raw_bits = 16;
+        if (w.taps == 1 && w.ci == 1)
+            pack->bias_bits = 16;
+        else
+            pack->raw_bits = 16;
     }
 }
 
@@ -90,7 +92,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
     tool_train_common(t, &a->o);
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_error(t, status == ISG_E_CANCELLED ? NULL : source, status, &err);
+    if (status != ISG_OK) return tool_data_error(t, status == ISG_E_CANCELLED ? NULL : source, status, &err);
     code = tune_write(t, a, job);
     if (code != EXIT_OK) return code;
     if (!t->json) {
@@ -136,7 +138,9 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.data) return tool_usage_error(t, "--data is needed");
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
-    code = tool_check_output(t, a.output, inputs, 2);
+    code = tool_check_output(t, a.output, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
     if (code != EXIT_OK) return code;
     code = tune_run(t, &a, &job, argv[0]);
     isg_dataset_close(job.ds);

@@ -18,16 +18,20 @@ enum {
     EXIT_INTERRUPTED = 130
 };
 
+#define TOOL_MAX_OUTPUTS 4u
 typedef struct tool {
     const char *verb;
     int json, quiet, terminal;
     uint64_t seed;
     uint32_t threads; /* 0: as many as the machine gives */
     uint32_t isa_mask;
+    uint64_t max_memory; /* bytes; 0: as much as the machine has */
     uint64_t progress_start, progress_last;
     char progress_stage[64];
     int progress_open; /* a bar stands on the current line */
     isg_pool *pool;
+    const char *outputs[TOOL_MAX_OUTPUTS]; /* files that this run replaces, checked against every input */
+    uint32_t output_count;
 } tool;
 
 typedef struct tool_verb {
@@ -86,12 +90,15 @@ int tool_usage_error(const tool *t, const char *format, ...) __attribute__((form
  * code that belongs to the status. */
 int tool_error(tool *t, const char *path, isg_status status, const isg_error *err);
 int tool_exit_code(isg_status status);
+/* The same where shapes that do not fit mean the wrong data or network was given: EXIT_USAGE for SHAPE. */
+int tool_data_error(tool *t, const char *path, isg_status status, const isg_error *err);
 /* A note on stderr unless --quiet. */
 void tool_note(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
 char *tool_escape(char *dst, size_t size, const char *s, size_t n);
-/* EXIT_USAGE with a message when `output` names the same file as one of the inputs (NULL entries are skipped). */
-int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count);
+/* EXIT_USAGE with a message when `output` (NULL: nothing to do) names the same file as one of the inputs (NULL entries
+ * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output. Links are seen through. */
+int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
 
 /* ---- progress and cancellation ---- */
 void tool_signals(void);

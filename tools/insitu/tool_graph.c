@@ -7,7 +7,8 @@
 
 static int graph_from_onnx(tool *t, isg_graph **graph, const char *path, const char *shape)
 {
-    isg_onnx_options options = {sizeof options, 0, shape};
+    isg_onnx_options options = {
+        .struct_size = sizeof options, .shape = shape, .outputs = t->outputs, .output_count = t->output_count};
     isg_onnx_problems problems = {0};
     isg_error err = {0};
     isg_status status = isg_onnx_import_file(graph, path, &options, &problems, &err);

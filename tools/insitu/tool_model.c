@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opened models, the contract between data and network, sizes and threads of the tool. */
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -89,6 +90,13 @@ isg_pool *tool_pool(tool *t)
     return NULL;
 }
 
+/* Beyond this the system would kill a process, this one or another. */
+static uint64_t machine_memory(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
+}
+
 void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_t strategy)
 {
     const isg_rt_options fresh = ISG_RT_OPTIONS_INIT;
@@ -96,6 +104,7 @@ void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_
     options->batch = batch;
     options->isa_mask = t->isa_mask;
     options->strategy = strategy;
+    options->max_memory = t->max_memory ? t->max_memory : machine_memory();
 }
 
 int tool_model_sizes(tool *t, const tool_model *m, const isg_rt_options *options, tool_sizes *sizes)

@@ -9,7 +9,7 @@
 #include "tool.h"
 
 static const char isa_words[] = "scalar|avx2|avx512|neon";
-#define COMMON_COUNT 7
+#define COMMON_COUNT 8
 
 static void common_options(tool_option list[COMMON_COUNT], tool *t, const char **isa, int *help)
 {
@@ -18,6 +18,7 @@ static void common_options(tool_option list[COMMON_COUNT], tool *t, const char *
         {"seed", 0, OPTION_U64, &t->seed, "N", "seed of everything random (default 1)"},
         {"threads", 't', OPTION_U32, &t->threads, "N", "threads (default: as many as this process may use)"},
         {"isa", 0, OPTION_TEXT, isa, isa_words, "use at most these instructions (default: the best there are)"},
+        {"max-memory", 0, OPTION_SIZE, &t->max_memory, "S", "refuse work that needs more (default: the machine's)"},
         {"quiet", 'q', OPTION_FLAG, &t->quiet, NULL, "no progress and no notes on stderr"},
         {"help", 'h', OPTION_FLAG, help, NULL, "print this help"},
         {"version", 'V', OPTION_FLAG, help + 1, NULL, "print the version"},
@@ -27,12 +28,13 @@ static void common_options(tool_option list[COMMON_COUNT], tool *t, const char *
 
 int tool_usage_error(const tool *t, const char *format, ...)
 {
+    char message[1024], shown[1024];
     va_list args;
-    fprintf(stderr, "insitu: error: %s%s", t->verb, *t->verb ? ": " : "");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    tool_escape(shown, sizeof shown, message, strlen(message)); /* arguments may hold control characters */
+    fprintf(stderr, "insitu: error: %s%s%s\n", t->verb, *t->verb ? ": " : "", shown);
     return EXIT_USAGE;
 }
 

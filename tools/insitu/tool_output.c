@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "tool.h"
 
@@ -22,14 +24,17 @@ static void on_signal(int number)
 
 void tool_signals(void)
 {
-    struct sigaction action;
+    struct sigaction action, old;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESETHAND; /* the second signal ends the process */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, NULL, &old);
+    if (old.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup stays nohup */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size is an error of write(), as a full disk is */
 }
 
 int tool_cancelled(void)
@@ -42,8 +47,8 @@ int tool_exit_code(isg_status status)
     switch (status) {
     case ISG_OK: return EXIT_OK;
     case ISG_E_ARG: return EXIT_USAGE;
-    case ISG_E_UNSUPPORTED:
-    case ISG_E_SHAPE: return EXIT_UNSUPPORTED;
+    case ISG_E_UNSUPPORTED: return EXIT_UNSUPPORTED;
+    case ISG_E_SHAPE: /* the model contradicts itself; see tool_data_error() for data that do not fit a model */
     case ISG_E_FORMAT:
     case ISG_E_VERSION:
     case ISG_E_CHECKSUM: return EXIT_CORRUPT;
@@ -65,6 +70,12 @@ int tool_error(tool *t, const char *path, isg_status status, const isg_error *er
     else
         fprintf(stderr, "insitu: error: %s\n", message);
     return tool_exit_code(status);
+}
+
+int tool_data_error(tool *t, const char *path, isg_status status, const isg_error *err)
+{
+    const int code = tool_error(t, path, status, err);
+    return status == ISG_E_SHAPE ? EXIT_USAGE : code;
 }
 
 void tool_note(tool *t, const char *format, ...)
@@ -116,14 +127,54 @@ char *tool_escape(char *dst, size_t size, const char *s, size_t n)
     return dst;
 }
 
-int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count)
+/* Whether `output` is an existing file that the data KIND:PATH[,PATH] are read from: one of the arrays, or a file with
+ * the ending of a data file one folder (folder: two) below PATH. */
+static int is_data_file(const char *output, const char *spec)
+{
+    static const char *const endings[] = {".bin", "-ubyte", ".gz", ".jpg", ".jpeg", ".png"};
+    const char *path = strchr(spec, ':');
+    const size_t n = strlen(output);
+    char text[4096];
+    size_t i;
+    int levels;
+    if (!path || strlen(++path) + 1 > sizeof text || n + 7 > sizeof text) return 0;
+    if (!strncmp(spec, "npy:", 4)) {
+        char *comma;
+        memcpy(text, path, strlen(path) + 1);
+        comma = strchr(text, ',');
+        if (comma) *comma = '\0';
+        return isg_same_file(output, text) || (comma && isg_same_file(output, comma + 1));
+    }
+    for (i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t length = strlen(endings[i]);
+        if (n > length && !strcasecmp(output + n - length, endings[i])) break;
+    }
+    if (i == sizeof endings / sizeof *endings || !isg_same_file(output, output)) return 0;
+    memcpy(text, output, n + 1);
+    for (levels = 0; levels < 2; levels++) {
+        char *slash = strrchr(text, '/');
+        snprintf(slash ? slash + 1 : text, 3, levels ? ".." : ".");
+        if (isg_same_file(text, path)) return 1;
+    }
+    return 0;
+}
+
+int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec)
 {
     size_t i;
     char shown[256];
+    struct stat info;
+    if (!output) return EXIT_OK;
+    tool_escape(shown, sizeof shown, output, strlen(output));
     for (i = 0; i < count; i++)
         if (inputs[i] && isg_same_file(output, inputs[i]))
-            return tool_usage_error(t, "%s: output is the same file as an input",
-                                    tool_escape(shown, sizeof shown, output, strlen(output)));
+            return tool_usage_error(t, "%s: output is the same file as an input", shown);
+    if (spec && is_data_file(output, spec)) return tool_usage_error(t, "%s: output is a file of the data", shown);
+    for (i = 0; i < t->output_count; i++)
+        if (!strcmp(output, t->outputs[i]) ||
+            (isg_same_file(output, t->outputs[i]) && stat(output, &info) == 0 && S_ISREG(info.st_mode)))
+            return tool_usage_error(t, "%s: two outputs are the same file", shown);
+    if (t->output_count < TOOL_MAX_OUTPUTS) t->outputs[t->output_count++] = output;
     return EXIT_OK;
 }
 

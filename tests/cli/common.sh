@@ -37,6 +37,25 @@ expect_error()
     grep -q '^insitu: error: ' "$work/err" || fail "no error line: $*"
 }
 
+# refused CODE COMMAND...: within 30 s that exit code, exactly one line on stderr, "insitu: error: ...", nothing on stdout,
+# and nothing new in $work/out.d, where bad runs are told to write.
+refused()
+{
+    wanted=$1
+    shift
+    timeout 30 "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    [ "$got" -eq "$wanted" ] || fail "exit $got, expected $wanted: $*: $(cat "$work/err")"
+    [ "$(wc -l <"$work/err")" -eq 1 ] && grep -q '^insitu: error: ' "$work/err" ||
+        fail "not exactly one error line: $*: $(cat "$work/err")"
+    [ -s "$work/out" ] && fail "a failure wrote to stdout: $*"
+    if [ -d "$work/out.d" ] && [ -n "$(ls -A "$work/out.d")" ]; then
+        fail "a failure left $(ls -A "$work/out.d"): $*"
+        rm -rf "$work/out.d"
+        mkdir "$work/out.d"
+    fi
+}
+
 # json KEY: value of a top-level key of the last output, which must be valid JSON.
 json()
 {

@@ -522,7 +522,7 @@ static isg_status read_bad(const char *kind, const isg_file *file, const char *n
     return status;
 }
 
-/* Golden bad files: the first character of the name is the tool's exit code. */
+/* Golden bad files: exitN-what, where N is the tool's exit code. */
 static void test_bad_files(void **state)
 {
     static const char *const kinds[] = {"npy", "image"};
@@ -541,7 +541,8 @@ static void test_bad_files(void **state)
             if (entry->d_name[0] == '.') continue;
             snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
             assert_int_equal(isg_file_open(&file, path, NULL), ISG_OK);
-            if (exit_code_of(read_bad(kinds[k], &file, path)) != entry->d_name[0] - '0') fail_msg("%s", path);
+            assert_int_equal(strncmp(entry->d_name, "exit", 4), 0);
+            if (exit_code_of(read_bad(kinds[k], &file, path)) != entry->d_name[4] - '0') fail_msg("%s", path);
             isg_file_close(&file);
             seen++;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The golden bad files of tests/bad/onnx: STATUS-what.onnx must be refused with exactly that status. Run with
+/* The golden bad files of tests/bad/onnx: exitN-STATUS-what.onnx must be refused with exactly that status. Run with
  * INSITU_WRITE_GOLDEN=1 this program writes them (and the seeds of fuzz/corpus/onnx) anew. */
 #include <dirent.h>
 #include <insitu/host.h>
@@ -92,7 +92,7 @@ static void write_nested(void)
         mk_raw(inner, outer->bytes, outer->size);
     }
     mk_model(cleared(7), inner, 13);
-    save(BAD, "limit-nesting", &scratch[7], scratch[7].size);
+    save(BAD, "exit1-limit-nesting", &scratch[7], scratch[7].size);
 }
 
 /* One seed for each group of operators with attributes of their own. */
@@ -145,56 +145,58 @@ static void write_golden(void)
     const int64_t huge[3] = {INT64_C(1) << 31, INT64_C(1) << 31, 16}, minus[1] = {-4};
     maker *m = conv_model(1, 144, 3), *t;
     save(SEEDS, "conv", m, m->size);
-    save(BAD, "format-truncated", m, m->size / 2);
-    save(BAD, "format-empty", m, 0);
+    save(BAD, "exit4-format-truncated", m, m->size / 2);
+    save(BAD, "exit4-format-empty", m, 0);
     m->bytes[0] = 0;
-    save(BAD, "format-field-zero", m, m->size);
+    save(BAD, "exit4-format-field-zero", m, m->size);
     m = conv_model(0, 144, 3);
-    save(BAD, "format-group-zero", m, m->size);
+    save(BAD, "exit4-format-group-zero", m, m->size);
     m = conv_model(3, 144, 3);
-    save(BAD, "format-group-not-divisor", m, m->size);
+    save(BAD, "exit4-format-group-not-divisor", m, m->size);
     m = conv_model(1, 140, 3);
-    save(BAD, "format-raw-data-short", m, m->size);
+    save(BAD, "exit4-format-raw-data-short", m, m->size);
     m = conv_model(1, 144, 5);
-    save(BAD, "format-kernel-not-weight", m, m->size);
+    save(BAD, "exit4-format-kernel-not-weight", m, m->size);
     m = external_model("../../../../etc/passwd");
-    save(BAD, "format-external-dotdot", m, m->size);
+    save(BAD, "exit4-format-external-dotdot", m, m->size);
     m = external_model("/etc/passwd");
-    save(BAD, "format-external-absolute", m, m->size);
+    save(BAD, "exit4-format-external-absolute", m, m->size);
     m = external_model("missing.data");
-    save(BAD, "io-external-missing", m, m->size);
+    save(BAD, "exit1-io-external-missing", m, m->size);
     m = plain("Relu", "x", "x");
-    save(BAD, "format-name-twice", m, m->size);
+    save(BAD, "exit4-format-name-twice", m, m->size);
     m = plain("Relu", "y", "y");
-    save(BAD, "format-cycle", m, m->size);
+    save(BAD, "exit4-format-cycle", m, m->size);
     m = plain("Relu", "nowhere", "y");
-    save(BAD, "format-undefined-input", m, m->size);
+    save(BAD, "exit4-format-undefined-input", m, m->size);
     m = plain("If", "x", "y");
-    save(BAD, "unsupported-if", m, m->size);
+    save(BAD, "exit3-unsupported-if", m, m->size);
     m = plain("Erf", "x", "y");
-    save(BAD, "unsupported-operator", m, m->size);
+    save(BAD, "exit3-unsupported-operator", m, m->size);
     m = plain("Softmax", "x", "y");
     save(SEEDS, "softmax", m, m->size);
     t = cleared(1);
     mk_tensor(t, "w", 1, huge, 3, "", 0);
     mk_node(cleared(0), "Add", LIST("x", "w"), LIST("y"));
     m = around(&scratch[0], t);
-    save(BAD, "format-dims-overflow", m, m->size);
+    save(BAD, "exit4-format-dims-overflow", m, m->size);
     t = cleared(1);
     mk_tensor(t, "w", 1, minus, 1, "", 0);
     m = around(&scratch[0], t);
-    save(BAD, "format-dims-negative", m, m->size);
+    save(BAD, "exit4-format-dims-negative", m, m->size);
     write_nested();
     write_seeds();
 }
 
-static isg_status expected_status(const char *name)
+static isg_status expected_status(const char *file)
 {
+    const char *name = file + strlen("exitN-");
+    assert_int_equal(strncmp(file, "exit", 4), 0);
     if (!strncmp(name, "format-", 7)) return ISG_E_FORMAT;
     if (!strncmp(name, "unsupported-", 12)) return ISG_E_UNSUPPORTED;
     if (!strncmp(name, "limit-", 6)) return ISG_E_LIMIT;
     if (!strncmp(name, "io-", 3)) return ISG_E_IO;
-    fail_msg("%s: the name does not start with a status", name);
+    fail_msg("%s: the name does not say a status", file);
     return ISG_OK;
 }
 

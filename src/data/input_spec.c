@@ -124,10 +124,14 @@ isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_erro
     if (length >= sizeof copy) return isgi_fail(err, ISG_E_ARG, "input specification is longer than %d", TEXT_MAX - 1);
     memcpy(copy, text, length + 1);
     memset(&parsed, 0, sizeof parsed);
-    parsed.channels = spec->channels;
-    parsed.height = spec->height;
-    parsed.width = spec->width;
-    spec_preset(&parsed, "raw");
+    if (spec->given && text[strcspn(text, ",=")] == '=') {
+        parsed = *spec; /* a key alone changes the contract that is there, such as a file's */
+    } else {
+        parsed.channels = spec->channels;
+        parsed.height = spec->height;
+        parsed.width = spec->width;
+        spec_preset(&parsed, "raw");
+    }
     for (word = copy; word;) {
         char *comma = strchr(word, ','), *equals;
         if (comma) *comma = '\0';

@@ -58,6 +58,20 @@ static void test_spec_presets(void **state)
     assert_true(spec.mean[0] == 1.0f && fabsf(255.0f * spec.scale - 2.0f) < 1e-6f);
 }
 
+static void test_spec_keys_alone(void **state)
+{
+    isg_input_spec spec = {0};
+    (void)state;
+    assert_int_equal(isg_input_spec_parse(&spec, "resize=40", NULL), ISG_OK); /* nothing is there: raw */
+    assert_true(spec.scale == 1.0f && spec.std[0] == 1.0f && spec.resize == 40);
+    assert_int_equal(isg_input_spec_parse(&spec, "unit,mean=.3,std=.4", NULL), ISG_OK);
+    assert_int_equal(isg_input_spec_parse(&spec, "resize=28,order=bgr", NULL), ISG_OK);
+    assert_true(spec.scale == 1.0f / 255.0f && spec.mean[0] == .3f && spec.std[2] == .4f);
+    assert_true(spec.resize == 28 && spec.bgr);
+    assert_int_equal(isg_input_spec_parse(&spec, "raw,crop=8", NULL), ISG_OK);
+    assert_true(spec.scale == 1.0f && spec.mean[0] == 0.0f && spec.resize == 0 && spec.crop == 8 && !spec.bgr);
+}
+
 static void test_spec_round_trip(void **state)
 {
     static const char *const texts[] = {"raw",
@@ -575,25 +589,16 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spec_presets),
-        cmocka_unit_test(test_spec_round_trip),
-        cmocka_unit_test(test_spec_rejects),
-        cmocka_unit_test(test_contract_values),
-        cmocka_unit_test(test_contract_channels),
-        cmocka_unit_test(test_contract_crop),
-        cmocka_unit_test(test_resize_known),
-        cmocka_unit_test(test_resize_constant),
-        cmocka_unit_test(test_cifar),
-        cmocka_unit_test(test_cifar100),
-        cmocka_unit_test(test_idx),
-        cmocka_unit_test(test_idx_gzip_lies),
-        cmocka_unit_test(test_npy_round_trip),
-        cmocka_unit_test(test_npy_types),
-        cmocka_unit_test(test_npy_rejects),
-        cmocka_unit_test(test_npy_set),
-        cmocka_unit_test(test_bad_specs),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_spec_presets),    cmocka_unit_test(test_spec_keys_alone),
+        cmocka_unit_test(test_spec_round_trip), cmocka_unit_test(test_spec_rejects),
+        cmocka_unit_test(test_contract_values), cmocka_unit_test(test_contract_channels),
+        cmocka_unit_test(test_contract_crop),   cmocka_unit_test(test_resize_known),
+        cmocka_unit_test(test_resize_constant), cmocka_unit_test(test_cifar),
+        cmocka_unit_test(test_cifar100),        cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_idx_gzip_lies),   cmocka_unit_test(test_npy_round_trip),
+        cmocka_unit_test(test_npy_types),       cmocka_unit_test(test_npy_rejects),
+        cmocka_unit_test(test_npy_set),         cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_bad_files),       cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -272,6 +272,38 @@ static isg_status compile_ops(isgi_net *net, isg_error *err)
     return ISG_OK;
 }
 
+/* A Relu that is the only reader of a BatchNormalization or a plain Add becomes part of it: a pass over memory less in
+ * each direction. */
+static void fuse_relu(isgi_net *net)
+{
+    int32_t *readers = net->act_readers, kept = 0;
+    for (int32_t i = 0; i < net->op_count; i++) {
+        for (int32_t k = 0; k < net->ops[i].in_count; k++) {
+            if (net->ops[i].in[k] >= 0) readers[net->ops[i].in[k]]++;
+        }
+    }
+    for (int32_t i = 0; i < net->op_count; i++) {
+        isgi_netop *op = &net->ops[i];
+        isgi_act *x = op->in[0] >= 0 ? &net->acts[op->in[0]] : NULL;
+        isgi_netop *before = x && x->producer >= 0 ? &net->ops[x->producer] : NULL;
+        const int bn = before && before->op == ISG_OP_BATCH_NORM;
+        if (op->op == ISG_OP_RELU && before && op->in[0] != net->logits && readers[op->in[0]] == 1 && !before->relu &&
+            (bn || isgi_add_takes_relu(net, before))) {
+            before->out = op->out;
+            before->relu = 1;
+            if (!bn) isgi_add_fuse_relu(before);
+            x->size = 0;
+            net->acts[op->out].producer = x->producer;
+            if (op->vt->destroy) op->vt->destroy(op);
+            continue;
+        }
+        net->acts[op->out].producer = kept;
+        if (kept != i) net->ops[kept] = *op;
+        kept++;
+    }
+    net->op_count = kept;
+}
+
 /* ---- gradient flow and memory ---- */
 
 static void plan_gradients(isgi_net *net)
@@ -429,10 +461,12 @@ static isg_status allocate_lists(isgi_net *net, isg_error *err)
     for (int32_t i = 0; i < g->node_count; i++) outputs += (size_t)g->nodes[i].output_count;
     net->act_of_value = isgi_malloc(((size_t)g->value_count + 1) * sizeof *net->act_of_value);
     net->acts = isgi_calloc(outputs, sizeof *net->acts);
+    net->act_readers = isgi_calloc(outputs, sizeof *net->act_readers);
     net->ops = isgi_calloc(outputs, sizeof *net->ops);
     net->weights = isgi_calloc((size_t)g->node_count + 1, sizeof *net->weights);
     net->param_list = isgi_calloc((size_t)g->node_count * 8 + 8, sizeof *net->param_list);
-    if (!net->act_of_value || !net->acts || !net->ops || !net->weights || !net->param_list) return isgi_nomem(err);
+    if (!net->act_of_value || !net->acts || !net->act_readers || !net->ops || !net->weights || !net->param_list)
+        return isgi_nomem(err);
     for (int32_t i = 0; i < g->value_count; i++) net->act_of_value[i] = -1;
     return ISG_OK;
 }
@@ -454,6 +488,7 @@ static isg_status compile(isgi_net *net, isg_error *err)
     ISGI_TRY(compile_ops(net, err));
     for (int32_t i = 0; i < net->weight_count; i++) ISGI_TRY(isgi_weight_plan(net, &net->weights[i], err));
     ISGI_TRY(bind_params(net, err));
+    fuse_relu(net);
     plan_gradients(net);
     ISGI_TRY(build_primitives(net, err));
     return isgi_net_refresh(net, err);
@@ -499,6 +534,7 @@ void isgi_net_destroy(isgi_net *net)
     if (net->engine) dnnl_engine_destroy(net->engine);
     isg_free(net->act_of_value);
     isg_free(net->acts);
+    isg_free(net->act_readers);
     isg_free(net->ops);
     isg_free(net->weights);
     isg_free(net->param_list);

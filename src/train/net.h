@@ -89,6 +89,7 @@ struct isgi_netop {
     int32_t in[ISGI_OP_INPUTS], in_count; /* activation indices; -1 where the operand is a constant */
     int32_t out;
     uint8_t accumulate[ISGI_OP_INPUTS]; /* another consumer wrote the gradient before */
+    uint8_t relu;                       /* the Relu behind is part of this operation */
     int32_t weight, bias;               /* net weight index, parameter index, or -1 */
     isg_attr attr;
     void *impl; /* of the vt */
@@ -111,7 +112,7 @@ struct isgi_net {
     isg_parallel parallel;
     isgk_table kernels;
     isgi_act *acts;
-    int32_t act_count, *act_of_value;
+    int32_t act_count, *act_of_value, *act_readers;
     isgi_param *param_list;
     int32_t param_count;
     float *params, *grads; /* all parameters, contiguous */
@@ -223,6 +224,9 @@ isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *n
 /* Running statistics back to the constants of the node. */
 void isgi_batchnorm_store(const isgi_net *net, const isgi_netop *op);
 isg_status isgi_build_activation(isgi_net *net, isgi_netop *op, isg_error *err);
+/* Whether a Relu behind this built ADD can become part of it. */
+int isgi_add_takes_relu(const isgi_net *net, const isgi_netop *op);
+void isgi_add_fuse_relu(isgi_netop *op);
 isg_status isgi_build_binary(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
 isg_status isgi_build_pool(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
 isg_status isgi_build_softmax(isgi_net *net, isgi_netop *op, isg_error *err);

@@ -11,6 +11,8 @@
 /* Pixels that one matrix product covers at least, where the chunk has them: small products run slowly, large ones leave
  * the cache. */
 #define TILE_PIXELS 1024
+/* Pixels a call of the depthwise kernel. */
+#define BLOCK_PIXELS 32
 
 /* SPEC section 2 in another order of summation, x a pixel's channels:
  *   z[q] = x[q] . U;   d[p][o] = sum_t sum_i basis[t][i*bo + o] z[q(p,t)][i*bo + o];   y[p] = d[p] . V
@@ -18,9 +20,10 @@
  * keeping them in memory. */
 typedef struct factored_impl {
     uint32_t taps, bi, bo, ci, co, in_pixels, out_pixels, tile;
-    uint8_t level1, level2, gather; /* gather: a 1x1 with a stride */
-    int32_t *source;                /* [out_pixels][taps]: input pixel, -1 in the padding */
-    size_t zero, z, d, dd, dz;      /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx */
+    uint8_t level1, level2, gather;  /* gather: a 1x1 with a stride */
+    int32_t *source;                 /* [out_pixels][taps]: input pixel, -1 in the padding */
+    int32_t *reader;                 /* [in_pixels][taps]: output pixel that reads it by this tap, or -1 */
+    size_t rows, zero, z, d, dd, dz; /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx */
     size_t part[3], part_bias, part_floats;
 } factored_impl;
 
@@ -35,53 +38,62 @@ static void multiply(isgi_net *net, int ta, int tb, size_t m, size_t n, size_t k
 
 /* ---- the depthwise middle ---- */
 
-/* d[p] = sum over taps and i, three terms at a time so that d is touched less often. Padding reads the zero row. */
-ISGI_CLONES
-static void middle_forward(float *restrict d, const float *restrict z, const float *restrict zero,
-                           const float *restrict basis, const int32_t *restrict source, const factored_impl *f)
+/* Row pointers of a block of pixels for the depthwise kernel: pixel p, tap t, then i. -1 reads the zero row. */
+static void list_rows(const float **rows, const float *data, const float *zero, const int32_t *source, size_t count,
+                      size_t bi, size_t bo)
 {
-    const size_t bi = f->bi, bo = f->bo, terms = f->taps * bi;
-    for (size_t p = 0; p < f->out_pixels; p++, d += bo, source += f->taps) {
-        for (size_t t = 0; t < terms; t += 3) {
-            const float *restrict a[3], *restrict w = basis + t * bo;
-            for (size_t k = 0; k < 3; k++) {
-                const size_t term = t + k;
-                const int32_t q = term < terms ? source[term / bi] : -1;
-                a[k] = q < 0 ? zero : z + ((size_t)q * bi + term % bi) * bo;
-            }
-            if (t + 3 > terms) {
-                /* rows after the last term of the basis belong to something else */
-                const float *restrict w1 = t + 1 < terms ? w + bo : zero;
-                if (t == 0) memset(d, 0, bo * sizeof *d);
-                for (size_t o = 0; o < bo; o++) d[o] += w[o] * a[0][o] + w1[o] * a[1][o];
-            } else if (t == 0) {
-                for (size_t o = 0; o < bo; o++) {
-                    d[o] = w[o] * a[0][o] + w[bo + o] * a[1][o] + w[2 * bo + o] * a[2][o];
-                }
-            } else {
-                for (size_t o = 0; o < bo; o++) {
-                    d[o] += w[o] * a[0][o] + w[bo + o] * a[1][o] + w[2 * bo + o] * a[2][o];
-                }
-            }
+    for (size_t k = 0; k < count; k++) {
+        const float *at = source[k] < 0 ? zero : data + (size_t)source[k] * bi * bo;
+        const size_t step = source[k] < 0 ? 0 : bo;
+        for (size_t i = 0; i < bi; i++) *rows++ = at + i * step;
+    }
+}
+
+static void middle_forward(const isgi_net *net, const factored_impl *f, float *d, const float *z, const float *basis,
+                           float *spare)
+{
+    const float **rows = (const float **)(void *)(spare + f->rows);
+    const size_t bi = f->bi, bo = f->bo, taps = f->taps;
+    for (size_t p = 0; p < f->out_pixels; p += BLOCK_PIXELS) {
+        const size_t n = f->out_pixels - p < BLOCK_PIXELS ? f->out_pixels - p : BLOCK_PIXELS;
+        list_rows(rows, z, spare + f->zero, f->source + p * taps, n * taps, bi, bo);
+        net->kernels.dwconv_f32(d + p * bo, bo, rows, n, taps * bi, basis, bo, bo);
+    }
+}
+
+/* dz[q][i*bo + o] = sum over the outputs that read q of dd[p][o] basis[t][i*bo + o] */
+static void middle_data_gradient(const isgi_net *net, const factored_impl *f, float *dz, const float *dd,
+                                 const float *basis, float *spare)
+{
+    const float **rows = (const float **)(void *)(spare + f->rows);
+    const size_t bo = f->bo, width = (size_t)f->bi * bo, taps = f->taps;
+    for (size_t q = 0; q < f->in_pixels; q += BLOCK_PIXELS) {
+        const size_t n = f->in_pixels - q < BLOCK_PIXELS ? f->in_pixels - q : BLOCK_PIXELS;
+        list_rows(rows, dd, spare + f->zero, f->reader + q * taps, n * taps, 1, bo);
+        for (size_t i = 0; i < f->bi; i++) {
+            net->kernels.dwconv_f32(dz + q * width + i * bo, width, rows, n, taps, basis + i * bo, width, bo);
         }
     }
 }
 
-/* Adds to the gradients of z and of the basis. */
+/* dbasis[t][i*bo + o] += sum_p dd[p][o] z[q(p,t)][i*bo + o], four pixels at a time so that dbasis is touched less. */
 ISGI_CLONES
-static void middle_backward(float *restrict dz, float *restrict dbasis, const float *restrict dd,
-                            const float *restrict z, const float *restrict basis, const int32_t *restrict source,
-                            const factored_impl *f)
+static void middle_basis_gradient(float *restrict dbasis, const float *restrict dd, const float *restrict z,
+                                  const float *restrict zero, const int32_t *restrict source, const factored_impl *f)
 {
-    const size_t bi = f->bi, bo = f->bo, taps = f->taps;
-    for (size_t p = 0; p < f->out_pixels; p++, dd += bo, source += taps) {
+    const size_t bi = f->bi, bo = f->bo, taps = f->taps, pixels = f->out_pixels;
+    for (size_t p = 0; p < pixels; p += 4) {
+        const float *restrict g[4];
+        for (size_t k = 0; k < 4; k++) g[k] = p + k < pixels ? dd + (p + k) * bo : zero;
         for (size_t t = 0; t < taps; t++) {
-            if (source[t] < 0) continue;
+            int32_t q[4];
+            for (size_t k = 0; k < 4; k++) q[k] = p + k < pixels ? source[(p + k) * taps + t] : -1;
             for (size_t i = 0; i < bi; i++) {
-                const size_t at = ((size_t)source[t] * bi + i) * bo, row = (t * bi + i) * bo;
+                float *restrict to = dbasis + (t * bi + i) * bo;
+                const float *restrict a[4];
+                for (size_t k = 0; k < 4; k++) a[k] = q[k] < 0 ? zero : z + ((size_t)q[k] * bi + i) * bo;
                 for (size_t o = 0; o < bo; o++) {
-                    dbasis[row + o] += dd[o] * z[at + o];
-                    dz[at + o] += dd[o] * basis[row + o];
+                    to[o] += g[0][o] * a[0][o] + g[1][o] * a[1][o] + g[2][o] * a[2][o] + g[3][o] * a[3][o];
                 }
             }
         }
@@ -100,8 +112,7 @@ static const float *to_middle(isgi_net *net, const isgi_netop *op, uint32_t chun
     if (f->level1) {
         multiply(net, 0, 0, (size_t)n * f->in_pixels, width, f->ci, x, w->q[1], 0, z);
         for (uint32_t s = 0; s < n; s++) {
-            middle_forward(d + (size_t)s * f->out_pixels * f->bo, z + s * f->in_pixels * width, spare + f->zero,
-                           w->q[0], f->source, f);
+            middle_forward(net, f, d + (size_t)s * f->out_pixels * f->bo, z + s * f->in_pixels * width, w->q[0], spare);
         }
         return x;
     }
@@ -182,11 +193,11 @@ static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_
         if (dx && f->gather) scatter_rows(f, dx, dz, n, !op->accumulate[0]);
         return;
     }
-    memset(dz, 0, in_rows * width * sizeof *dz);
     for (uint32_t k = 0; k < n; k++) {
         const size_t at = k * f->in_pixels * width;
-        middle_backward(dz + at, partial + f->part[0], dd + (size_t)k * f->out_pixels * f->bo, spare + f->z + at,
-                        w->q[0], f->source, f);
+        const float *ddk = dd + (size_t)k * f->out_pixels * f->bo;
+        middle_data_gradient(net, f, dz + at, ddk, w->q[0], spare);
+        middle_basis_gradient(partial + f->part[0], ddk, spare + f->z + at, spare + f->zero, f->source, f);
     }
     multiply(net, 1, 0, f->ci, width, in_rows, x, dz, s > 0, partial + f->part[1]);
     if (dx) multiply(net, 0, 1, in_rows, f->ci, width, dz, w->q[1], op->accumulate[0], dx);
@@ -238,6 +249,7 @@ static void factored_destroy(isgi_netop *op)
 {
     factored_impl *f = op->impl;
     if (f) isg_free(f->source);
+    if (f) isg_free(f->reader);
     isg_free(f);
     op->impl = NULL;
 }
@@ -289,13 +301,16 @@ static isg_status make_source(isgi_net *net, const isgi_netop *op, factored_impl
         pad[to] = a->pads[k];
     }
     f->source = isgi_malloc((size_t)f->out_pixels * f->taps * sizeof *f->source);
-    if (!f->source) return isgi_nomem(err);
+    f->reader = isgi_malloc((size_t)f->in_pixels * f->taps * sizeof *f->reader);
+    if (!f->source || !f->reader) return isgi_nomem(err);
+    for (size_t i = 0; i < (size_t)f->in_pixels * f->taps; i++) f->reader[i] = -1;
     for (size_t i = 0; i < (size_t)f->out_pixels * f->taps; i++) {
         const int64_t p = (int64_t)(i / f->taps), t = (int64_t)(i % f->taps);
         const int64_t r = p / out[1] * stride[0] + t / kernel[1] * dilation[0] - pad[0];
         const int64_t c = p % out[1] * stride[1] + t % kernel[1] * dilation[1] - pad[1];
         const int inside = r >= 0 && r < in[0] && c >= 0 && c < in[1];
         f->source[i] = inside ? (int32_t)(r * in[1] + c) : -1;
+        if (inside) f->reader[(size_t)f->source[i] * f->taps + (size_t)t] = (int32_t)p;
     }
     return ISG_OK;
 }
@@ -313,6 +328,7 @@ static void plan_factored_memory(isgi_net *net, const isgi_netop *op, factored_i
     const size_t in = (size_t)f->tile * f->in_pixels, out = (size_t)f->tile * f->out_pixels;
     const size_t z = f->level1 ? in * f->bi * f->bo : f->gather ? out * f->ci : 0;
     size_t at = 0;
+    f->rows = take(&at, (size_t)BLOCK_PIXELS * f->taps * f->bi * sizeof(float *) / sizeof(float));
     f->zero = take(&at, f->bo);
     f->z = take(&at, z);
     f->d = take(&at, out * f->bo);

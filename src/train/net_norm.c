@@ -25,14 +25,23 @@ static float *chunk_sums(const isgi_net *net, uint32_t chunk, double **sums)
     return isgi_net_partial(net, chunk);
 }
 
-/* s[c] += sum (x - pivot), q[c] += sum (x - pivot) * (dy or x - pivot) over a block of rows. */
+/* s[c] += sum (x - pivot), q[c] += sum (x - pivot) * (dy or x - pivot) over a block of rows. With a Relu behind, dy
+ * counts where the output, computed again by the same expression, is positive. */
 ISGI_CLONES
 static void block_sums(float *restrict s, float *restrict q, const float *restrict x, const float *restrict dy,
-                       const float *restrict pivot, size_t rows, size_t channels)
+                       const float *restrict pivot, const bn_impl *b, int relu, size_t rows)
 {
+    const size_t channels = b->channels;
+    const float *restrict mul = b->mul, *restrict add = b->add;
     for (size_t r = 0; r < rows; r++) {
         const float *xr = x + r * channels, *gr = dy ? dy + r * channels : NULL;
-        if (gr) {
+        if (gr && relu) {
+            for (size_t c = 0; c < channels; c++) {
+                const float g = xr[c] * mul[c] + add[c] > 0 ? gr[c] : 0.0f;
+                s[c] += g;
+                q[c] += g * (xr[c] - pivot[c]);
+            }
+        } else if (gr) {
             for (size_t c = 0; c < channels; c++) {
                 s[c] += gr[c];
                 q[c] += gr[c] * (xr[c] - pivot[c]);
@@ -48,7 +57,7 @@ static void block_sums(float *restrict s, float *restrict q, const float *restri
 }
 
 static void sum_chunk(isgi_net *net, const bn_impl *b, uint32_t chunk, const float *x, const float *dy,
-                      const float *pivot)
+                      const float *pivot, int relu)
 {
     const size_t ch = b->channels, rows = isgi_chunk_count(net, chunk) * b->rows;
     double *sums;
@@ -57,7 +66,7 @@ static void sum_chunk(isgi_net *net, const bn_impl *b, uint32_t chunk, const flo
     for (size_t r = 0; r < rows; r += BLOCK_ROWS) {
         const size_t n = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
         memset(s, 0, 2 * ch * sizeof *s);
-        block_sums(s, q, x + r * ch, dy ? dy + r * ch : NULL, pivot, n, ch);
+        block_sums(s, q, x + r * ch, dy ? dy + r * ch : NULL, pivot, b, relu, n);
         for (size_t c = 0; c < 2 * ch; c++) sums[c] += (double)s[c];
     }
 }
@@ -76,7 +85,8 @@ static void total_sums(const isgi_net *net, size_t c, size_t channels, double *s
 static void bn_statistics(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const bn_impl *b = op->impl;
-    if (net->training) sum_chunk(net, b, chunk, isgi_act_data(net, op->in[0], chunk), NULL, net->running + b->running);
+    if (net->training)
+        sum_chunk(net, b, chunk, isgi_act_data(net, op->in[0], chunk), NULL, net->running + b->running, 0);
 }
 
 static void bn_combine(isgi_net *net, isgi_netop *op)
@@ -105,9 +115,16 @@ static void bn_combine(isgi_net *net, isgi_netop *op)
 
 ISGI_CLONES
 static void affine_rows(float *restrict y, const float *restrict x, const float *restrict mul,
-                        const float *restrict add, size_t rows, size_t channels)
+                        const float *restrict add, int relu, size_t rows, size_t channels)
 {
     for (size_t r = 0; r < rows; r++) {
+        if (relu) {
+            for (size_t c = 0; c < channels; c++) {
+                const float v = x[r * channels + c] * mul[c] + add[c];
+                y[r * channels + c] = v < 0 ? 0 : v;
+            }
+            continue;
+        }
         for (size_t c = 0; c < channels; c++) y[r * channels + c] = x[r * channels + c] * mul[c] + add[c];
     }
 }
@@ -115,14 +132,15 @@ static void affine_rows(float *restrict y, const float *restrict x, const float 
 static void bn_apply(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const bn_impl *b = op->impl;
-    affine_rows(isgi_act_data(net, op->out, chunk), isgi_act_data(net, op->in[0], chunk), b->mul, b->add,
+    affine_rows(isgi_act_data(net, op->out, chunk), isgi_act_data(net, op->in[0], chunk), b->mul, b->add, op->relu,
                 isgi_chunk_count(net, chunk) * b->rows, b->channels);
 }
 
 static void bn_backward_sums(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const bn_impl *b = op->impl;
-    sum_chunk(net, b, chunk, isgi_act_data(net, op->in[0], chunk), isgi_act_grad(net, op->out, chunk), b->mean);
+    sum_chunk(net, b, chunk, isgi_act_data(net, op->in[0], chunk), isgi_act_grad(net, op->out, chunk), b->mean,
+              op->relu);
 }
 
 /* dx = mul (dy - mean(dy) - xhat mean(dy xhat)) = mul dy + k1 (x - mean) + k0 */
@@ -142,12 +160,19 @@ static void bn_backward_combine(isgi_net *net, isgi_netop *op)
 
 ISGI_CLONES
 static void bn_rows_backward(float *restrict dx, const float *restrict dy, const float *restrict x, const bn_impl *b,
-                             size_t rows, int accumulate)
+                             size_t rows, int accumulate, int relu)
 {
     const size_t channels = b->channels;
-    const float *restrict mul = b->mul, *restrict mean = b->mean, *restrict k0 = b->k0, *restrict k1 = b->k1;
+    const float *restrict mul = b->mul, *restrict add = b->add, *restrict mean = b->mean, *restrict k0 = b->k0,
+                          *restrict k1 = b->k1;
     for (size_t r = 0; r < rows; r++, dx += channels, dy += channels, x += channels) {
-        if (accumulate) {
+        if (relu) {
+            for (size_t c = 0; c < channels; c++) {
+                const float g = x[c] * mul[c] + add[c] > 0 ? dy[c] : 0.0f;
+                const float v = mul[c] * g + (k1[c] * (x[c] - mean[c]) + k0[c]);
+                dx[c] = accumulate ? dx[c] + v : v;
+            }
+        } else if (accumulate) {
             for (size_t c = 0; c < channels; c++) dx[c] += mul[c] * dy[c] + (k1[c] * (x[c] - mean[c]) + k0[c]);
         } else {
             for (size_t c = 0; c < channels; c++) dx[c] = mul[c] * dy[c] + (k1[c] * (x[c] - mean[c]) + k0[c]);
@@ -160,8 +185,8 @@ static void bn_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     const bn_impl *b = op->impl;
     if (!isgi_op_needs(net, op, 0)) return;
     bn_rows_backward(isgi_act_grad(net, op->in[0], chunk), isgi_act_grad(net, op->out, chunk),
-                     isgi_act_data(net, op->in[0], chunk), b, isgi_chunk_count(net, chunk) * b->rows,
-                     op->accumulate[0]);
+                     isgi_act_data(net, op->in[0], chunk), b, isgi_chunk_count(net, chunk) * b->rows, op->accumulate[0],
+                     op->relu);
 }
 
 static void bn_destroy(isgi_netop *op)

@@ -232,6 +232,63 @@ static void binary_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     }
 }
 
+/* ---- Add and the Relu behind it in one pass ---- */
+
+ISGI_CLONES
+static void add_relu(float *restrict y, const float *restrict a, const float *restrict b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float v = a[i] + b[i];
+        y[i] = v < 0 ? 0 : v;
+    }
+}
+
+ISGI_CLONES
+static void relu_gradient(float *restrict dx, const float *restrict y, const float *restrict dy, size_t n,
+                          int accumulate)
+{
+    if (accumulate) {
+        for (size_t i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : 0.0f;
+    } else {
+        for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0.0f;
+    }
+}
+
+static void add_relu_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
+{
+    add_relu(isgi_act_data(net, op->out, chunk), isgi_act_data(net, op->in[0], chunk),
+             isgi_act_data(net, op->in[1], chunk), isgi_chunk_count(net, chunk) * net->acts[op->out].size);
+}
+
+static void add_relu_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
+{
+    const size_t n = isgi_chunk_count(net, chunk) * net->acts[op->out].size;
+    for (int32_t k = 0; k < 2; k++) {
+        if (!isgi_op_needs(net, op, k)) continue;
+        relu_gradient(isgi_act_grad(net, op->in[k], chunk), isgi_act_data(net, op->out, chunk),
+                      isgi_act_grad(net, op->out, chunk), n, op->accumulate[k]);
+    }
+}
+
+static const isgi_opvt add_relu_vt = {
+    .forward = {add_relu_forward}, .backward = {add_relu_backward}, .destroy = binary_destroy};
+
+int isgi_add_takes_relu(const isgi_net *net, const isgi_netop *op)
+{
+    const binary_impl *b = op->impl;
+    if (op->op != ISG_OP_ADD || op->in_count != 2 || op->in[0] == op->in[1]) return 0;
+    for (int32_t k = 0; k < 2; k++) {
+        if (op->in[k] < 0 || b->in[k].map || net->acts[op->in[k]].size != net->acts[op->out].size) return 0;
+    }
+    return 1;
+}
+
+void isgi_add_fuse_relu(isgi_netop *op)
+{
+    op->relu = 1;
+    op->vt = &add_relu_vt;
+}
+
 /* t[j] = dy[j] times the derivative by operand k. */
 static void binary_slope(isg_op kind, int32_t k, float *restrict t, const float *restrict dy, const float *restrict a,
                          const uint32_t *am, const float *restrict b, const uint32_t *bm, size_t n)

@@ -292,6 +292,15 @@ static int32_t build_concat(maker *m, const grad_case *c, int32_t x)
 }
 
 /* A residual block: conv - bn - relu - conv + shortcut, one weight used twice. */
+static void relu_like(maker *m, isg_op op, int32_t x, int32_t y)
+{
+    isg_node *nd = node(m, op, 1, &x, y);
+    if (op != ISG_OP_CLIP) return;
+    nd->attr.scalar.lo = 0;
+    nd->attr.scalar.hi = INFINITY;
+}
+
+/* p: SIGMOID inside and none at the end; or twice RELU; or twice CLIP at 0, which is the same but never fused */
 static int32_t build_residual(maker *m, const grad_case *c, int32_t x)
 {
     const int64_t w[4] = {c->x[1], c->x[1], 3, 3};
@@ -311,13 +320,18 @@ static int32_t build_residual(maker *m, const grad_case *c, int32_t x)
         if (k == 0) {
             int32_t n = build_bn(m, c, a);
             r = value(m, 4, c->x);
-            node(m, ISG_OP_SIGMOID, 1, &n, r);
+            relu_like(m, c->p[0] ? (isg_op)c->p[0] : ISG_OP_SIGMOID, n, r);
         }
     }
     in[0] = b;
     in[1] = x;
     out = value(m, 4, c->x);
     node(m, ISG_OP_ADD, 2, in, out);
+    if (c->p[0]) {
+        b = out;
+        out = value(m, 4, c->x);
+        relu_like(m, (isg_op)c->p[0], b, out);
+    }
     return out;
 }
 
@@ -569,6 +583,24 @@ static void assert_near(const char *name, const float *a, const float *b, size_t
     }
 }
 
+/* A Relu inside BatchNormalization and Add gives the same bits as one of its own. */
+static void test_fused_relu(void **state)
+{
+    static float logits[2][MANY * 400];
+    const grad_case fused = {"fused relu", 4, {N, 5, 6, 6}, {N, 5, 6, 6}, 0, build_residual, ISG_OP_ADD, {ISG_OP_RELU}};
+    grad_case apart = fused;
+    float *g[2] = {NULL, NULL};
+    size_t n = 0;
+    (void)state;
+    apart.p[0] = ISG_OP_CLIP;
+    step_of(&fused, ISG_EXECUTION_AUTO, &g[0], logits[0], &n);
+    step_of(&apart, ISG_EXECUTION_AUTO, &g[1], logits[1], &n);
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_memory_equal(g[0], g[1], n * sizeof(float));
+    isg_free(g[0]);
+    isg_free(g[1]);
+}
+
 static void test_factored_equals_generated(void **state)
 {
     static float logits[2][MANY * 400];
@@ -620,6 +652,7 @@ static void test_loss(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations),
-                                       cmocka_unit_test(test_factored_equals_generated), cmocka_unit_test(test_loss)};
+                                       cmocka_unit_test(test_factored_equals_generated),
+                                       cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

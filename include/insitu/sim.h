@@ -178,8 +178,7 @@ ISG_NODISCARD isg_status isg_sim_network_create(isg_sim_network **out, const cha
 ISG_NODISCARD isg_status isg_sim_layer_finish(isg_sim_layer *layer, const isg_sim_form *form, isg_error *err);
 void isg_sim_network_destroy(isg_sim_network *n); /* NULL is fine */
 
-/* The forms that the comparison of issue and documentation uses: dense int8, uniform 4-bit, (2,44) 3-6-3 generated,
- * half and factored. */
+/* How the weights of a layer with factors come to the engine. */
 typedef enum isg_sim_mode {
     ISG_SIM_AUTO = 0,     /* per layer the cheapest (typical energy) of generate, half and factored */
     ISG_SIM_GENERATE = 1, /* make tiles of W from the factors, use them for the whole batch, throw them away */
@@ -191,6 +190,8 @@ typedef enum isg_sim_mode {
 const char *isg_sim_mode_name(isg_sim_mode mode);
 int isg_sim_mode_parse(isg_sim_mode *mode, const char *text); /* 0 if unknown */
 
+/* The forms that a comparison without trained weights uses: dense int8, uniform 4-bit, (2,44) 3-6-3 generated, half and
+ * factored. */
 typedef struct isg_sim_choice {
     const char *name, *title;
     isg_sim_form form;
@@ -204,9 +205,10 @@ typedef enum isg_sim_cause {                        /* of energy */
                              ISG_SIM_E_WEIGHTS = 0, /* weight streams between their tier and the chip's buffers */
                              ISG_SIM_E_ACTIVATIONS =
                                  1, /* activations to and from a tier that is not the activation buffer */
-                             ISG_SIM_E_BUFFER = 2,     /* on-chip buffers next to the engine */
-                             ISG_SIM_E_GENERATION = 3, /* arithmetic that makes weights */
-                             ISG_SIM_E_COMPUTE = 4,    /* arithmetic on activations, digital or analog */
+                             ISG_SIM_E_BUFFER = 2, /* on-chip buffers next to the engine */
+                             ISG_SIM_E_GENERATION =
+                                 3, /* all that is spent on making weights, on whichever unit makes them */
+                             ISG_SIM_E_COMPUTE = 4, /* arithmetic on activations, digital or analog */
                              ISG_SIM_E_ADC = 5,
                              ISG_SIM_E_DAC = 6,
                              ISG_SIM_E_LASER = 7,
@@ -307,8 +309,7 @@ typedef struct isg_sim_eq8 {
     /* derived as the paper prints them */
     double propagation_ps; /* 4 bi R / c + 4 bo R / c with c slowed by `slowing` */
     double generation_ps;  /* DAC + 2 (modulation + detection) + propagation */
-    double memory_ratio, parameter_ratio, saved_bytes,
-        saved_us; /* 2 passes of (1 - ratio) |W| over the bandwidth, GiB */
+    double memory_ratio, parameter_ratio, saved_bytes, saved_us; /* (1 - ratio) |W| over the bandwidth in GiB */
     /* derived without the two corrections that the printed numbers need */
     double slowing; /* factor on c that the printed propagation implies */
     double propagation_vacuum_ps, generation_vacuum_ps;

@@ -12,12 +12,28 @@
 #define MAX_POSITIONS 256u /* columns taken from one image of one layer: neighbours say little new */
 #define COLUMN_BLOCK 512u  /* columns multiplied at a time */
 
+/* A step coprime to `count` near its golden section: items taken with it are spread over the whole set at any length,
+ * also where the set is sorted by class. */
+static uint64_t spread_step(uint64_t count)
+{
+    uint64_t step = (uint64_t)((double)count * 0.618034);
+    for (;; step++) {
+        uint64_t a = count, b = step;
+        while (b) {
+            const uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (a == 1) return step;
+    }
+}
+
 isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const isg_dataset *data,
                                  const isg_input_spec *input, uint32_t count, isg_error *err)
 {
     const isg_value *in;
     const uint64_t total = isg_dataset_count(data);
-    uint64_t size = 1;
+    uint64_t size = 1, step;
     if (g->input_count != 1) return isgi_fail(err, ISG_E_UNSUPPORTED, "calibration needs a network with one input");
     in = &g->values[g->inputs[0]];
     for (int32_t d = 1; d < in->rank; d++) {
@@ -29,8 +45,10 @@ isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const 
     c->size = size;
     c->inputs = isgi_malloc(c->count * size * sizeof(float));
     if (!c->inputs) return isgi_nomem(err);
+    step = spread_step(c->count);
     for (uint64_t i = 0; i < c->count; i++) {
-        ISGI_TRY(isg_dataset_load(data, i * total / c->count, input, c->inputs + i * size, err));
+        const uint64_t item = i * step % c->count * total / c->count;
+        ISGI_TRY(isg_dataset_load(data, item, input, c->inputs + i * size, err));
     }
     return ISG_OK;
 }
@@ -290,18 +308,15 @@ static void tap_clear(tap_state *t)
     isg_free(t->columns);
 }
 
-/* Sums become means; the upper triangle that ssyrk wrote is mirrored. */
-static isg_status finish_layer(isgi_layer *layer, const double *sum, isg_error *err)
+/* Sums become averages; the upper triangle that ssyrk wrote is mirrored. */
+static void finish_moment(isgi_layer *layer)
 {
     const size_t width = layer->depthwise ? (size_t)layer->co * layer->rows : layer->rows;
     const float scale = layer->samples ? 1.0f / (float)layer->samples : 0.0f;
-    layer->mean = isgi_malloc(width * sizeof(float));
-    if (!layer->mean) return isgi_nomem(err);
-    for (size_t k = 0; k < width; k++) layer->mean[k] = (float)(sum[k] * (double)scale);
-    if (!layer->moment) return ISG_OK;
+    if (!layer->moment) return;
     if (layer->depthwise) {
         for (size_t i = 0; i < width * layer->rows; i++) layer->moment[i] *= scale;
-        return ISG_OK;
+        return;
     }
     for (size_t i = 0; i < width; i++) {
         for (size_t j = i; j < width; j++) {
@@ -309,7 +324,6 @@ static isg_status finish_layer(isgi_layer *layer, const double *sum, isg_error *
             layer->moment[j * width + i] = layer->moment[i * width + j];
         }
     }
-    return ISG_OK;
 }
 
 isg_status isgi_calibrate_moments(isgi_layers *layers, const isg_graph *g, const isgi_calibration *c,
@@ -332,10 +346,46 @@ isg_status isgi_calibrate_moments(isgi_layers *layers, const isg_graph *g, const
         if (!layer->moment) return isgi_nomem(err);
     }
     status = tap_run(&t, g, c->count, "calibrating", err);
+    for (uint32_t i = 0; i < layers->count && status == ISG_OK; i++) finish_moment(&layers->items[i]);
+    tap_clear(&t);
+    return status;
+}
+
+/* Sums become means in mean[i]; the layers' samples counted them. */
+static isg_status run_means(isgi_layers *layers, float **means, const isg_graph *g, const isgi_calibration *c,
+                            uint64_t count, isg_error *err)
+{
+    tap_state t = {0};
+    isg_status status;
+    t.layers = layers;
+    t.graph = g;
+    t.calibration = c;
+    for (uint32_t i = 0; i < layers->count; i++) layers->items[i].samples = 0;
+    status = tap_run(&t, g, count < c->count ? count : c->count, NULL, err);
     for (uint32_t i = 0; i < layers->count && status == ISG_OK; i++) {
-        status = finish_layer(&layers->items[i], t.sums[i], err);
+        const isgi_layer *layer = &layers->items[i];
+        const size_t width = layer->depthwise ? (size_t)layer->co * layer->rows : layer->rows;
+        for (size_t k = 0; k < width; k++) {
+            means[i][k] = layer->samples ? (float)(t.sums[i][k] / (double)layer->samples) : 0.0f;
+        }
     }
     tap_clear(&t);
+    return status;
+}
+
+isg_status isgi_calibrate_means(isgi_layers *layers, const isg_graph *g, const isgi_calibration *c, uint64_t count,
+                                isg_error *err)
+{
+    float **means = isgi_calloc(layers->count, sizeof *means);
+    isg_status status = means ? ISG_OK : isgi_nomem(err);
+    for (uint32_t i = 0; i < layers->count && status == ISG_OK; i++) {
+        isgi_layer *layer = &layers->items[i];
+        layer->mean = isgi_malloc((layer->depthwise ? (size_t)layer->co * layer->rows : layer->rows) * sizeof(float));
+        means[i] = layer->mean;
+        if (!layer->mean) status = isgi_nomem(err);
+    }
+    if (status == ISG_OK) status = run_means(layers, means, g, c, count, err);
+    isg_free(means);
     return status;
 }
 
@@ -344,19 +394,7 @@ isg_status isgi_calibrate_mean(float *mean, const isgi_layer *layer, const isg_g
 {
     isgi_layer copy = *layer;
     isgi_layers one = {&copy, 1};
-    tap_state t = {0};
-    const size_t width = layer->depthwise ? (size_t)layer->co * layer->rows : layer->rows;
-    isg_status status;
-    t.layers = &one;
-    t.graph = g;
-    t.calibration = c;
-    copy.samples = 0;
-    status = tap_run(&t, g, count < c->count ? count : c->count, NULL, err);
-    for (size_t k = 0; k < width && status == ISG_OK; k++) {
-        mean[k] = copy.samples ? (float)(t.sums[0][k] / (double)copy.samples) : 0.0f;
-    }
-    tap_clear(&t);
-    return status;
+    return run_means(&one, &mean, g, c, count, err);
 }
 
 isg_status isgi_calibrate_outputs(float **outputs, uint64_t *width, const isg_graph *g, const isgi_calibration *c,

@@ -18,15 +18,20 @@ typedef struct isgi_calibration {
     const isg_progress *progress;
 } isgi_calibration;
 
-/* Evenly spaced items of the dataset through the input contract. Fewer items than asked for is no error. */
+/* Items spread evenly over the dataset, in an order whose every beginning is spread too. Fewer items than asked for is
+ * no error. */
 ISG_NODISCARD isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const isg_dataset *data,
                                                const isg_input_spec *input, uint32_t count, isg_error *err);
 void isgi_calibration_clear(isgi_calibration *c);
 
-/* Second moments and means of every layer's input columns (row order of the stored matrix, weight.h). Positions of
+/* Second moments of every layer's input columns (row order of the stored matrix, weight.h). Positions of
  * large maps are subsampled evenly. max_bytes bounds what the moments take; layers over it go without (data-free). */
 ISG_NODISCARD isg_status isgi_calibrate_moments(isgi_layers *layers, const isg_graph *g, const isgi_calibration *c,
                                                 uint64_t max_bytes, isg_error *err);
+/* layer->mean of every layer from the first `count` items: what isgi_calibrate_mean() of the same items compares with.
+ */
+ISG_NODISCARD isg_status isgi_calibrate_means(isgi_layers *layers, const isg_graph *g, const isgi_calibration *c,
+                                              uint64_t count, isg_error *err);
 /* Mean input column of one layer when the (partly compressed) graph runs the first `count` items: mean[rows], for
  * depthwise [C][taps]. */
 ISG_NODISCARD isg_status isgi_calibrate_mean(float *mean, const isgi_layer *layer, const isg_graph *g,

@@ -430,6 +430,7 @@ isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_c
     job j = {0};
     isg_compress_report made = {0};
     isg_status status;
+    int compensate;
     if (!g || !options || !report)
         return isgi_fail(err, ISG_E_ARG, "compress: a graph, options and a report are needed");
     ISGI_TRY(check_options(options, err));
@@ -439,11 +440,13 @@ isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_c
     if (status == ISG_OK) status = decide(&j, err);
     if (status == ISG_OK && !options->dry_run) status = factorise_all(&j, err);
     if (status == ISG_OK) status = fill_report(&made, &j, err);
-    if (status == ISG_OK && !options->dry_run) {
-        attach(&j);
-        if (j.calibration.count && options->compensate) {
-            status = isgi_compensate_biases(&j.layers, g, &j.calibration, COMPENSATION_ITEMS, err);
-        }
+    compensate = j.calibration.count && options->compensate && !options->dry_run;
+    if (status == ISG_OK && compensate) {
+        status = isgi_calibrate_means(&j.layers, g, &j.calibration, COMPENSATION_ITEMS, err);
+    }
+    if (status == ISG_OK && !options->dry_run) attach(&j);
+    if (status == ISG_OK && compensate) {
+        status = isgi_compensate_biases(&j.layers, g, &j.calibration, COMPENSATION_ITEMS, err);
     }
     if (status == ISG_OK)
         *report = made;

@@ -15,7 +15,7 @@ typedef struct isgi_layer {
     float *hwio;         /* the dense weight in that order; owned */
     float *moment;       /* mean of x x^T, [rows][rows] (depthwise: [C][taps][taps]); owned or NULL */
     float *mean;         /* mean of x, [rows] (depthwise: [C][taps]); owned or NULL */
-    uint64_t samples;    /* columns that went into both */
+    uint64_t samples;    /* columns that went into the last statistics */
     double sensitivity;  /* divergence of the net's output per unit of relative output error of this layer */
     int keep;            /* stays as it is */
     isg_layer_choice choice;

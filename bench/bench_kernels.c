@@ -136,6 +136,34 @@ static void bench_gemm_f32(isgk_gemm_f32_fn *fn, const char *name, uint32_t bit)
     }
 }
 
+static void bench_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{8, 96, 512}, {16, 96, 512}, {32, 96, 64}, {64, 96, 64},
+                                       {64, 64, 44}, {16, 512, 44}, {64, 128, 44}};
+    isgk_finish finish = {buffers[3], NULL, 0, 0.0f, 6.0f};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
+        MEASURE(s, fn(buffers[0], n, buffers[1], k, buffers[2], m, n, k, &finish));
+        report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
+    }
+}
+
+static void bench_unpack_columns(isgk_unpack_columns_fn *fn, const char *name, uint32_t bit)
+{
+    (void)bit;
+    for (uint32_t bits = 1; bits <= 8; bits++) {
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "256 x 32 bits=%u", bits);
+        MEASURE(s, fn(buffers[0], 32, (const uint8_t *)buffers[1], 1u << 20, 0, 88 * bits, 256, 32, 32, bits, 1.0f,
+                      -4.0f, buffers[2]));
+        report_bytes(name, text, 256.0 * 32 * (4.0 + bits / 8.0), s);
+    }
+}
+
 static void bench_unpack_affine(isgk_unpack_affine_fn *fn, const char *name, uint32_t bit)
 {
     const size_t n = 4096;
@@ -183,6 +211,21 @@ static void fill_taps(size_t pixels, size_t tap_count, size_t channels)
 {
     for (size_t i = 0; i < pixels * tap_count; i++) {
         tap_list[i] = buffers[1] + (i / tap_count + i % tap_count) * channels;
+    }
+}
+
+static void bench_dwrow_f32(isgk_dwrow_f32_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t widths[] = {4, 8, 16, 32, 56};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const size_t w = widths[i];
+        const float *rows[3] = {buffers[1], buffers[1] + w * 96, buffers[1] + 2 * w * 96};
+        const isgk_dwrow g = {rows, buffers[2], 48, 3, 3, 2, w, 96, 48, 1, 1, 1};
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "%zu pixels, 2 x 48, 3x3", w);
+        MEASURE(s, fn(buffers[0], 48, &g, w, 48));
+        report_flops(name, text, bit, 2.0 * 18 * 48 * (double)w, s);
     }
 }
 

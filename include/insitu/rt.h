@@ -54,11 +54,14 @@ typedef struct isg_rt_options {
     isg_parallel parallel;
     isg_rt_hook hook;
     void *hook_user;
+    /* With a hook every tensor is kept, so that isg_rt_read() works inside it. 1: the hook only takes the time, and
+     * operations are fused and tensors overwritten as without one. */
+    uint32_t hook_timing;
 } isg_rt_options;
 
 #define ISG_RT_OPTIONS_INIT                                                                                            \
     {                                                                                                                  \
-        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0                                  \
+        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0, 0                               \
     }
 
 typedef struct isg_rt_io {
@@ -79,6 +82,8 @@ typedef struct isg_rt_op {
     uint32_t input_rank, output_rank;
     uint32_t input_dims[ISG_RT_MAX_RANK], output_dims[ISG_RT_MAX_RANK]; /* logical order, with the planned batch */
     int32_t weight;                                                     /* index for isg_rt_weight(), or -1 */
+    uint32_t fused;  /* 1: an addition that the operation before does in passing */
+    uint64_t cycles; /* of one core, as the planner's cost model predicts; 0 where there is no weight */
 } isg_rt_op;
 
 typedef struct isg_rt_memory {
@@ -119,7 +124,8 @@ ISG_NODISCARD isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inp
 uint32_t isg_rt_op_count(const isg_rt_context *ctx);
 ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info);
 /* Inside a hook: copies input `k` of operation `op` (k == -1: its output) as float32 in logical order to dst, which
- * must hold the product of the dims; writes rank and dims if not NULL. */
+ * must hold the product of the dims; writes rank and dims if not NULL. Errors: ARG, UNSUPPORTED (with hook_timing: a
+ * tensor that is never stored). */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
 /* ISA level in effect ("scalar", "avx2", "avx512", "neon"). */

@@ -43,6 +43,27 @@ typedef enum isgk_binary_op {
  * bit. Neither does splitting k into consecutive accumulating calls. */
 typedef void isgk_gemm_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
                               size_t n, size_t k, int accumulate);
+/* Columns of a matrix in panels: panel j holds columns ISGK_PANEL j .. as [k][ISGK_PANEL], zeros behind column n. */
+#define ISGK_PANEL 32u
+
+/* What becomes of a finished element x: min(hi, max(lo, x + bias[column] + residual[row * ldr + column])), in that
+ * order; a NULL bias or residual is left out. */
+typedef struct isgk_finish {
+    const float *bias, *residual;
+    size_t ldr;
+    float lo, hi;
+} isgk_finish;
+
+/* C[m][n] = finish(A[m][k] . B[k][n]) with B in panels; the chain of each element is that of gemm_f32. finish NULL: the
+ * product as it is. The residual may be C itself (ldr == ldc). */
+typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
+                                     size_t n, size_t k, const isgk_finish *finish);
+/* Codes of `columns` columns and `rows` rows, code (r, c) at bit first_bit + r * row_bits + c * bits of src:
+ * dst[r * ldd + c] = (code * mul + add) * scales[c], and 0 for columns <= c < width. mul and add are integers (levels
+ * are exact): one rounding. Exact up to the sign of zero. */
+typedef void isgk_unpack_columns_fn(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t first_bit,
+                                    uint64_t row_bits, size_t rows, size_t columns, size_t width, uint32_t bits,
+                                    float mul, float add, const float *scales);
 /* dst[i] = code i * mul + add (two roundings, exact), codes of `bits` (1..8) starting at bit `bit_offset` of src, which
  * holds src_bytes bytes and all n codes. */
 typedef void isgk_unpack_affine_fn(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
@@ -58,8 +79,19 @@ typedef void isgk_act_f32_fn(float *dst, const float *src, size_t n, const isgk_
  * the bi spatial bases is just more taps (bi * k * k of them). */
 typedef void isgk_dwconv_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
                                 const float *weights, size_t ldw, size_t channels);
-/* The same indirection; a NULL tap is skipped. dst = maximum over the taps, -infinity if there are none. Exact for
- * numbers (of a NaN nothing is promised). */
+/* One row of a depthwise convolution whose taps lie in whole rows of pixels. Tap (ky, kx) of list i of pixel x is
+ * rows[ky] + (x * stride + kx * dilation - left) * pixel_step + i * list_step, and nothing where rows[ky] is NULL or
+ * the column is not in 0 .. width-1; its weights are row (ky * kw + kx) * lists + i. */
+typedef struct isgk_dwrow {
+    const float *const *rows; /* [kh] */
+    const float *weights;
+    size_t ldw, kh, kw, lists, width, pixel_step, list_step, stride, dilation, left;
+} isgk_dwrow;
+
+/* dst[x * ldd + c], x < pixels, c < channels: the sum over the taps in the order ky, kx, i, one chain. */
+typedef void isgk_dwrow_f32_fn(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels);
+/* The same indirection as dwconv_f32; a NULL tap is skipped. dst = maximum over the taps, -infinity if there are none.
+ * Exact for numbers (of a NaN nothing is promised). */
 typedef void isgk_maxpool_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
                                  size_t channels);
 /* dst = (sum over the taps, t increasing) * scale[p]; a NULL tap is skipped. Exact. */

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const char *const kind_names[] = {
+/* Not pointers: those would be data that the loader writes to. */
+static const char kind_names[][16] = {
     "",           "conv",    "fc",     "maxpool", "avgpool", "globalavgpool", "globalmaxpool", "binary",    "affine",
     "activation", "softmax", "concat", "slice",   "pad",     "transpose",     "reshape",       "reducemean"};
 
@@ -84,7 +85,7 @@ isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *co
         isgi_from_logical(&ctx->kernels, ctx->tensors[i].data, inputs[i], &ctx->tensors[i].shape);
     for (uint32_t i = 0; i < ctx->ops; i++) {
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 0);
-        run_step(ctx, &ctx->steps[i]);
+        if (!ctx->steps[i].done) run_step(ctx, &ctx->steps[i]);
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 1);
     }
     c = (isgi_cursor){m->graph, m->outputs_at, m->graph_bytes, 0};
@@ -118,6 +119,8 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->macs = s->macs;
     info->dense_macs = s->dense_macs;
     info->weight_bytes = s->weight_bytes;
+    info->cycles = s->cost;
+    info->fused = s->done;
     info->input_rank = x->rank;
     info->output_rank = out->rank;
     memcpy(info->input_dims, x->dims, sizeof info->input_dims);
@@ -138,6 +141,7 @@ isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float 
     if (rank) *rank = t->shape.rank;
     if (dims) memcpy(dims, t->shape.dims, sizeof t->shape.dims);
     if (!dst) return ISG_OK;
+    if (!t->data) return ISG_E_UNSUPPORTED;
     if (capacity < t->count) return ISG_E_ARG;
     isgi_to_logical(&ctx->kernels, dst, t->data, &t->shape);
     return ISG_OK;

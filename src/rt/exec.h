@@ -15,6 +15,20 @@
 
 #define ISGI_PIXELS 64u /* output pixels whose taps are looked up at once */
 
+/* The fused way (FACTORED, and HALF of 1x1): for a group of output rows, products of the input rows with U go to a ring
+ * of rows, the taps of the basis are summed from there, and the product with V is the output. A 1x1 kernel reads only
+ * the pixels it needs: the input then counts as one of the output's size. */
+typedef struct isgi_fused {
+    uint8_t on;
+    uint8_t two_pass;        /* all products with U first, by everybody: maps too small to cut into strips */
+    uint32_t bases;          /* bi, or 1 */
+    uint32_t ih, iw, sh, sw; /* input as it is read, and stride there */
+    size_t x_row, x_pixel;   /* floats between its rows and its pixels */
+    uint32_t list, mid;      /* channels of one base and of all, padded in the ring */
+    uint32_t group, ring;    /* output rows at once, input rows kept */
+    uint32_t strips;         /* tasks an image */
+} isgi_fused;
+
 /* A convolution or fully connected layer (1x1 image): geometry, the way it is run, and where its scratch lies. All
  * places and sizes count floats. */
 typedef struct isgi_conv {
@@ -28,21 +42,23 @@ typedef struct isgi_conv {
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t strip;          /* output pixels a task */
     uint32_t blocks;         /* tasks a strip, by output channel */
-    uint32_t rows;           /* FACTORED: output rows a task */
-    uint32_t images;         /* FACTORED: whole images a task */
     uint64_t span;           /* HALF: output pixels between two passes over the matrix */
+    isgi_fused fused;
     size_t bias, basis, u, v, tile, rows_tmp, half, zeros, worker, worker_floats;
-    size_t at_gather, at_taps, at_mid; /* inside a worker's part */
+    size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
     uint64_t scratch;
-    uint64_t macs, dense_macs;
+    uint64_t macs, dense_macs, cost;
 } isgi_conv;
 
 typedef struct isgi_step {
     isgi_op op;
     isgi_conv conv;
     uint64_t scratch; /* floats */
-    uint64_t macs, dense_macs, weight_bytes;
+    uint64_t macs, dense_macs, weight_bytes, cost;
     uint32_t strategy;
+    int32_t residual;      /* tensor added before the activation, or -1: the addition that follows is done here */
+    uint8_t done;          /* the step before has done it */
+    uint8_t over_residual; /* the output may lie where the residual does */
 } isgi_step;
 
 typedef struct isgi_tensor {
@@ -79,13 +95,26 @@ static inline int isgi_raw_f32(const isg_weight *w)
     return !w->level1 && !w->level2 && w->basis.family == ISG_QUANT_RAW && w->basis.bits == 32;
 }
 
+/* What a plan is made for. The way a layer is run must not depend on the workers: bits do not. */
+typedef struct isgi_plan_for {
+    uint32_t workers, forced, isa; /* forced: isg_strategy */
+} isgi_plan_for;
+
 /* Fills `c` for weight `w` on a bound input and output shape; `bias` tells whether there is one. */
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,
-                    const isg_weight *bias, uint32_t workers, uint32_t forced);
+                    const isg_weight *bias, const isgi_plan_for *f);
+/* Whether every output element is written once, after its residual was read: they may share memory. */
+static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
+{
+    return c->fused.on && w->level2;
+}
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
-/* FACTORED and depthwise, after isgi_conv_run() has prepared the factors. */
-void isgi_conv_factored(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+/* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
+void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+/* Bias, residual and activation of channels from .. from+n-1 of `pixels` output pixels from `first`. */
+void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const float *bias, uint64_t first,
+                        size_t pixels, uint32_t from, uint32_t n);
 
 /* Pointers to what each tap reads for `count` output pixels from pixel `first` (over batch, rows, columns), skipping
  * `pad` where a tap lies outside. `lists` consecutive channel groups of `list_step` floats are listed per tap. The

@@ -33,37 +33,50 @@ static void dequant_paper(const isgk_table *k, float *dst, const isg_codes *code
     for (size_t i = 0; i < count; i++) dst[i] = dst[i] / levels * (2.0f * r) - r;
 }
 
+#define COLUMN_BLOCK 64u /* columns whose scales are looked up at once */
+
+/* The level of a code as an integer times the scale of its column: exact, then one rounding. */
+static void dequant_levels(const isgk_table *k, float *dst, size_t ldd, const isg_codes *codes, uint32_t row0,
+                           uint32_t rows, uint32_t col0, uint32_t columns, uint32_t width)
+{
+    const int rise = codes->family == ISG_QUANT_MIDRISE || codes->bits == 1;
+    const float add = rise ? -(float)((1u << codes->bits) - 1u) : -(float)(1u << (codes->bits - 1));
+    const uint64_t row_bits = (uint64_t)codes->cols * codes->bits;
+    for (uint32_t c = 0; c < width; c += COLUMN_BLOCK) {
+        const uint32_t room = width - c < COLUMN_BLOCK ? width - c : COLUMN_BLOCK, left = c < columns ? columns - c : 0;
+        const uint32_t n = left < room ? left : room;
+        float scales[COLUMN_BLOCK];
+        for (uint32_t i = 0; i < n; i++) scales[i] = scale_value(codes, codes->scale_count == 1 ? 0 : col0 + c + i);
+        k->unpack_columns(dst + c, ldd, codes->data, (size_t)codes->data_bytes,
+                          row0 * row_bits + (uint64_t)(col0 + (n ? c : 0)) * codes->bits, row_bits, rows, n, room,
+                          codes->bits, rise ? 2.0f : 1.0f, add, scales);
+    }
+}
+
+void isgi_gen_columns(const isgk_table *k, float *dst, size_t ldd, const isg_codes *codes, uint32_t row0, uint32_t rows,
+                      uint32_t col0, uint32_t columns, uint32_t width)
+{
+    if (codes->family == ISG_QUANT_MIDTREAD || codes->family == ISG_QUANT_MIDRISE) {
+        dequant_levels(k, dst, ldd, codes, row0, rows, col0, columns, width);
+        return;
+    }
+    for (uint32_t r = 0; r < rows; r++, dst += ldd) {
+        const uint64_t first = (uint64_t)(row0 + r) * codes->cols + col0;
+        if (codes->family == ISG_QUANT_PAPER) {
+            dequant_paper(k, dst, codes, first, columns);
+        } else {
+            for (uint32_t i = 0; i < columns; i++) dst[i] = raw_value(codes, first + i);
+        }
+        for (uint32_t i = columns; i < width; i++) dst[i] = 0.0f;
+    }
+}
+
 void isgi_gen_dequant(const isgk_table *k, float *dst, const isg_codes *codes, uint32_t row0, uint32_t rows)
 {
-    const uint64_t first = (uint64_t)row0 * codes->cols;
-    const size_t count = (size_t)rows * codes->cols;
-    const uint32_t top = (1u << (codes->bits & 15u)) - 1u;
-    float mul = 1.0f, add = 0.0f;
-
-    if (codes->family == ISG_QUANT_RAW) {
-        for (size_t i = 0; i < count; i++) dst[i] = raw_value(codes, first + i);
-        return;
-    }
     if (codes->family == ISG_QUANT_PAPER) {
-        dequant_paper(k, dst, codes, first, count);
-        return;
-    }
-    if (codes->family == ISG_QUANT_MIDRISE || codes->bits == 1) {
-        mul = 2.0f;
-        add = -(float)top;
+        dequant_paper(k, dst, codes, (uint64_t)row0 * codes->cols, (size_t)rows * codes->cols);
     } else {
-        add = -(float)(1u << (codes->bits - 1));
-    }
-    /* The integer level is exact; one rounding, at the product with the scale. */
-    k->unpack_affine(dst, codes->data, codes->data_bytes, first * codes->bits, count, codes->bits, mul, add);
-    if (codes->scale_count == 1) {
-        const float s = scale_value(codes, 0);
-        for (size_t i = 0; i < count; i++) dst[i] *= s;
-    } else {
-        for (uint32_t c = 0; c < codes->cols; c++) {
-            const float s = scale_value(codes, c);
-            for (uint32_t r = 0; r < rows; r++) dst[(size_t)r * codes->cols + c] *= s;
-        }
+        isgi_gen_columns(k, dst, codes->cols, codes, row0, rows, 0, codes->cols, codes->cols);
     }
 }
 

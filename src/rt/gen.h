@@ -10,6 +10,10 @@
 /* Numbers of rows row0 .. row0+rows-1 of a code matrix, row-major into dst[rows][cols]. */
 void isgi_gen_dequant(const isgk_table *k, float *dst, const isg_codes *codes, uint32_t row0, uint32_t rows);
 
+/* Columns col0 .. col0+columns-1 of the same rows to dst[r * ldd + c], zeros in columns .. width-1. */
+void isgi_gen_columns(const isgk_table *k, float *dst, size_t ldd, const isg_codes *codes, uint32_t row0, uint32_t rows,
+                      uint32_t col0, uint32_t columns, uint32_t width);
+
 /* Rows row0 .. row0+rows-1 of the stored matrix W [taps*ci][co] from dequantised factors in the stored order
  * (weight.h). level1 && level2, level1 alone (v NULL), level2 alone (u NULL) or neither (a copy). `scratch` holds bo
  * floats a row. */

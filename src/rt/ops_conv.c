@@ -10,7 +10,7 @@ typedef struct conv_job {
     const isg_rt_context *ctx;
     const isgi_conv *c;
     const isg_weight *w;
-    const isgk_act *act;
+    const isgi_step *step;
     const float *x, *bias, *matrix, *v;
     float *out, *dst; /* dst: where the product goes, pixel 0 of the span; out: the layer's output */
     size_t ldd;
@@ -150,7 +150,7 @@ static void product_task(void *arg, uint32_t index, uint32_t worker)
         }
     }
     if (j->last && c->strategy != ISG_STRATEGY_HALF)
-        j->ctx->kernels.epilogue_f32(dst + from, j->ldd, pixels, to - from, j->bias ? j->bias + from : NULL, j->act);
+        isgi_conv_epilogue(j->ctx, j->step, j->bias, j->first + at, pixels, from, to - from);
 }
 
 /* out = half . V for one strip of a HALF span. */
@@ -164,7 +164,7 @@ static void expand_task(void *arg, uint32_t index, uint32_t worker)
     (void)worker;
     j->ctx->kernels.gemm_f32(out, c->oc, j->dst + (size_t)at * c->width, c->width, j->v, c->oc, pixels, c->oc, c->width,
                              0);
-    j->ctx->kernels.epilogue_f32(out, c->oc, pixels, c->oc, j->bias, j->act);
+    isgi_conv_epilogue(j->ctx, j->step, j->bias, j->first + at, pixels, 0, c->oc);
 }
 
 static void run_product(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
@@ -178,7 +178,7 @@ static void run_product(const isg_rt_context *ctx, const isgi_step *step, const 
     j.ctx = ctx;
     j.c = c;
     j.w = w;
-    j.act = &step->op.act;
+    j.step = step;
     j.x = ctx->tensors[step->op.inputs[0]].data;
     j.out = ctx->tensors[step->op.output].data;
     j.bias = bias;
@@ -238,19 +238,40 @@ const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)
     return dst;
 }
 
+void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const float *bias, uint64_t first,
+                        size_t pixels, uint32_t from, uint32_t n)
+{
+    const isgk_table *k = &ctx->kernels;
+    const size_t channels = step->conv.oc, at = (size_t)first * channels + from;
+    float *out = ctx->tensors[step->op.output].data + at;
+    if (bias) bias += from;
+    if (step->residual < 0) {
+        k->epilogue_f32(out, channels, pixels, n, bias, &step->op.act);
+        return;
+    }
+    if (bias) k->epilogue_f32(out, channels, pixels, n, bias, NULL);
+    for (size_t p = 0; p < pixels; p++) {
+        float *row = out + p * channels;
+        k->binary_f32(row, row, 1, ctx->tensors[step->residual].data + at + p * channels, 1, n, ISGK_BINARY_ADD);
+    }
+    if (step->op.act.kind != ISGK_ACT_NONE) k->epilogue_f32(out, channels, pixels, n, NULL, &step->op.act);
+}
+
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
     const isg_weight *w = &ctx->weights[step->op.weight];
     const float *bias = isgi_vector(ctx, step->op.vector, ctx->scratch + c->bias);
+    if (c->fused.on) {
+        isgi_conv_fused(ctx, step, bias);
+        return;
+    }
     if (w->level1) dequant_factor(ctx, &w->basis, ctx->scratch + c->basis);
     if (w->level1) dequant_factor(ctx, &w->u, ctx->scratch + c->u);
     if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);
     if (c->depthwise) {
         if (!c->in_place) make_rows(ctx, c, w, 0, w->taps * w->ci);
         isgi_conv_depthwise(ctx, step, bias);
-    } else if (c->strategy == ISG_STRATEGY_FACTORED) {
-        isgi_conv_factored(ctx, step, bias);
     } else {
         run_product(ctx, step, bias);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work by indirection: the list of what each tap reads, depthwise convolution, the FACTORED way, pooling. */
+/* Work by indirection: the list of what each tap reads, depthwise convolution. */
 #include <string.h>
 
 #include "rt/exec.h"
@@ -63,7 +63,7 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
     float *out = j->out + (size_t)first * c->oc;
     isgi_list_taps(&g, first, count, taps);
     ctx->kernels.dwconv_f32(out, c->oc, taps, count, c->taps, matrix, c->oc, c->oc);
-    ctx->kernels.epilogue_f32(out, c->oc, count, c->oc, j->bias, &j->step->op.act);
+    isgi_conv_epilogue(ctx, j->step, j->bias, first, count, 0, c->oc);
 }
 
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
@@ -77,63 +77,4 @@ void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const
                   (uint64_t)c->batch * c->oh * c->ow};
     memset(ctx->scratch + c->zeros, 0, c->oc * sizeof(float));
     isgi_run_tasks(ctx, depthwise_task, &j, (j.pixels + ISGI_PIXELS - 1) / ISGI_PIXELS);
-}
-
-/* ---- FACTORED: 1x1 with U, taps of the basis, 1x1 with V ---- */
-
-/* One chunk of output pixels of a strip whose products with U lie in the worker's tile. */
-static void factored_chunk(const taps_job *j, const isgi_taps *g, float *part, uint64_t first, uint32_t count)
-{
-    const isgi_conv *c = &j->step->conv;
-    const isg_rt_context *ctx = j->ctx;
-    const isg_weight *w = &ctx->weights[j->step->op.weight];
-    const float **taps = taps_of(ctx, (size_t)(part - ctx->scratch) + c->at_taps);
-    float *out = j->out + (size_t)first * c->oc, *sums = w->level2 ? part + c->at_gather : out;
-    isgi_list_taps(g, first, count, taps);
-    ctx->kernels.dwconv_f32(sums, w->bo, taps, count, (size_t)c->taps * w->bi, ctx->scratch + c->basis, w->bo, w->bo);
-    if (w->level2) ctx->kernels.gemm_f32(out, c->oc, sums, w->bo, ctx->scratch + c->v, c->oc, count, c->oc, w->bo, 0);
-    ctx->kernels.epilogue_f32(out, c->oc, count, c->oc, j->bias, &j->step->op.act);
-}
-
-static void factored_task(void *arg, uint32_t index, uint32_t worker)
-{
-    const taps_job *j = (const taps_job *)arg;
-    const isgi_conv *c = &j->step->conv;
-    const isgi_window *win = &c->window;
-    const isg_weight *w = &j->ctx->weights[j->step->op.weight];
-    const uint32_t strips = (c->oh + c->rows - 1) / c->rows, bibo = w->bi * w->bo;
-    const uint32_t image0 = index / strips * c->images, left = c->batch - image0;
-    const uint32_t images = left < c->images ? left : c->images;
-    const uint32_t y0 = index % strips * c->rows, y1 = c->oh - y0 < c->rows ? c->oh : y0 + c->rows;
-    float *part = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *tile = part + c->at_mid;
-    int64_t top = (int64_t)y0 * win->sh - win->top;
-    int64_t bottom = (int64_t)(y1 - 1) * win->sh - win->top + (int64_t)(win->kh - 1) * win->dh + 1;
-    isgi_taps g = {win, tile, j->ctx->scratch + c->zeros, c->ih, c->iw, c->oh, c->ow, 0, w->bi, bibo, w->bo, 0, 0};
-    uint64_t first = ((uint64_t)image0 * c->oh + y0) * c->ow;
-    const uint64_t end = ((uint64_t)(image0 + images - 1) * c->oh + y1) * c->ow;
-    if (top < 0 || c->rows == c->oh) top = 0;
-    if (bottom > c->ih || c->rows == c->oh) bottom = c->ih;
-    if (bottom > top) {
-        const size_t rows = (size_t)(bottom - top) * c->iw;
-        /* More than one image only where a task takes whole images: then their rows follow each other. */
-        j->ctx->kernels.gemm_f32(tile, bibo, j->x + ((size_t)image0 * c->ih + (size_t)top) * c->iw * c->ic, c->ic,
-                                 j->ctx->scratch + c->u, bibo, rows * images, bibo, c->ic, 0);
-        g.image_step = rows * bibo;
-    }
-    g.image0 = image0;
-    g.row0 = (uint32_t)top;
-    while (first < end) {
-        const uint32_t count = end - first < ISGI_PIXELS ? (uint32_t)(end - first) : ISGI_PIXELS;
-        factored_chunk(j, &g, part, first, count);
-        first += count;
-    }
-}
-
-void isgi_conv_factored(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
-{
-    const isgi_conv *c = &step->conv;
-    const uint64_t strips = (c->oh + c->rows - 1) / c->rows, groups = ((uint64_t)c->batch + c->images - 1) / c->images;
-    taps_job j = {ctx, step, ctx->tensors[step->op.inputs[0]].data, bias, ctx->tensors[step->op.output].data, 0};
-    memset(ctx->scratch + c->zeros, 0, ctx->weights[step->op.weight].bo * sizeof(float));
-    isgi_run_tasks(ctx, factored_task, &j, strips * groups);
 }

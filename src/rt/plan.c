@@ -22,7 +22,8 @@ typedef struct workspace_layout {
 typedef struct plan_walk {
     const isgi_model *m;
     const isg_rt_options *options;
-    uint32_t batch, workers;
+    uint32_t batch, workers, isa;
+    int keep; /* a hook may read every tensor: nothing is fused or overwritten */
     isgi_arena arena;
     uint64_t scratch; /* floats */
     uint32_t chunk;   /* number of the chunk that last_use describes, plus 1 */
@@ -71,7 +72,18 @@ static void find_last_uses(plan_walk *p, uint32_t first)
     }
 }
 
-static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, isg_error *err)
+/* The last operation that reads a tensor. */
+static uint32_t last_use_of(plan_walk *p, uint32_t tensor)
+{
+    if (p->chunk != tensor / LAST_CHUNK + 1) {
+        p->chunk = tensor / LAST_CHUNK + 1;
+        find_last_uses(p, tensor / LAST_CHUNK * LAST_CHUNK);
+    }
+    return p->last_use[tensor % LAST_CHUNK];
+}
+
+/* Gives tensor `index`, made by operation `now`, its place: that of tensor `over` if it has just as many numbers. */
+static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32_t over, isg_error *err)
 {
     isgi_shape s;
     uint32_t weight = 0, last;
@@ -80,13 +92,11 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, isg_e
     count = isgi_shape_count(&s, p->batch);
     if (count > MAX_FLOATS) return too_large(err, "tensor is too large for this batch");
     if (!isgi_view_is_constant(p->m, index)) {
-        if (p->chunk != index / LAST_CHUNK + 1) {
-            p->chunk = index / LAST_CHUNK + 1;
-            find_last_uses(p, index / LAST_CHUNK * LAST_CHUNK);
-        }
-        last = p->last_use[index % LAST_CHUNK];
+        const uint64_t bytes = align_up(count * sizeof(float));
+        last = last_use_of(p, index);
         if (last < now) last = now;
-        if (isgi_arena_take(&p->arena, align_up(count * sizeof(float)), last, &offset) != ISG_OK)
+        if ((over < 0 || !isgi_arena_hand_over(&p->arena, (uint32_t)over, bytes, last, index, &offset)) &&
+            isgi_arena_take(&p->arena, bytes, last, index, &offset) != ISG_OK)
             return too_large(err, "too many tensors are alive at once");
     }
     if (p->ctx) {
@@ -112,6 +122,7 @@ static uint64_t stored_bytes(const isg_weight *w)
 static void plan_weighted(const plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
 {
     const isgi_op *op = &s->op;
+    const isgi_plan_for f = {p->workers, p->options->strategy, p->isa};
     isg_weight w, vector;
     isgi_view_weight(p->m, (uint32_t)op->weight, &w);
     s->weight_bytes = stored_bytes(&w);
@@ -120,19 +131,88 @@ static void plan_weighted(const plan_walk *p, isgi_step *s, const isgi_shape *x,
         s->weight_bytes += stored_bytes(&vector);
     }
     if (op->kind == ISG_KIND_AFFINE) return;
-    isgi_conv_plan(&s->conv, op, &w, x, out, op->vector >= 0 ? &vector : NULL, p->workers, p->options->strategy);
+    isgi_conv_plan(&s->conv, op, &w, x, out, op->vector >= 0 ? &vector : NULL, &f);
+    s->over_residual = (uint8_t)isgi_conv_in_place(&s->conv, &w);
+    s->cost = s->conv.cost;
     s->scratch = s->conv.scratch;
     s->macs = s->conv.macs;
     s->dense_macs = s->conv.dense_macs;
     s->strategy = s->conv.strategy;
 }
 
-static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, isg_error *err)
+/* A tensor that is never stored has a shape, and no data. */
+static void note_fused(plan_walk *p, uint32_t tensor)
+{
+    isgi_tensor *t = &p->ctx->tensors[tensor];
+    isgi_view_tensor(p->m, tensor, &t->shape, NULL);
+    t->count = isgi_shape_count(&t->shape, p->batch);
+    isgi_shape_bind(&t->shape, p->batch);
+    t->data = NULL;
+}
+
+static int same_shape(const isgi_model *m, uint32_t a, uint32_t b)
+{
+    isgi_shape x, y;
+    isgi_view_tensor(m, a, &x, NULL);
+    isgi_view_tensor(m, b, &y, NULL);
+    return x.rank == y.rank && memcmp(x.dims, y.dims, x.rank * sizeof x.dims[0]) == 0;
+}
+
+/* A convolution without activation whose only reader is the addition right after it does that addition too. `ops`
+ * stands behind operation `index`. */
+static void fuse_addition(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s)
+{
+    const uint32_t made = s->op.output;
+    uint32_t other;
+    isgi_op next;
+    if (p->keep || index + 1 == p->m->ops || s->op.act.kind != ISGK_ACT_NONE || last_use_of(p, made) != index + 1)
+        return;
+    next_op(p->m, &ops, index + 1, &next);
+    if (next.kind != ISG_KIND_BINARY || next.mode != ISG_BINARY_ADD) return;
+    other = next.inputs[0] == made ? next.inputs[1] : next.inputs[0];
+    if (other == made || (next.inputs[0] != made && next.inputs[1] != made)) return;
+    if (!same_shape(p->m, other, made) || !same_shape(p->m, next.output, made)) return;
+    s->residual = (int32_t)other;
+    s->op.act = next.act;
+    s->op.output = next.output;
+}
+
+/* The input that the output may overwrite, or -1: its last reader is this operation, which reads each element just
+ * before it writes it. */
+static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
+{
+    const isgi_op *op = &s->op;
+    const uint32_t last = index + (s->residual >= 0);
+    uint32_t n = 0, candidates[2];
+    if (p->keep) return -1;
+    if (s->residual >= 0 && s->over_residual && (uint32_t)s->residual != op->inputs[0])
+        candidates[n++] = (uint32_t)s->residual;
+    if (op->kind == ISG_KIND_ACTIVATION || op->kind == ISG_KIND_AFFINE || op->kind == ISG_KIND_BINARY)
+        candidates[n++] = op->inputs[0];
+    if (op->kind == ISG_KIND_BINARY) candidates[n++] = op->inputs[1];
+    for (uint32_t i = 0; i < n; i++) {
+        if (!isgi_view_is_constant(p->m, candidates[i]) && last_use_of(p, candidates[i]) <= last &&
+            same_shape(p->m, candidates[i], op->output))
+            return (int32_t)candidates[i];
+    }
+    return -1;
+}
+
+/* `done`: the step before has done this one; set for the step after. */
+static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *done, isg_error *err)
 {
     isgi_step step, *s = p->ctx ? &p->ctx->steps[index] : &step;
     isgi_shape x, out;
     memset(s, 0, sizeof *s);
+    s->residual = -1;
     next_op(p->m, c, index, &s->op);
+    isgi_arena_release(&p->arena, index);
+    if (*done) {
+        s->done = 1;
+        *done = 0;
+        return ISG_OK;
+    }
+    if (s->op.kind == ISG_KIND_CONV || s->op.kind == ISG_KIND_FC) fuse_addition(p, *c, index, s);
     isgi_view_tensor(p->m, s->op.inputs[0], &x, NULL);
     isgi_view_tensor(p->m, s->op.output, &out, NULL);
     isgi_shape_bind(&x, p->batch);
@@ -141,18 +221,20 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, isg_er
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
-    isgi_arena_release(&p->arena, index);
-    return place_tensor(p, s->op.output, index, err);
+    *done = s->residual >= 0;
+    if (*done && p->ctx) note_fused(p, p->m->inputs + p->m->constants + index);
+    return place_tensor(p, s->op.output, index, overwritten(p, s, index), err);
 }
 
 static isg_status walk(plan_walk *p, isg_error *err)
 {
     isgi_cursor c = isgi_view_ops(p->m);
+    int done = 0;
     isgi_arena_init(&p->arena);
     p->chunk = 0;
     p->scratch = 0;
-    for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, err));
-    for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, err));
+    for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, -1, err));
+    for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, &done, err));
     return ISG_OK;
 }
 
@@ -169,6 +251,8 @@ static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_
     p->options = options;
     p->batch = options->batch ? options->batch : 1;
     p->workers = options->parallel.run && options->parallel.workers ? options->parallel.workers : 1;
+    p->isa = isgi_cpu_effective_isa(options->isa_mask);
+    p->keep = options->hook != NULL && !options->hook_timing;
     if (p->batch > MAX_BATCH) return too_large(err, "batch is above 65536");
     if (p->workers > MAX_WORKERS) return too_large(err, "more than 1024 workers");
     p->ctx = NULL;
@@ -234,7 +318,7 @@ isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t byt
     made->batch = p.batch;
     made->ops = p.m->ops;
     made->tensor_count = p.m->tensors;
-    made->isa = isgi_cpu_effective_isa(options->isa_mask);
+    made->isa = p.isa;
     isgk_table_init(&made->kernels, made->isa);
     made->steps = (isgi_step *)(void *)(base + l.steps);
     made->tensors = (isgi_tensor *)(void *)(base + l.tensors);

@@ -10,6 +10,8 @@
 #define HALF_FLOATS 131072u  /* of intermediate channels in the HALF way */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
+#define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
+#define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -44,85 +46,141 @@ static void set_geometry(isgi_conv *c, const isgi_op *op, const isg_weight *w, c
     c->k = c->taps * (c->ic / c->groups);
 }
 
-/* Output rows a task of the FACTORED way handles so that its tile of bi*bo channels stays in the cache. */
-static void set_factored_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
+/* ---- the cost model ---- */
+
+/* Cost of one unit of each kind of work in 1/64 of a clock cycle, by instruction set: measured with bench_kernels on
+ * one core (docs/numerics.md). The ratios decide, not the clock. */
+typedef struct cost_table {
+    uint32_t isa;
+    uint32_t gemm, taps, compose, gather, unpack; /* a multiply-add, ..., a number gathered, a code unpacked */
+} cost_table;
+
+static const cost_table costs[] = {
+    {ISG_ISA_AVX512, 2, 4, 6, 20, 14},
+    {ISG_ISA_AVX2, 5, 10, 9, 22, 34},
+    {ISG_ISA_NEON, 5, 10, 10, 24, 120},
+    {ISG_ISA_SCALAR, 24, 40, 24, 32, 200},
+};
+
+static const cost_table *cost_of(uint32_t isa)
 {
-    const uint64_t row = (uint64_t)c->iw * w->bi * w->bo, image = row * c->ih;
-    const uint64_t reach = (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
-    c->images = 1;
-    c->rows = c->oh;
-    if (image <= TILE_FLOATS) {
-        c->images = (uint32_t)min_u64(ceil_div(c->batch, workers), TILE_FLOATS / image);
-    } else {
-        const uint64_t fit = TILE_FLOATS / row;
-        c->rows = fit > reach ? (uint32_t)((fit - reach) / c->window.sh + 1) : 1;
-    }
-    if (c->batch < workers) {
-        const uint32_t share = (uint32_t)ceil_div((uint64_t)c->oh * c->batch, workers);
-        if (c->rows > share) c->rows = share > 4 ? share : 4;
-    }
-    if (c->rows > c->oh) c->rows = c->oh;
-    c->rows = (uint32_t)ceil_div(c->oh, ceil_div(c->oh, c->rows)); /* strips of one size */
-    if (c->rows < c->oh) c->images = 1;
+    size_t i = 0;
+    while ((isa & costs[i].isa) != costs[i].isa) i++;
+    return &costs[i];
 }
 
-static uint64_t factored_input_rows(const isgi_conv *c, uint32_t rows)
+static uint64_t codes_of(const isg_weight *w)
 {
-    if (rows == c->oh) return c->ih; /* whole images, which then follow each other */
-    return min_u64(c->ih, (uint64_t)(rows - 1) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1);
+    return (uint64_t)w->basis.rows * w->basis.cols + (uint64_t)w->u.rows * w->u.cols + (uint64_t)w->v.rows * w->v.cols;
 }
 
-/* Multiply-adds of one way. */
-static uint64_t way_macs(const isgi_conv *c, const isg_weight *w, uint32_t way)
+/* A 1x1 kernel without padding: output pixel (y, x) reads input pixel (y stride, x stride) only. */
+static int is_pointwise(const isgi_conv *c)
 {
-    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow, dense = pixels * c->k * (c->oc / c->groups);
+    const isgi_window *g = &c->window;
+    return c->taps == 1 && !g->top && !g->left && !g->bottom && !g->right;
+}
+
+static int fuses(const isgi_conv *c, const isg_weight *w, uint32_t way)
+{
+    if (c->groups != 1 || c->depthwise || w->depthwise) return 0;
+    return way == ISG_STRATEGY_FACTORED || (way == ISG_STRATEGY_HALF && !w->level1 && is_pointwise(c));
+}
+
+/* Multiply-adds of one way, by kind. */
+typedef struct way_work {
+    uint64_t gemm, taps, compose, gather;
+} way_work;
+
+static way_work work_of(const isgi_conv *c, const isg_weight *w, uint32_t way)
+{
+    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
     const uint64_t rows = (uint64_t)w->taps * w->ci, bibo = (uint64_t)w->bi * w->bo;
-    const uint64_t level1 = w->level1 ? rows * bibo : 0, level2 = w->level2 ? rows * w->bo * w->co : 0;
-    if (way == ISG_STRATEGY_HALF)
-        return level1 * ceil_div(pixels, HALF_FLOATS / w->bo + 1) + pixels * w->bo * ((uint64_t)c->k + c->oc);
+    const uint64_t gathered = c->direct || c->depthwise ? 0 : pixels * c->k;
+    way_work n = {0, 0, w->level1 ? rows * bibo : 0, gathered};
     if (way == ISG_STRATEGY_FACTORED) {
-        const uint64_t input = c->batch * ceil_div(c->oh, c->rows) * factored_input_rows(c, c->rows) * c->iw;
-        return input * c->ic * bibo + pixels * c->taps * bibo + (w->level2 ? pixels * w->bo * c->oc : 0);
+        const uint64_t input = is_pointwise(c) ? pixels : (uint64_t)c->batch * c->ih * c->iw;
+        n.gemm = input * c->ic * bibo + (w->level2 ? pixels * w->bo * c->oc : 0);
+        n.taps = pixels * c->taps * bibo;
+        n.compose = n.gather = 0;
+    } else if (way == ISG_STRATEGY_HALF) {
+        n.gemm = pixels * w->bo * ((uint64_t)c->k + c->oc);
+        n.compose *= ceil_div(pixels, HALF_FLOATS / w->bo + 1);
+        if (fuses(c, w, way)) n.gather = 0;
+    } else {
+        n.gemm = c->depthwise ? 0 : pixels * c->k * (c->oc / c->groups);
+        n.taps = c->depthwise ? pixels * c->taps * c->oc : 0;
+        if (w->level2) n.gemm += rows * w->bo * w->co;
     }
-    return dense + level1 + level2;
+    return n;
 }
 
-/* What way_macs() costs, in multiply-adds of a matrix product: the depthwise sum and level 1 are bound by loads (three
- * times as much, measured), and a gathered number costs about two. */
-static uint64_t way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way)
+/* Predicted clock cycles of one core. */
+static uint64_t way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, uint32_t isa)
 {
-    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow, bibo = (uint64_t)w->bi * w->bo;
-    uint64_t cost = way_macs(c, w, way);
-    if (way == ISG_STRATEGY_FACTORED) return cost + 2 * pixels * c->taps * bibo;
-    if (w->level1) cost += 2 * (uint64_t)w->taps * w->ci * bibo;
-    return c->direct ? cost : cost + 2 * pixels * c->k;
+    const cost_table *t = cost_of(isa);
+    const way_work n = work_of(c, w, way);
+    const uint64_t unpack = isgi_raw_f32(w) ? 0 : codes_of(w);
+    return (n.gemm * t->gemm + n.taps * t->taps + n.compose * t->compose + n.gather * t->gather + unpack * t->unpack) /
+           64;
 }
 
-static void choose_way(isgi_conv *c, const isg_weight *w, uint32_t workers, uint32_t forced)
+static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
-    uint64_t best = UINT64_MAX;
+    way_work n;
     c->strategy =
         w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
-    if (c->groups == 1 && !w->depthwise && (w->level1 || w->level2)) {
-        if (w->level1) set_factored_tiles(c, w, workers);
-        for (size_t i = 0; i < sizeof ways; i++) {
-            const int possible =
-                ways[i] == ISG_STRATEGY_GENERATE || (ways[i] == ISG_STRATEGY_HALF ? w->level2 : w->level1);
-            const uint64_t cost = possible ? way_cost(c, w, ways[i]) : UINT64_MAX;
-            if (!possible) continue;
-            if (ways[i] == forced) {
-                c->strategy = ways[i];
-                break;
-            }
-            if (cost < best) {
-                best = cost;
-                c->strategy = ways[i];
-            }
+    c->cost = way_cost(c, w, c->strategy, f->isa);
+    for (size_t i = 0; i < sizeof ways && c->groups == 1 && !w->depthwise; i++) {
+        const int possible = ways[i] == ISG_STRATEGY_HALF       ? w->level2
+                             : ways[i] == ISG_STRATEGY_FACTORED ? w->level1
+                                                                : w->level1 || w->level2;
+        const uint64_t cost = possible ? way_cost(c, w, ways[i], f->isa) : UINT64_MAX;
+        if (possible && (ways[i] == f->forced || cost < c->cost)) {
+            c->strategy = ways[i];
+            c->cost = cost;
         }
+        if (possible && ways[i] == f->forced) break;
     }
-    c->macs = way_macs(c, w, c->strategy);
+    n = work_of(c, w, c->strategy);
+    c->macs = n.gemm + n.taps + n.compose;
     c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * (c->oc / c->groups);
+}
+
+/* ---- tiles ---- */
+
+static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
+{
+    isgi_fused *f = &c->fused;
+    const isgi_window *g = &c->window;
+    const int point = is_pointwise(c);
+    const uint64_t reach = (uint64_t)(g->kh - 1) * g->dh + 1;
+    uint64_t rows;
+    f->on = 1;
+    f->bases = w->level1 ? w->bi : 1;
+    f->ih = point ? c->oh : c->ih;
+    f->iw = point ? c->ow : c->iw;
+    f->sh = point ? 1 : g->sh;
+    f->sw = point ? 1 : g->sw;
+    f->x_pixel = (size_t)c->ic * (point ? g->sw : 1);
+    f->x_row = (size_t)c->ic * c->iw * (point ? g->sh : 1);
+    /* Whole cache lines where they cost no vector more. */
+    f->list = (w->bo + 15u) & ~15u;
+    if (ceil_div((uint64_t)f->bases * w->bo, 16) < (uint64_t)f->bases * (f->list / 16)) f->list = w->bo;
+    f->mid = f->bases * f->list;
+    f->group = (uint32_t)min_u64(c->oh, ceil_div(GROUP_PIXELS, c->ow));
+    rows = (uint64_t)(f->group - 1) * f->sh + reach;
+    f->ring = (uint32_t)min_u64(rows, f->ih);
+    f->strips = 1;
+    if (c->batch >= workers) return;
+    f->strips = (uint32_t)min_u64(ceil_div(workers, c->batch), c->oh);
+    /* Strips repeat the rows that two of them need: not where that is a tenth of all. */
+    if (!point && 10 * (f->strips - 1) * (reach - min_u64(reach, f->sh)) > f->ih &&
+        (uint64_t)c->batch * f->ih * f->iw * f->mid <= SHARED_FLOATS) {
+        f->two_pass = 1;
+        f->ring = f->ih;
+    }
 }
 
 static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
@@ -160,12 +218,37 @@ static size_t place(uint64_t *at, uint64_t floats)
     return (size_t)offset;
 }
 
+static void finish_scratch(isgi_conv *c, uint64_t at, uint64_t part, uint32_t workers)
+{
+    c->worker = (size_t)at;
+    c->worker_floats = (size_t)part;
+    c->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : at + part * workers; /* workers are at most 1024 */
+}
+
+static void set_fused_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, uint32_t workers)
+{
+    const isgi_fused *f = &c->fused;
+    const uint64_t pointer = sizeof(void *) / sizeof(float), map = (uint64_t)f->ih * f->iw * f->mid;
+    uint64_t part = 0;
+    if (w->level1) c->basis = place(&at, (uint64_t)c->taps * f->mid);
+    c->u = place(&at, ceil_div(f->mid, ISGK_PANEL) * ISGK_PANEL * c->ic);
+    if (w->level2) c->v = place(&at, ceil_div(c->oc, ISGK_PANEL) * ISGK_PANEL * w->bo);
+    if (f->two_pass) c->half = place(&at, map * c->batch);
+    if (!f->two_pass) c->at_mid = place(&part, (uint64_t)f->ring * f->iw * f->mid);
+    c->at_sums = place(&part, (uint64_t)f->group * c->ow * f->list);
+    c->at_taps = place(&part, c->window.kh * pointer);
+    finish_scratch(c, at, part, workers);
+}
+
 static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bias, uint32_t workers)
 {
     uint64_t at = 0, part = 0;
-    const uint64_t bibo = (uint64_t)w->bi * w->bo, pointer = sizeof(void *) / sizeof(float);
-    const int factored = c->strategy == ISG_STRATEGY_FACTORED;
+    const uint64_t pointer = sizeof(void *) / sizeof(float);
     if (bias && !isgi_raw_f32(bias)) c->bias = place(&at, c->oc);
+    if (c->fused.on) {
+        set_fused_scratch(c, w, at, workers);
+        return;
+    }
     if (w->level1) c->basis = place(&at, (uint64_t)w->basis.rows * w->basis.cols);
     if (w->level1) c->u = place(&at, (uint64_t)w->u.rows * w->u.cols);
     if (w->level2) c->v = place(&at, (uint64_t)w->v.rows * w->v.cols);
@@ -174,27 +257,24 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->taps * w->bo);
         c->zeros = place(&at, c->oc);
         c->at_taps = place(&part, ISGI_PIXELS * (uint64_t)c->taps * pointer);
-    } else if (factored) {
-        c->zeros = place(&at, w->bo);
-        c->at_mid = place(&part, factored_input_rows(c, c->rows) * c->iw * bibo * c->images);
-        c->at_taps = place(&part, ISGI_PIXELS * (uint64_t)c->taps * w->bi * pointer);
-        c->at_gather = place(&part, w->level2 ? ISGI_PIXELS * (uint64_t)w->bo : 0);
     } else {
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
         if (!c->direct) c->at_gather = place(&part, (uint64_t)c->strip * c->tile_rows);
     }
-    c->worker = (size_t)at;
-    c->worker_floats = (size_t)part;
-    c->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : at + part * workers; /* workers are at most 1024 */
+    finish_scratch(c, at, part, workers);
 }
 
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,
-                    const isg_weight *bias, uint32_t workers, uint32_t forced)
+                    const isg_weight *bias, const isgi_plan_for *f)
 {
     set_geometry(c, op, w, x, out);
-    choose_way(c, w, workers, forced);
-    if (!c->depthwise && c->strategy != ISG_STRATEGY_FACTORED) set_matrix_tiles(c, w, workers);
-    set_scratch(c, w, bias, workers);
+    choose_way(c, w, f);
+    if (fuses(c, w, c->strategy)) {
+        set_fused_tiles(c, w, f->workers);
+    } else if (!c->depthwise) {
+        set_matrix_tiles(c, w, f->workers);
+    }
+    set_scratch(c, w, bias, f->workers);
 }

@@ -18,7 +18,7 @@ void isgi_arena_release(isgi_arena *a, uint32_t now)
     a->count = kept;
 }
 
-isg_status isgi_arena_take(isgi_arena *a, uint64_t size, uint32_t last, uint64_t *offset)
+isg_status isgi_arena_take(isgi_arena *a, uint64_t size, uint32_t last, uint32_t owner, uint64_t *offset)
 {
     uint64_t end = 0, best = UINT64_MAX;
     uint32_t at = a->count;
@@ -37,8 +37,22 @@ isg_status isgi_arena_take(isgi_arena *a, uint64_t size, uint32_t last, uint64_t
     a->live[at].offset = end;
     a->live[at].size = size;
     a->live[at].last = last;
+    a->live[at].owner = owner;
     a->count++;
     if (end + size > a->peak) a->peak = end + size;
     *offset = end;
     return ISG_OK;
+}
+
+int isgi_arena_hand_over(isgi_arena *a, uint32_t from, uint64_t size, uint32_t last, uint32_t owner, uint64_t *offset)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->live[i].owner == from && a->live[i].size == size) {
+            a->live[i].last = last;
+            a->live[i].owner = owner;
+            *offset = a->live[i].offset;
+            return 1;
+        }
+    }
+    return 0;
 }

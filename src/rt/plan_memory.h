@@ -11,6 +11,7 @@
 typedef struct isgi_arena_block {
     uint64_t offset, size;
     uint32_t last; /* last moment of use */
+    uint32_t owner;
 } isgi_arena_block;
 
 /* The blocks alive now, by offset. Small enough for a stack: planning has no other memory. */
@@ -24,6 +25,8 @@ void isgi_arena_init(isgi_arena *a);
 /* Frees every block whose last use lies before `now`. */
 void isgi_arena_release(isgi_arena *a, uint32_t now);
 /* Best fit: the smallest gap that holds `size` bytes, else the end. Error: LIMIT (too many live blocks, overflow). */
-isg_status isgi_arena_take(isgi_arena *a, uint64_t size, uint32_t last, uint64_t *offset);
+isg_status isgi_arena_take(isgi_arena *a, uint64_t size, uint32_t last, uint32_t owner, uint64_t *offset);
+/* Hands the block of `from` to `owner` if it has exactly `size` bytes; 0 if there is none. */
+int isgi_arena_hand_over(isgi_arena *a, uint32_t from, uint64_t size, uint32_t last, uint32_t owner, uint64_t *offset);
 
 #endif

@@ -202,6 +202,79 @@ static void check_unpack_affine(isgk_unpack_affine_fn *fn)
     }
 }
 
+static void check_panels_once(isgk_gemm_panels_f32_fn *fn, size_t m, size_t n, size_t k)
+{
+    const size_t lda = k + random_below(5), ldc = n + random_below(20), ldr = n + random_below(9);
+    const size_t panels = (n + ISGK_PANEL - 1) / ISGK_PANEL * ISGK_PANEL, count = extent(m, ldc, n);
+    const float *a = take_random(0, extent(m, lda, k)), *bias = take_random(3, n);
+    const float *residual = take_random(5, extent(m, ldr, n));
+    float *b = take(1, panels * k), *c = take(2, count), *before = copy_of(4, c, count), *plain = take(6, m * n + 1);
+    isgk_finish finish = {random_below(3) ? bias : NULL, random_below(2) ? residual : NULL, ldr,
+                          random_below(2) ? 0.0f : ISGI_MINUS_INFINITY, random_below(2) ? 6.0f : -ISGI_MINUS_INFINITY};
+    for (size_t i = 0; i < panels * k; i++) {
+        const size_t column = i / (ISGK_PANEL * k) * ISGK_PANEL + i % ISGK_PANEL;
+        b[i] = column < n ? random_float() : 0.0f;
+    }
+    fn(plain, n, a, lda, b, m, n, k, NULL);
+    fn(c, ldc, a, lda, b, m, n, k, &finish);
+    assert_gaps(c, before, m, ldc, n);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            float x = plain[i * n + j];
+            double sum = 0.0, size = 0.0;
+            for (size_t p = 0; p < k; p++) {
+                const double term =
+                    (double)a[i * lda + p] * (double)b[(j / ISGK_PANEL * k + p) * ISGK_PANEL + j % ISGK_PANEL];
+                sum += term;
+                size += fabs(term);
+            }
+            assert_near(x, sum, (double)(k + 1) * 1.01 * EPSILON * size * 2.0);
+            if (finish.bias) x += bias[j];
+            if (finish.residual) x += residual[i * ldr + j];
+            x = finish.lo > x ? finish.lo : x;
+            x = finish.hi < x ? finish.hi : x;
+            assert_true(c[i * ldc + j] == x);
+        }
+    }
+}
+
+static void check_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn)
+{
+    check_panels_once(fn, 0, 5, 3);
+    check_panels_once(fn, 3, 40, 0);
+    for (int i = 0; i < 120; i++) check_panels_once(fn, random_below(40), random_below(130), random_below(180));
+}
+
+static void check_unpack_columns(isgk_unpack_columns_fn *fn)
+{
+    for (uint32_t bits = 1; bits <= 8; bits++) {
+        for (int i = 0; i < 25; i++) {
+            const size_t rows = random_below(9), columns = 1 + random_below(50), width = columns + random_below(20);
+            const size_t ldd = width + random_below(20), all = columns + random_below(30);
+            const size_t skip = random_below(all - columns + 1);
+            const uint64_t first = skip * bits, row_bits = all * bits;
+            const size_t bytes = (size_t)((rows * row_bits + 7) / 8);
+            const float mul = random_below(2) ? 1.0f : 2.0f, add = -(float)random_below(200);
+            const float *scales = take_random(3, columns);
+            uint8_t *src = take_bytes(0, bytes);
+            float *got = take(1, extent(rows, ldd, width)), *before = copy_of(2, got, extent(rows, ldd, width));
+            for (size_t k = 0; k < bytes; k++) src[k] = (uint8_t)random_u64();
+            fn(got, ldd, src, bytes, first, row_bits, rows, columns, width, bits, mul, add, scales);
+            assert_gaps(got, before, rows, ldd, width);
+            for (size_t r = 0; r < rows; r++) {
+                for (size_t c = 0; c < width; c++) {
+                    uint32_t code = 0;
+                    for (uint32_t b = 0; b < bits && c < columns; b++) {
+                        const uint64_t bit = first + r * row_bits + c * bits + b;
+                        code |= (uint32_t)(src[bit >> 3] >> (bit & 7u) & 1u) << b;
+                    }
+                    assert_true(got[r * ldd + c] == (c < columns ? ((float)code * mul + add) * scales[c] : 0.0f));
+                }
+            }
+        }
+    }
+}
+
 static isgk_act random_act(uint32_t kind)
 {
     const isgk_act act = {kind, 0.2f + 0.1f * random_float(), 0.5f + 0.1f * random_float(), -0.5f, 1.5f};
@@ -327,6 +400,55 @@ static void check_dwconv_f32(isgk_dwconv_f32_fn *fn)
         }
         assert_same(single, got, count);
     }
+}
+
+static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channels)
+{
+    isgk_dwrow g = {0};
+    const float *rows[4];
+    const size_t ldd = channels + random_below(20);
+    float *got, *before;
+    size_t reach;
+    g.kh = 1 + random_below(4);
+    g.kw = 1 + random_below(5);
+    g.lists = 1 + random_below(3);
+    g.stride = 1 + random_below(3);
+    g.dilation = 1 + random_below(3);
+    g.left = random_below(4);
+    reach = (pixels ? pixels - 1 : 0) * g.stride + (g.kw - 1) * g.dilation + 1;
+    g.width = reach > g.left + 3 ? reach - g.left - random_below(3) : 1 + random_below(4);
+    g.list_step = channels + random_below(5);
+    g.pixel_step = g.lists * g.list_step;
+    g.ldw = channels + random_below(5);
+    g.rows = rows;
+    g.weights = take_random(0, extent(g.kh * g.kw * g.lists, g.ldw, channels));
+    for (size_t ky = 0; ky < g.kh; ky++)
+        rows[ky] =
+            random_below(5) ? take_random((int)(4 + ky), extent(g.width * g.lists, g.list_step, channels)) : NULL;
+    got = take(1, extent(pixels, ldd, channels));
+    before = copy_of(2, got, extent(pixels, ldd, channels));
+    fn(got, ldd, &g, pixels, channels);
+    assert_gaps(got, before, pixels, ldd, channels);
+    for (size_t i = 0; i < pixels * channels; i++) {
+        const size_t x = i / channels, c = i % channels;
+        double sum = 0.0, size = 0.0;
+        for (size_t t = 0; t < g.kh * g.kw * g.lists; t++) {
+            const size_t ky = t / (g.kw * g.lists), kx = t / g.lists % g.kw;
+            const size_t column = x * g.stride + kx * g.dilation - g.left;
+            if (!rows[ky] || column >= g.width) continue;
+            const double term = (double)rows[ky][column * g.pixel_step + t % g.lists * g.list_step + c] *
+                                (double)g.weights[t * g.ldw + c];
+            sum += term;
+            size += fabs(term);
+        }
+        assert_near(got[x * ldd + c], sum, (double)(g.kh * g.kw * g.lists + 1) * 2.02 * EPSILON * size);
+    }
+}
+
+static void check_dwrow_f32(isgk_dwrow_f32_fn *fn)
+{
+    check_dwrow_once(fn, 0, 5);
+    for (int i = 0; i < 300; i++) check_dwrow_once(fn, 1 + random_below(40), random_below(110));
 }
 
 static void check_maxpool_f32(isgk_maxpool_f32_fn *fn)

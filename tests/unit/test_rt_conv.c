@@ -39,6 +39,14 @@ static const conv_case cases[] = {
     {1, 64, 20, 20, 48, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 16, ISG_QUANT_MIDTREAD, 6, 1, 1, 1},
     {1, 80, 40, 41, 24, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 3, 24, ISG_QUANT_MIDTREAD, 6, 1, 1, 1},
     {5, 96, 6, 6, 300, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 12, ISG_QUANT_MIDTREAD, 4, 1, 0, 1},
+    {1, 20, 8, 8, 36, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 44, ISG_QUANT_MIDTREAD, 3, 3, 1, 1},
+    {1, 37, 4, 4, 40, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 20, ISG_QUANT_MIDRISE, 6, 4, 1, 1},
+    {2, 24, 16, 15, 40, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 3, 2, 44, ISG_QUANT_MIDTREAD, 3, 4, 1, 0},
+    {1, 12, 30, 70, 20, 1, {5, 5, 2, 1, 2, 3, 4, 6, 4, 6}, 3, 3, 16, ISG_QUANT_MIDTREAD, 6, 2, 6, 1},
+    {1, 12, 31, 13, 20, 1, {1, 1, 2, 3, 1, 1, 0, 0, 0, 0}, 3, 2, 17, ISG_QUANT_MIDTREAD, 7, 4, 1, 1},
+    {1, 40, 13, 14, 21, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 44, ISG_QUANT_MIDTREAD, 3, 4, 7, 1},
+    {1, 9, 5, 6, 12, 1, {2, 7, 3, 1, 1, 1, 1, 5, 2, 5}, 1, 3, 0, ISG_QUANT_MIDTREAD, 5, 4, 1, 1},
+    {1, 6, 3, 3, 33, 1, {7, 7, 1, 1, 1, 1, 3, 3, 3, 3}, 3, 1, 30, ISG_QUANT_PAPER, 5, 1, 1, 1},
     {4, 700, 1, 1, 33, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 0, 1},
 };
 
@@ -49,8 +57,18 @@ static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
     return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
 }
 
-/* A one-layer image of the case; as a fully connected layer if `fc`. */
-static uint8_t *build_case(const conv_case *c, int fc, size_t *size, uint32_t *oh, uint32_t *ow)
+static void put_act(builder *b, uint32_t act)
+{
+    put_uv(&b->ops, act);
+    if (act == ISG_ACTIVATION_CLIP) {
+        put_f32(&b->ops, -0.5f);
+        put_f32(&b->ops, 0.75f);
+    }
+}
+
+/* A one-layer image of the case; as a fully connected layer if `fc`; if `sum`, the layer has no activation of its own
+ * and the second input is added to what it makes, which takes the activation. */
+static uint8_t *build_case(const conv_case *c, int fc, int sum, size_t *size, uint32_t *oh, uint32_t *ow)
 {
     const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
     const int depthwise = (c->flags & ISG_WEIGHT_DEPTHWISE) != 0;
@@ -60,23 +78,27 @@ static uint8_t *build_case(const conv_case *c, int fc, size_t *size, uint32_t *o
     out[2] = *oh = out_size(c->ih, c->window, 0);
     out[3] = *ow = out_size(c->iw, c->window, 1);
     add_input(b, fc ? 2 : 4, in);
+    if (sum) add_input(b, fc ? 2 : 4, out);
     weight = add_weight(b, c->flags, c->window[0] * c->window[1], depthwise ? c->ic : c->ic / c->groups,
                         depthwise ? 1 : c->oc, c->bi, c->bo, c->family, c->bits, c->mode);
     if (c->bias) bias = add_vector(b, c->oc) + 1;
     add_op(b, fc ? ISG_KIND_FC : ISG_KIND_CONV, fc ? 2 : 4, out);
-    put_uv(&b->ops, c->act);
-    if (c->act == ISG_ACTIVATION_CLIP) {
-        put_f32(&b->ops, -0.5f);
-        put_f32(&b->ops, 0.75f);
-    }
-    put_uv(&b->ops, 1);
+    put_act(b, sum ? ISG_ACTIVATION_NONE : c->act);
+    put_uv(&b->ops, sum ? 2 : 1);
     put_uv(&b->ops, weight);
     put_uv(&b->ops, bias);
     if (!fc) {
         for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
         put_uv(&b->ops, c->groups);
     }
-    add_output(b, 1);
+    if (sum) {
+        add_op(b, ISG_KIND_BINARY, fc ? 2 : 4, out);
+        put_act(b, c->act);
+        put_uv(&b->ops, c->oc & 1u ? 1 : 2); /* the convolution is the first or the second operand */
+        put_uv(&b->ops, c->oc & 1u ? 2 : 1);
+        put_uv(&b->ops, ISG_BINARY_ADD);
+    }
+    add_output(b, sum ? 3 : 1);
     return finish_image(b, size);
 }
 
@@ -125,9 +147,19 @@ static void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t coun
     for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
 }
 
-static float *run_case(const isg_rt_model *model, const conv_case *c, const float *x, size_t outputs, uint32_t isa,
-                       uint32_t strategy, uint32_t workers, uint32_t *used)
+static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
 {
+    (void)user;
+    (void)ctx;
+    (void)op;
+    (void)done;
+}
+
+/* `r`: the second input or NULL. A `hook` keeps every tensor, so that nothing is fused. */
+static float *run_sum(const isg_rt_model *model, const conv_case *c, const float *x, const float *r, size_t outputs,
+                      uint32_t isa, uint32_t strategy, uint32_t workers, isg_rt_hook hook, uint32_t *used)
+{
+    const float *inputs[2] = {x, r};
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
     isg_rt_memory memory;
     isg_rt_context *ctx = NULL;
@@ -138,6 +170,7 @@ static float *run_case(const isg_rt_model *model, const conv_case *c, const floa
     options.batch = c->batch;
     options.isa_mask = isa;
     options.strategy = strategy;
+    options.hook = hook;
     if (workers > 1) {
         options.parallel.run = run_backwards;
         options.parallel.workers = workers;
@@ -148,12 +181,18 @@ static float *run_case(const isg_rt_model *model, const conv_case *c, const floa
     assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes - 1, model, &options, &err),
                      ISG_E_WORKSPACE);
     assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, model, &options, &err), ISG_OK);
-    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
+    assert_int_equal(isg_rt_run(ctx, inputs, &y, &err), ISG_OK);
     for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
     assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
     *used = info.strategy;
     free(workspace);
     return y;
+}
+
+static float *run_case(const isg_rt_model *model, const conv_case *c, const float *x, size_t outputs, uint32_t isa,
+                       uint32_t strategy, uint32_t workers, uint32_t *used)
+{
+    return run_sum(model, c, x, NULL, outputs, isa, strategy, workers, NULL, used);
 }
 
 static void compare_case(const conv_case *c, const float *y, const double *want, size_t n, uint32_t strategy)
@@ -173,7 +212,7 @@ static void check_case(const conv_case *c, int fc)
     static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_ALL};
     size_t size;
     uint32_t oh, ow;
-    uint8_t *image = build_case(c, fc, &size, &oh, &ow);
+    uint8_t *image = build_case(c, fc, 0, &size, &oh, &ow);
     isg_rt_model model;
     isg_error err = {0};
     isg_weight w, bias = {0};
@@ -203,7 +242,8 @@ static void check_case(const conv_case *c, int fc)
             if (strategy >= 1 && strategy <= 3 && c->flags == 3) assert_int_equal(used, strategy);
             if (c->family == ISG_QUANT_RAW) assert_int_equal(used, ISG_STRATEGY_DENSE);
             compare_case(c, one, want, outputs, used);
-            if (used == used3) assert_memory_equal(one, three, outputs * sizeof *one);
+            assert_int_equal(used, used3); /* the way does not depend on the workers, so neither do the bits */
+            assert_memory_equal(one, three, outputs * sizeof *one);
             free(one);
             free(three);
         }
@@ -213,6 +253,49 @@ static void check_case(const conv_case *c, int fc)
     free(matrix);
     free(scratch);
     free(image);
+}
+
+/* The addition done inside the layer gives the bits of the two operations one after the other. */
+static void check_sum(const conv_case *c, int fc)
+{
+    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
+    size_t size;
+    uint32_t oh, ow, used;
+    uint8_t *image = build_case(c, fc, 1, &size, &oh, &ow);
+    const size_t inputs = (size_t)c->batch * c->ic * c->ih * c->iw, outputs = (size_t)c->batch * c->oc * oh * ow;
+    float *x = (float *)malloc(inputs * sizeof *x), *r = (float *)malloc(outputs * sizeof *r);
+    isg_rt_model model;
+    isg_error err = {0};
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("case %d: %s", (int)(c - cases), err.message);
+    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    for (size_t i = 0; i < outputs; i++) r[i] = next_float(&shared);
+    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
+        for (uint32_t strategy = 0; strategy < 5; strategy++) {
+            float *apart = run_sum(&model, c, x, r, outputs, isas[a], strategy, 1, no_hook, &used);
+            for (uint32_t workers = 1; workers <= 5; workers += 2) {
+                float *fused = run_sum(&model, c, x, r, outputs, isas[a], strategy, workers, NULL, &used);
+                for (size_t i = 0; i < outputs; i++) {
+                    if (memcmp(apart + i, fused + i, sizeof *fused) != 0)
+                        fail_msg("case %d strategy %u isa %u workers %u element %zu: %.9g apart, %.9g fused",
+                                 (int)(c - cases), strategy, isas[a], workers, i, (double)apart[i], (double)fused[i]);
+                }
+                free(fused);
+            }
+            free(apart);
+        }
+    }
+    free(x);
+    free(r);
+    free(image);
+}
+
+static void test_sums(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        check_sum(&cases[i], 0);
+        if (cases[i].ih == 1) check_sum(&cases[i], 1);
+    }
 }
 
 static void test_all_cases(void **state)
@@ -230,6 +313,7 @@ static void test_fc(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases), cmocka_unit_test(test_fc)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases), cmocka_unit_test(test_fc),
+                                       cmocka_unit_test(test_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

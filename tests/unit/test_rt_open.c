@@ -325,12 +325,12 @@ static void test_arena(void **state)
     uint64_t offset;
     (void)state;
     isgi_arena_init(&a);
-    assert_int_equal(isgi_arena_take(&a, 100, 1, &offset), ISG_OK);
+    assert_int_equal(isgi_arena_take(&a, 100, 1, 7, &offset), ISG_OK);
     assert_int_equal(offset, 0);
-    assert_int_equal(isgi_arena_take(&a, 50, 2, &offset), ISG_OK);
+    assert_int_equal(isgi_arena_take(&a, 50, 2, 8, &offset), ISG_OK);
     assert_int_equal(offset, 100);
     isgi_arena_release(&a, 2);
-    assert_int_equal(isgi_arena_take(&a, 80, 2, &offset), ISG_OK);
+    assert_int_equal(isgi_arena_take(&a, 80, 2, 9, &offset), ISG_OK);
     assert_int_equal(offset, 0);
     assert_int_equal(a.peak, 150);
     isgi_arena_init(&a);
@@ -339,14 +339,14 @@ static void test_arena(void **state)
         all[i].size = (random >> 40) % 1000 + 1;
         all[i].last = i + (uint32_t)(random >> 33) % 20;
         isgi_arena_release(&a, i);
-        assert_int_equal(isgi_arena_take(&a, all[i].size, all[i].last, &all[i].offset), ISG_OK);
+        assert_int_equal(isgi_arena_take(&a, all[i].size, all[i].last, 0, &all[i].offset), ISG_OK);
         assert_true(all[i].offset + all[i].size <= a.peak);
         for (uint32_t k = 0; k < i; k++) {
             if (all[k].last < i) continue;
             assert_true(all[k].offset + all[k].size <= all[i].offset || all[i].offset + all[i].size <= all[k].offset);
         }
     }
-    assert_int_equal(isgi_arena_take(&a, UINT64_MAX - 10, 300, &offset), ISG_E_LIMIT);
+    assert_int_equal(isgi_arena_take(&a, UINT64_MAX - 10, 300, 0, &offset), ISG_E_LIMIT);
 }
 
 int main(void)

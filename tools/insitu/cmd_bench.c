@@ -83,6 +83,7 @@ static int make_session(tool *t, bench_side *side, const bench_options *o, int p
     if (profile) {
         options.hook = profile_hook;
         options.hook_user = side;
+        options.hook_timing = 1;
     }
     code = tool_model_sizes(t, &side->m, &options, &side->sizes);
     if (code != EXIT_OK) return code;

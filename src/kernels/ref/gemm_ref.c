@@ -17,3 +17,22 @@ void isgk_gemm_f32__ref(float *c, size_t ldc, const float *a, size_t lda, const 
         }
     }
 }
+
+void isgk_gemm_panels_f32__ref(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
+                               size_t n, size_t k, const isgk_finish *finish)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            const float *b = panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL;
+            float x = 0.0f;
+            for (size_t p = 0; p < k; p++) x += a[i * lda + p] * b[p * ISGK_PANEL];
+            if (finish) {
+                if (finish->bias) x += finish->bias[j];
+                if (finish->residual) x += finish->residual[i * finish->ldr + j];
+                x = finish->lo > x ? finish->lo : x;
+                x = finish->hi < x ? finish->hi : x;
+            }
+            c[i * ldc + j] = x;
+        }
+    }
+}

@@ -15,6 +15,22 @@ void isgk_dwconv_f32__ref(float *dst, size_t ldd, const float *const *taps, size
     }
 }
 
+void isgk_dwrow_f32__ref(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels)
+{
+    for (size_t x = 0; x < pixels; x++, dst += ldd) {
+        for (size_t c = 0; c < channels; c++) dst[c] = 0.0f;
+        for (size_t t = 0; t < g->kh * g->kw; t++) {
+            const size_t column = x * g->stride + t % g->kw * g->dilation - g->left; /* wraps to a large number */
+            const float *row = g->rows[t / g->kw], *w = g->weights + t * g->lists * g->ldw;
+            if (!row || column >= g->width) continue;
+            for (size_t i = 0; i < g->lists; i++, w += g->ldw) {
+                const float *src = row + column * g->pixel_step + i * g->list_step;
+                for (size_t c = 0; c < channels; c++) dst[c] += src[c] * w[c];
+            }
+        }
+    }
+}
+
 void isgk_maxpool_f32__ref(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
                            size_t channels)
 {

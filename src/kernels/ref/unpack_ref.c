@@ -15,3 +15,14 @@ void isgk_unpack_affine__ref(float *dst, const uint8_t *src, size_t src_bytes, u
         dst[i] = (float)((word >> shift) & mask) * mul + add;
     }
 }
+
+void isgk_unpack_columns__ref(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t first_bit,
+                              uint64_t row_bits, size_t rows, size_t columns, size_t width, uint32_t bits, float mul,
+                              float add, const float *scales)
+{
+    for (size_t r = 0; r < rows; r++, dst += ldd) {
+        isgk_unpack_affine__ref(dst, src, src_bytes, first_bit + r * row_bits, columns, bits, mul, add);
+        for (size_t c = 0; c < columns; c++) dst[c] *= scales[c];
+        for (size_t c = columns; c < width; c++) dst[c] = 0.0f;
+    }
+}

@@ -19,7 +19,33 @@ typedef struct gemm_tile {
     size_t ldc, lda, ldb, k;
     size_t last;    /* columns in the last vector */
     int accumulate; /* start from C */
+    const isgk_finish *finish;
+    const float *bias, *residual; /* of `finish`, at the tile's first element */
 } gemm_tile;
+
+/* The last steps on a tile in registers. */
+#define GEMM_FINISH(rows, vectors)                                                                                     \
+    do {                                                                                                               \
+        const isgk_finish *f_ = tile->finish;                                                                          \
+        const vf lo_ = vf_set1(f_->lo), hi_ = vf_set1(f_->hi);                                                         \
+        ISGI_UNROLL                                                                                                    \
+        for (int v = 0; v < (vectors); v++) {                                                                          \
+            const vf_mask mask_ = vf_first(v + 1 < (vectors) ? VF_LANES : tile->last);                                 \
+            const size_t at_ = (size_t)v * VF_LANES;                                                                   \
+            const vf bias_ = tile->bias ? vf_load_some(tile->bias + at_, mask_) : vf_set1(-0.0f);                      \
+            ISGI_UNROLL                                                                                                \
+            for (int i = 0; i < (rows); i++) acc[i][v] = vf_add(acc[i][v], bias_);                                     \
+            if (tile->residual) {                                                                                      \
+                ISGI_UNROLL                                                                                            \
+                for (int i = 0; i < (rows); i++) {                                                                     \
+                    const float *r_ = tile->residual + (size_t)i * f_->ldr + at_;                                      \
+                    acc[i][v] = vf_add(acc[i][v], vf_load_some(r_, mask_));                                            \
+                }                                                                                                      \
+            }                                                                                                          \
+            ISGI_UNROLL                                                                                                \
+            for (int i = 0; i < (rows); i++) acc[i][v] = vf_min(hi_, vf_max(lo_, acc[i][v]));                          \
+        }                                                                                                              \
+    } while (0)
 
 GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int vectors)
 {
@@ -59,6 +85,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
             for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
         }
     }
+    if (vectors <= 2 && tile->finish) GEMM_FINISH(rows, vectors);
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
@@ -157,6 +184,7 @@ static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
         gemm_run_tile(&tile, rows, vectors);
         tile.a += rows * tile.lda;
         tile.c += rows * tile.ldc;
+        if (tile.residual) tile.residual += rows * tile.finish->ldr;
     }
 }
 
@@ -198,9 +226,28 @@ void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const
         const size_t depth = k - p < GEMM_K_BLOCK ? k - p : GEMM_K_BLOCK;
         for (size_t i = 0; i < m; i += GEMM_M_BLOCK) {
             const size_t rows = m - i < GEMM_M_BLOCK ? m - i : GEMM_M_BLOCK;
-            gemm_tile tile = {c + i * ldc, a + i * lda + p, b + p * ldb, ldc, lda, ldb, depth, 0, accumulate || p};
+            gemm_tile tile = {c + i * ldc, a + i * lda + p, b + p * ldb, ldc,  lda, ldb, depth,
+                              0,           accumulate || p, NULL,        NULL, NULL};
             gemm_block(tile, rows, n);
         }
         p += depth;
     } while (p < k);
+}
+
+void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
+                                size_t n, size_t k, const isgk_finish *finish)
+{
+    if (!m) return;
+    for (size_t j = 0; j < n; j += GEMM_PANEL) {
+        const size_t columns = n - j < GEMM_PANEL ? n - j : GEMM_PANEL;
+        const size_t vectors = (columns + VF_LANES - 1) / VF_LANES;
+        gemm_tile tile = {c + j,  a,    panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL,
+                          ldc,    lda,  ISGK_PANEL,
+                          k,      0,    0,
+                          finish, NULL, NULL};
+        tile.last = columns - (vectors - 1) * VF_LANES;
+        if (finish && finish->bias) tile.bias = finish->bias + j;
+        if (finish && finish->residual) tile.residual = finish->residual + j;
+        gemm_panel(tile, m, VF_GEMM_ROWS, vectors);
+    }
 }

@@ -127,6 +127,155 @@ void VF_KERNEL(dwconv_f32)(float *dst, size_t ldd, const float *const *taps, siz
     }
 }
 
+/* ---- rows of pixels ---- */
+
+typedef struct dwrow_tile {
+    const isgk_dwrow *g;
+    float *dst;
+    size_t ldd, channel, last; /* first channel; channels in the last vector */
+    size_t x, from, to;        /* first pixel; taps kx that its and its neighbours' windows have inside */
+} dwrow_tile;
+
+TAPS_INLINE void dwrow_tile_body(const dwrow_tile *tile, const int pixels, const int vectors, const int full)
+{
+    const isgk_dwrow *g = tile->g;
+    const vf_mask mask = vf_first(tile->last);
+    const size_t step = g->stride * g->pixel_step, lists = g->lists, ldw = g->ldw, list_step = g->list_step;
+    const size_t start = tile->x * g->stride + tile->from * g->dilation - g->left;
+    float *const dst = tile->dst;
+    vf acc[VF_ROW_PIXELS][VF_ROW_VECTORS];
+    ISGI_UNROLL
+    for (int p = 0; p < pixels; p++) {
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++) acc[p][v] = vf_set1(0.0f);
+    }
+    for (size_t ky = 0; ky < g->kh; ky++) {
+        const float *weights = g->weights + (ky * g->kw + tile->from) * lists * ldw + tile->channel;
+        const float *tap = g->rows[ky];
+        if (!tap) continue;
+        tap += start * g->pixel_step + tile->channel;
+        for (size_t kx = tile->from; kx < tile->to; kx++, tap += g->dilation * g->pixel_step) {
+            const float *src = tap;
+            for (size_t i = 0; i < lists; i++, weights += ldw, src += list_step) {
+                const float *at = src; /* walks over the pixels: one address in a register, not one for each vector */
+                vf w[VF_ROW_VECTORS];
+                ISGI_UNROLL
+                for (int v = 0; v < vectors; v++) {
+                    const float *row = weights + (size_t)v * VF_LANES;
+                    w[v] = full || v + 1 < vectors ? vf_load(row) : vf_load_some(row, mask);
+                }
+                ISGI_UNROLL
+                for (int p = 0; p < pixels; p++, at += step) {
+                    ISGI_UNROLL
+                    for (int v = 0; v < vectors; v++) {
+                        const float *x = at + (size_t)v * VF_LANES;
+                        acc[p][v] =
+                            vf_fma(full || v + 1 < vectors ? vf_load(x) : vf_load_some(x, mask), w[v], acc[p][v]);
+                    }
+                }
+            }
+        }
+    }
+    ISGI_UNROLL
+    for (int p = 0; p < pixels; p++) {
+        float *out = dst + (size_t)p * tile->ldd;
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++, out += VF_LANES) {
+            if (full || v + 1 < vectors) {
+                vf_store(out, acc[p][v]);
+            } else {
+                vf_store_some(out, mask, acc[p][v]);
+            }
+        }
+    }
+}
+
+#define DWROW_TILE(name, pixels, vectors, full)                                                                        \
+    static __attribute__((noinline)) void dwrow_##name##x##vectors##_##full(const dwrow_tile *tile)                    \
+    {                                                                                                                  \
+        dwrow_tile_body(tile, pixels, vectors, full);                                                                  \
+    }
+#define DWROW_TILES(vectors, full)                                                                                     \
+    DWROW_TILE(one, 1, vectors, full)                                                                                  \
+    DWROW_TILE(half, VF_ROW_PIXELS / 2, vectors, full) DWROW_TILE(all, VF_ROW_PIXELS, vectors, full)
+DWROW_TILES(1, 0)
+DWROW_TILES(2, 0)
+#if VF_ROW_VECTORS == 3
+DWROW_TILES(3, 0)
+DWROW_TILES(3, 1)
+#else
+DWROW_TILES(2, 1)
+#endif
+
+static void dwrow_run_tile(const dwrow_tile *tile, size_t pixels, size_t vectors)
+{
+    const int full = tile->last == VF_LANES && vectors == VF_ROW_VECTORS;
+#define DWROW_RUN(vectors, full)                                                                                       \
+    (pixels == 1                   ? dwrow_onex##vectors##_##full(tile)                                                \
+     : pixels == VF_ROW_PIXELS / 2 ? dwrow_halfx##vectors##_##full(tile)                                               \
+                                   : dwrow_allx##vectors##_##full(tile))
+    switch (vectors * 2 + (size_t)full) {
+    case 2: DWROW_RUN(1, 0); break;
+    case 4: DWROW_RUN(2, 0); break;
+#if VF_ROW_VECTORS == 3
+    case 6: DWROW_RUN(3, 0); break;
+    case 7: DWROW_RUN(3, 1); break;
+#else
+    case 5: DWROW_RUN(2, 1); break;
+#endif
+    default: break;
+    }
+}
+
+/* Pixels from .. to-1, which have the same taps kx inside, of one channel tile. The last tile overlaps the one before:
+ * it writes the same numbers again. */
+static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t vectors)
+{
+    float *const dst = tile.dst;
+    const size_t count = to - from;
+    const size_t width = count >= VF_ROW_PIXELS ? VF_ROW_PIXELS : count >= VF_ROW_PIXELS / 2 ? VF_ROW_PIXELS / 2 : 1;
+    for (size_t x = from; x < to; x += width) {
+        tile.x = to - x < width ? to - width : x;
+        tile.dst = dst + tile.x * tile.ldd;
+        dwrow_run_tile(&tile, width, vectors);
+    }
+}
+
+/* Taps kx of pixel x that lie inside: [from, to). */
+static void dwrow_inside(dwrow_tile *tile, size_t x)
+{
+    const isgk_dwrow *g = tile->g;
+    const size_t at = x * g->stride, kw = g->kw, d = g->dilation, end = g->width + g->left;
+    tile->from = at < g->left ? (g->left - at + d - 1) / d : 0;
+    tile->to = at < end ? (end - at + d - 1) / d : 0;
+    if (tile->to > kw) tile->to = kw;
+    if (tile->from > tile->to) tile->from = tile->to;
+}
+
+void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels)
+{
+    dwrow_tile tile = {g, dst, ldd, 0, 0, 0, 0, 0};
+    while (tile.channel < channels) {
+        const size_t left = channels - tile.channel, all = (left + VF_LANES - 1) / VF_LANES;
+        const size_t vectors = all <= VF_ROW_VECTORS ? all : all == 4 ? 2 : VF_ROW_VECTORS;
+        const size_t count = left < vectors * VF_LANES ? left : vectors * VF_LANES;
+        tile.last = count - (vectors - 1) * VF_LANES;
+        tile.dst = dst + tile.channel;
+        for (size_t x = 0; x < pixels;) {
+            size_t end = x + 1;
+            dwrow_inside(&tile, x);
+            for (; end < pixels; end++) {
+                dwrow_tile next = tile;
+                dwrow_inside(&next, end);
+                if (next.from != tile.from || next.to != tile.to) break;
+            }
+            dwrow_pixels(tile, x, end, vectors);
+            x = end;
+        }
+        tile.channel += count;
+    }
+}
+
 /* Maximum or sum over the taps that are not NULL, of `count` <= VF_LANES channels from c. */
 TAPS_INLINE vf pool_vector(const float *const *taps, size_t tap_count, size_t c, size_t count, const int maximum)
 {

@@ -64,4 +64,51 @@ void isgk_unpack_affine__avx2(float *dst, const uint8_t *src, size_t src_bytes, 
         memcpy(dst + i, rest, (n - i) * sizeof *dst);
     }
 }
+
+/* At most 16 bytes from p, zeros behind. */
+static inline __m128i unpack_load_short(const uint8_t *p, size_t left)
+{
+    uint8_t copy[UNPACK_LOAD] = {0};
+    memcpy(copy, p, left < UNPACK_LOAD ? left : UNPACK_LOAD);
+    return _mm_loadu_si128((const __m128i *)(const void *)copy);
+}
+
+/* One vector of columns: `valid` of them, zeros up to `width` (at most 8). */
+static void unpack_column_vector(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
+                                 uint64_t row_bits, size_t rows, size_t valid, size_t width, const unpack_plan *plans,
+                                 const float *scales)
+{
+    float padded[8] = {0.0f};
+    __m256 scale;
+    memcpy(padded, scales, valid * sizeof *padded);
+    scale = _mm256_loadu_ps(padded);
+    for (size_t r = 0; r < rows; r++, dst += ldd, bit += row_bits) {
+        const size_t at = (size_t)(bit >> 3);
+        const unpack_plan *plan = plans + (bit & 7u);
+        const __m128i raw = src_bytes - at >= UNPACK_LOAD ? _mm_loadu_si128((const __m128i *)(const void *)(src + at))
+                                                          : unpack_load_short(src + at, src_bytes - at);
+        const __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(raw), plan->bytes);
+        const __m256 code = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srlv_epi32(pairs, plan->shifts), plan->mask));
+        const __m256 number = _mm256_mul_ps(_mm256_fmadd_ps(code, plan->mul, plan->add), scale);
+        if (width == 8) {
+            _mm256_storeu_ps(dst, number);
+        } else {
+            _mm256_storeu_ps(padded, number);
+            memcpy(dst, padded, width * sizeof *dst);
+        }
+    }
+}
+
+void isgk_unpack_columns__avx2(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t first_bit,
+                               uint64_t row_bits, size_t rows, size_t columns, size_t width, uint32_t bits, float mul,
+                               float add, const float *scales)
+{
+    unpack_plan plans[8];
+    for (uint32_t o = 0; o < 8; o++) plans[o] = unpack_make_plan(o, bits, mul, add);
+    for (size_t c = 0; c < width; c += 8) {
+        const size_t left = c < columns ? columns - c : 0;
+        unpack_column_vector(dst + c, ldd, src, src_bytes, first_bit + (left ? c * bits : 0), row_bits, rows,
+                             left < 8 ? left : 8, width - c < 8 ? width - c : 8, plans, scales + (left ? c : 0));
+    }
+}
 #endif

@@ -71,4 +71,56 @@ void isgk_unpack_affine__avx512(float *dst, const uint8_t *src, size_t src_bytes
         left -= left < bits ? left : bits;
     }
 }
+
+/* Sixteen codes at bit offset 0..7 of sixteen bytes. */
+typedef struct unpack_column512 {
+    __m512i bytes[8], shifts[8];
+} unpack_column512;
+
+static void unpack_make_columns512(unpack_column512 *plan, uint32_t bits)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i steps = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int32_t)bits));
+    for (int32_t o = 0; o < 8; o++) {
+        const __m512i bit = _mm512_add_epi32(steps, _mm512_set1_epi32(o)), byte = _mm512_srli_epi32(bit, 3);
+        const __m512i pair = _mm512_or_si512(byte, _mm512_slli_epi32(byte, 8));
+        plan->bytes[o] = _mm512_add_epi32(pair, _mm512_set1_epi32((int32_t)0x80800100));
+        plan->shifts[o] = _mm512_and_si512(bit, _mm512_set1_epi32(7));
+    }
+}
+
+/* One vector of columns: `valid` of them, zeros up to `width` (at most 16). */
+static void unpack_column_vector512(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
+                                    uint64_t row_bits, size_t rows, size_t valid, size_t width,
+                                    const unpack_column512 *plan, const unpack_plan512 *level, const float *scales)
+{
+    const __mmask16 store = (__mmask16)((1u << width) - 1u), some = (__mmask16)((1u << valid) - 1u);
+    const __m512 scale = _mm512_maskz_loadu_ps(some, scales);
+    for (size_t r = 0; r < rows; r++, dst += ldd, bit += row_bits) {
+        const size_t at = (size_t)(bit >> 3);
+        const uint32_t offset = (uint32_t)(bit & 7u);
+        const __m128i raw = src_bytes - at >= 16 ? _mm_loadu_si128((const __m128i *)(const void *)(src + at))
+                                                 : unpack_load_some(src + at, src_bytes - at);
+        const __m512i pairs = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(raw), plan->bytes[offset]);
+        const __m512i code = _mm512_and_si512(_mm512_srlv_epi32(pairs, plan->shifts[offset]), level->mask);
+        const __m512 number = _mm512_fmadd_ps(_mm512_cvtepi32_ps(code), level->mul, level->add);
+        _mm512_mask_storeu_ps(dst, store, _mm512_maskz_mul_ps(some, number, scale));
+    }
+}
+
+void isgk_unpack_columns__avx512(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t first_bit,
+                                 uint64_t row_bits, size_t rows, size_t columns, size_t width, uint32_t bits, float mul,
+                                 float add, const float *scales)
+{
+    const unpack_plan512 level = unpack_make_plan512(0, bits, mul, add);
+    unpack_column512 plan;
+    unpack_make_columns512(&plan, bits);
+    for (size_t c = 0; c < width; c += 16) {
+        const size_t left = c < columns ? columns - c : 0;
+        /* Without a column the pointers stay where they may be read. */
+        unpack_column_vector512(dst + c, ldd, src, src_bytes, first_bit + (left ? c * bits : 0), row_bits, rows,
+                                left < 16 ? left : 16, width - c < 16 ? width - c : 16, &plan, &level,
+                                scales + (left ? c : 0));
+    }
+}
 #endif

@@ -31,7 +31,10 @@ typedef struct isg_train_options {
     uint32_t struct_size;
     uint32_t epochs, batch; /* 0: 1, 128 */
     uint64_t max_steps;     /* 0: none */
-    double max_seconds;     /* 0: none; the schedule then follows time spent if epochs is 0 */
+    /* 0: none. With epochs or max_steps: length of this sitting; the schedule follows the steps and a later call with
+     * `resume` goes on as if there had been no break. Alone: length of the whole run, resumed calls included; the
+     * schedule follows the time spent. */
+    double max_seconds;
     uint32_t optimizer, schedule;
     float learning_rate, weight_decay, momentum; /* momentum: SGD */
     float label_smoothing;

@@ -220,8 +220,8 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
     isgi_buffer b;
     int n = snprintf(
         text, sizeof text, "%u %u %llu %a %u %u %a %a %a %a %a %a %a %d %u %a %a %u %d %u %a %d %llu | %u %u %d %d\n",
-        o->epochs, o->batch, (unsigned long long)o->max_steps, o->max_seconds, o->optimizer, o->schedule,
-        (double)o->learning_rate, (double)o->weight_decay, (double)o->momentum, (double)o->label_smoothing,
+        o->epochs, o->batch, (unsigned long long)o->max_steps, isgi_bounded(o) ? 0.0 : o->max_seconds, o->optimizer,
+        o->schedule, (double)o->learning_rate, (double)o->weight_decay, (double)o->momentum, (double)o->label_smoothing,
         (double)o->distill_beta, (double)o->distill_temperature, (double)o->ortho_weight, o->paper_clamp,
         o->warmup_steps, (double)o->ema_decay, (double)o->grad_clip, o->crop_pad, o->flip, o->cutout,
         o->validation_fraction, o->renormalise, (unsigned long long)o->seed, isgi_feed_train_count(t->feed),
@@ -229,6 +229,10 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
     isg_status status;
     isgi_buffer_init(&b, (size_t)1 << 30);
     status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    if (status == ISG_OK && o->execution != ISG_EXECUTION_AUTO) {
+        n = snprintf(text, sizeof text, "execution %u\n", o->execution);
+        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
     if (status == ISG_OK && input) {
         n = isg_input_spec_format(text, sizeof text, input);
         if (n > 0 && (size_t)n < sizeof text) status = isgi_buffer_append(&b, text, (size_t)n, NULL);

@@ -246,6 +246,12 @@ static double run_progress(const isgi_trainer *t, uint64_t total)
     return t->o.max_seconds > 0 ? elapsed(t) / t->o.max_seconds : 0;
 }
 
+static int out_of_time(const isgi_trainer *t)
+{
+    const double before = isgi_bounded(&t->o) ? t->seconds_before : 0;
+    return t->o.max_seconds > 0 && elapsed(t) - before >= t->o.max_seconds;
+}
+
 static void report_progress(isgi_trainer *t, uint64_t total, int force)
 {
     const uint64_t now = isg_host_nanoseconds();
@@ -255,7 +261,7 @@ static void report_progress(isgi_trainer *t, uint64_t total, int force)
     if (!t->o.progress.report || (!force && now - t->last_report < 200000000u)) return;
     t->last_report = now;
     if (total != UINT64_MAX && t->at.step) left = spent / (double)t->at.step * (double)(total - t->at.step);
-    if (t->o.max_seconds > 0 && (left < 0 || left > t->o.max_seconds - spent)) left = t->o.max_seconds - spent;
+    if (t->o.max_seconds > 0 && left < 0) left = t->o.max_seconds - spent;
     snprintf(text, sizeof text, "epoch %llu loss %.4f acc %.4f best val %.4f ETA %.0f s",
              (unsigned long long)t->at.epoch + 1, t->at.epoch_loss / n, (double)t->at.epoch_correct / n,
              t->at.best_accuracy < 0 ? 0.0 : t->at.best_accuracy, left < 0 ? 0.0 : left);
@@ -289,7 +295,7 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
     const uint64_t total = total_steps(t);
     const double epochs = t->o.epochs ? t->o.epochs : 1;
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
-    while (t->at.step < total && !(t->o.max_seconds > 0 && elapsed(t) >= t->o.max_seconds)) {
+    while (t->at.step < total && !out_of_time(t)) {
         const isgi_batch *b;
         const float lr = isgi_schedule(&t->o, run_progress(t, total), epochs, t->at.step);
         if (t->o.progress.cancelled && t->o.progress.cancelled(t->o.progress.user)) {
@@ -305,6 +311,11 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
             ISGI_TRY(end_epoch(t, err));
         }
         ISGI_TRY(checkpoint_if_due(t, 0, err));
+    }
+    /* the sitting ends, not the run: what follows is for this call's result and must not be resumed from */
+    if (t->at.step < total && isgi_bounded(&t->o)) {
+        ISGI_TRY(checkpoint_if_due(t, 1, err));
+        return t->at.index > 0 ? validate(t, err) : ISG_OK;
     }
     if (t->at.index > 0) ISGI_TRY(validate(t, err)); /* a part of an epoch counts as one for the choice */
     return checkpoint_if_due(t, 1, err);

@@ -46,6 +46,11 @@ ISG_NODISCARD isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err);
 /* The same from memory, without the log; the parser alone. Nothing of t changes on an error. t->feed may be NULL. */
 ISG_NODISCARD isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size, isg_error *err);
 int isgi_checkpoint_exists(const char *path);
+/* Epochs or steps bound the run; max_seconds is then about one sitting only. */
+static inline int isgi_bounded(const isg_train_options *o)
+{
+    return o->epochs != 0 || o->max_steps != 0;
+}
 /* Fills t->config. */
 void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);
 

@@ -11,7 +11,7 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
 {
     const tool_option rows[TRAIN_OPTION_COUNT] = {
         {"epochs", 'e', OPTION_U32, &o->epochs, "N", "passes over the training images; 0: follow --seconds"},
-        {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "stop after S seconds"},
+        {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "end this sitting after S seconds; go on with --resume"},
         {"steps", 0, OPTION_U64, &o->max_steps, "N", "stop after N steps"},
         {"batch", 'b', OPTION_U32, &o->batch, "N", "images a step (default 128)"},
         {"optimizer", 0, OPTION_CHOICE, &o->optimizer, "sgd|radam|adamw", "default radam"},
@@ -37,6 +37,8 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
         {"checkpoint-seconds", 0, OPTION_REAL, &o->checkpoint_seconds, "S", "time between checkpoints (default 120)"},
         {"resume", 0, OPTION_FLAG, &o->resume, NULL, "go on from the checkpoint if there is one"},
         {"log", 0, OPTION_TEXT, &o->log_csv, "FILE.csv", "write one line a step"},
+        {"execution", 0, OPTION_CHOICE, &o->execution, "auto|generate|factored",
+         "how factored layers run (default auto)"},
     };
     memcpy(list, rows, sizeof rows);
 }

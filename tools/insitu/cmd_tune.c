@@ -136,6 +136,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
+    if (!(a.o.distill_beta >= 0.0f && a.o.distill_beta <= 1.0f))
+        return tool_usage_error(t, "option --distill: must lie between 0 and 1");
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
     code = tool_check_output(t, a.output, inputs, 2, a.data);

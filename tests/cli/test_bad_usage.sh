@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# Wrong numbers, wrong data and wrong words: refused in one line with the exit code that docs/cli.md gives.
+. "$(dirname "$0")/common.sh"
+
+out=$work/out.d
+mkdir "$out"
+make_images "$work/data"
+data=idx:$work/data
+model=$work/model.onnx
+packed=$work/model.isg
+expect 0 "$tool" train --arch mlp --data "$data" --input unit --steps 1 --threads 1 --quiet -o "$model"
+expect 0 "$tool" compress "$model" --layer '.=bits=4' --input unit --threads 1 --quiet -o "$packed"
+[ "$failures" -eq 0 ] || finish
+
+# numbers
+for option in --limit=0 --limit=-1 --limit=1e3 --batch=0 --batch=4097 --batch=99999999999999999999 --threads=1025 \
+    --label-offset=-1 --label-offset=10 --label-offset=99999999999 --max-memory=0 --max-memory=1T --seed=x --strategy=fast; do
+    refused 2 "$tool" eval "$packed" --data "$data" --quiet $option
+done
+refused 1 "$tool" eval "$packed" --data "$data" --quiet --max-memory 1k
+expect 0 "$tool" eval "$packed" --data "$data" --quiet --batch 4096 --threads 1024
+for option in --ratio=0x --ratio=1 --ratio=-1 --ratio=nan --target-size=0 --target-size=-5k --bits=0 --bits=3,6 --bits=3,6,9; do
+    refused 2 "$tool" compress "$model" --input unit --quiet -o "$out/o.isg" "$option"
+done
+for option in --lr=0 --lr=-1 --lr=nan --lr=1e999 --momentum=1 --validation=1 --ema=1 --distill=2 --optimizer=magic; do
+    refused 2 "$tool" tune "$packed" --data "$data" --steps 1 --quiet -o "$out/o.isg" "$option"
+done
+
+# words
+refused 2 "$tool" Eval "$packed"
+refused 2 "$tool" "$(printf 'ev\033[2Jal')"
+refused 2 "$tool" --json
+refused 2 "$tool" info "$packed" --jso
+refused 2 "$tool" info -x "$packed"
+refused 2 "$tool" info --json=1 "$packed"
+refused 2 "$tool" eval "$packed" --data
+refused 2 "$tool" eval "$packed" -- --data "$data"
+refused 1 "$tool" info -- --json
+refused 1 "$tool" info "$work"
+refused 1 "$tool" info ''
+
+# data
+for spec in nothing idx idx: "IDX:$work/data" "folder" "npy:"; do
+    refused 2 "$tool" eval "$packed" --data "$spec" --quiet
+done
+refused 1 "$tool" eval "$packed" --data "idx:$work/absent" --quiet
+mkdir -p "$work/none" "$work/classes/a" "$work/classes/b"
+timeout 30 "$tool" eval "$packed" --data "folder:$work/none" >"$work/out" 2>"$work/err" && fail "an empty folder was evaluated"
+timeout 30 "$tool" eval "$packed" --data "folder:$work/classes" >"$work/out" 2>"$work/err" && fail "empty classes were evaluated"
+python3 - "$work" <<'PYTHON'
+import struct, sys
+work = sys.argv[1]
+def npy(name, descr, shape, data):
+    head = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, shape)).encode()
+    head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
+    open(f"{work}/{name}", "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + data)
+def floats(n, value=0.5):
+    return struct.pack("<%df" % n, *[value] * n)
+npy("x.npy", "<f4", (2, 1, 12, 12), floats(288))
+npy("wide.npy", "<f4", (2, 1, 12, 13), floats(312))
+npy("none.npy", "<f4", (0, 1, 12, 12), b"")
+npy("nan.npy", "<f4", (2, 1, 12, 12), floats(288, float("nan")))
+npy("y.npy", "<i8", (2,), struct.pack("<2q", 1, 2))
+npy("three.npy", "<i8", (3,), struct.pack("<3q", 1, 2, 3))
+npy("minus.npy", "<i8", (2,), struct.pack("<2q", 1, -2))
+npy("eleven.npy", "<i8", (2,), struct.pack("<2q", 1, 10))
+npy("huge.npy", "<i8", (2,), struct.pack("<2q", 1, 1 << 40))
+npy("broken.npy", "<f4", (2,), floats(2))
+PYTHON
+x=npy:$work/x.npy
+expect 0 "$tool" eval "$packed" --data "$x,$work/y.npy" --quiet
+refused 2 "$tool" eval "$packed" --data "$x" --quiet
+refused 2 "$tool" eval "$packed" --data "npy:$work/wide.npy,$work/y.npy" --quiet
+refused 2 "$tool" eval "$packed" --data "$x,$work/eleven.npy" --quiet
+refused 1 "$tool" eval "$packed" --data "npy:$work/nan.npy,$work/y.npy" --quiet
+for labels in three minus huge broken; do
+    refused 4 "$tool" eval "$packed" --data "$x,$work/$labels.npy" --quiet
+done
+refused 4 "$tool" eval "$packed" --data "npy:$work/none.npy,$work/y.npy" --quiet
+refused 2 "$tool" tune "$packed" --data "npy:$work/wide.npy,$work/y.npy" --steps 1 --quiet -o "$out/o.isg"
+refused 2 "$tool" tune "$packed" --data "$x,$work/eleven.npy" --steps 1 --quiet -o "$out/o.isg"
+
+# files of words
+refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"
+refused 1 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/absent" --quiet -o "$out/o.isg"
+finish

@@ -138,16 +138,16 @@ static void add_flatten(sketch *s)
     add_node(s, ISG_OP_RESHAPE, "flatten", in, 2);
 }
 
-static void add_fc(sketch *s, const char *name, int64_t out)
+static void add_fc(sketch *s, const char *name, int64_t out, int bias)
 {
     const int64_t dims[2] = {out, s->channels};
     int32_t in[3];
     isg_node *n;
     in[0] = s->at;
     in[1] = add_constant(s, name, "weight", 2, dims, 0, sqrtf(2.0f / (float)s->channels));
-    in[2] = add_constant(s, name, "bias", 1, &out, 0, 0);
+    if (bias) in[2] = add_constant(s, name, "bias", 1, &out, 0, 0);
     s->channels = out;
-    n = add_node(s, ISG_OP_GEMM, name, in, 3);
+    n = add_node(s, ISG_OP_GEMM, name, in, bias ? 3 : 2);
     if (n) n->attr.gemm = (isg_gemm_attr){1.0f, 1.0f, 0, 1};
 }
 
@@ -173,7 +173,7 @@ static void build_fig5a(sketch *s, int64_t classes)
         }
     }
     add_flatten(s);
-    add_fc(s, "fc", classes);
+    add_fc(s, "fc", classes, 1);
 }
 
 static void add_basic(sketch *s, const char *name, int64_t co, int64_t stride)
@@ -218,17 +218,17 @@ static void build_resnet(sketch *s, int64_t classes, int stages, int blocks, int
     s->height = s->width = 1;
     add_node(s, ISG_OP_GLOBAL_AVERAGE_POOL, "pool", &s->at, 1);
     add_flatten(s);
-    add_fc(s, "fc", classes);
+    add_fc(s, "fc", classes, 0); /* without bias, SPEC section 8 */
 }
 
 static void build_mlp(sketch *s, int64_t classes)
 {
     add_flatten(s);
-    add_fc(s, "fc1", 256);
+    add_fc(s, "fc1", 256, 1);
     add_relu(s, "fc1");
-    add_fc(s, "fc2", 128);
+    add_fc(s, "fc2", 128, 1);
     add_relu(s, "fc2");
-    add_fc(s, "fc3", classes);
+    add_fc(s, "fc3", classes, 1);
 }
 
 const char *const *isg_arch_names(void)

@@ -8,6 +8,7 @@ typedef struct train_args {
     isg_train_options o;
     const char *output, *data, *input, *arch, *source, *teacher;
     int32_t label_offset;
+    uint32_t outputs;
 } train_args;
 
 typedef struct train_job {
@@ -42,8 +43,8 @@ static int train_load(tool *t, const train_args *a, train_job *job)
     } else {
         isg_dataset_shape(job->ds, &channels, &height, &width, NULL);
         if (!height) return tool_usage_error(t, "images of %s differ in size", a->data);
-        status =
-            isg_arch_build(&job->graph, a->arch, channels, height, width, isg_dataset_classes(job->ds), t->seed, &err);
+        status = isg_arch_build(&job->graph, a->arch, channels, height, width,
+                                a->outputs ? a->outputs : isg_dataset_classes(job->ds), t->seed, &err);
         if (status != ISG_OK) return tool_data_error(t, a->arch, status, &err);
     }
     if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
@@ -84,10 +85,11 @@ static int train_run(tool *t, train_args *a, train_job *job)
 int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     train_args a = {.label_offset = 0};
-    tool_option options[6 + TRAIN_OPTION_COUNT] = {
+    tool_option options[7 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.onnx", "file to write (needed)"},
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
         {"arch", 'a', OPTION_TEXT, &a.arch, "NAME", "a new network: fig5a, resnet18, resnet20 or mlp"},
+        {"outputs", 0, OPTION_U32, &a.outputs, "N", "outputs of a new network (default: the data's classes)"},
         {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "learn from this network's outputs too"},
         {"input", 'i', OPTION_TEXT, &a.input, "SPEC", "raw|unit|torchvision|tf|KEY=VALUE,..."},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default 0)"},
@@ -103,7 +105,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     const char *inputs[2];
     int files, code;
     isg_train_options_default(&a.o);
-    tool_train_options(options + 6, &a.o);
+    tool_train_options(options + 7, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");

@@ -13,6 +13,7 @@
 #include <insitu/onnx.h>
 #include <insitu/pack.h>
 #include <insitu/parallel.h>
+#include <insitu/report.h>
 #include <insitu/rt.h>
 #include <insitu/sim.h>
 #include <insitu/snn.h>

@@ -130,6 +130,8 @@ static isg_status load_weights(isg_snn *snn, int32_t i, isg_error *err)
     for (int32_t d = 2; d < w->rank; d++) taps *= w->dims[d];
     s->weights = isgi_malloc((size_t)w->count * sizeof *s->weights);
     if (s->weights) reorder_weights(s->weights, w->data, groups, w->dims[0] / groups, w->dims[1], taps);
+    s->weight_shape = *w;
+    s->weight_shape.data = NULL;
     isg_tensor_destroy(w);
     if (!s->weights) return isgi_nomem(err);
     if (n->input_count > 2 && n->inputs[2] >= 0) {

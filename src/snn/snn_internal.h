@@ -19,9 +19,10 @@ typedef enum isgi_snn_role {
 
 typedef struct isgi_snn_node {
     isgi_snn_role role;
-    int fixed;      /* all of its inputs are the same in every step */
-    int spikes;     /* CONV, GEMM, POOL: input 0 is spikes */
-    float *weights; /* owned; CONV [group][tap][ci][co of the group], GEMM [in][out] */
+    int fixed;               /* all of its inputs are the same in every step */
+    int spikes;              /* CONV, GEMM, POOL: input 0 is spikes */
+    float *weights;          /* owned; CONV [group][tap][ci][co of the group], GEMM [in][out] */
+    isg_tensor weight_shape; /* of W; no data: factors have no dense tensor in the graph */
     const float *bias;
     float *thresholds; /* owned; POOL, NEURONS: one a channel */
     int64_t channels, spatial;

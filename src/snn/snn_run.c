@@ -236,6 +236,7 @@ static isg_status open_outputs(isg_snn_state *s, int32_t i, isgi_call *call, isg
     const isg_node *node = call->node;
     isgi_snn_node_state *ns = &s->nodes[i];
     for (int32_t k = 0; k < node->input_count; k++) ns->in[k] = node->inputs[k] < 0 ? NULL : s->view[node->inputs[k]];
+    if (s->snn->nodes[i].weights) ns->in[1] = &s->snn->nodes[i].weight_shape;
     if (ns->out[0].data) {
         for (int32_t k = 0; k < node->output_count; k++)
             memset(ns->out[k].data, 0, (size_t)ns->out[k].count * isg_dtype_size(ns->out[k].dtype));

@@ -197,6 +197,50 @@ static void test_many_steps_reach_relu(void **unused)
     isg_graph_destroy(m.g);
 }
 
+/* Weights that exist only as factors are generated, and give what the interpreter gives with them. */
+static void test_factors(void **unused)
+{
+    (void)unused;
+    static const uint8_t bits[3] = {4, 6, 4};
+    const int64_t dims[4] = {1, 6, 5, 5}, shape[4] = {8, 6, 3, 3};
+    const uint32_t steps = 4096;
+    float output[200];
+    double error = 0, size = 0;
+    isg_snn_state *s;
+    isg_tensor *x, *want;
+    int32_t in[2], y;
+    isg_node *n;
+    in[0] = maker_unary(&m, ISG_OP_RELU, "fire", begin(6, 5, 5));
+    in[1] = maker_factors(&m, "w", 4, shape, 2, 4, 0, ISG_QUANT_MIDTREAD, bits);
+    y = maker_value(&m, "y", 4, ISG_DIM_BATCH, 8, 5, 5, 0);
+    n = maker_node(&m, ISG_OP_CONV, "conv", in, 2, y);
+    n->attr.conv.n = 2;
+    n->attr.conv.groups = 1;
+    for (int d = 0; d < 2; d++) {
+        n->attr.conv.kernel[d] = 3;
+        n->attr.conv.stride[d] = n->attr.conv.dilation[d] = 1;
+        n->attr.conv.pads[d] = n->attr.conv.pads[2 + d] = 1;
+    }
+    finish(y);
+    assert_int_equal(isg_tensor_create(&x, ISG_DT_F32, 4, dims, NULL), ISG_OK);
+    maker_fill(&m, x->data, (size_t)x->count, 1.0f);
+    isg_snn *snn = convert(x->data, 1, 100.0, 0.5, 0);
+    assert_int_equal(isg_snn_state_create(&s, snn, NULL), ISG_OK);
+    assert_int_equal(isg_snn_run(s, x->data, &steps, 1, output, NULL, NULL), ISG_OK);
+    assert_int_equal(isg_interp_run(m.g, (const isg_tensor *const *)&x, &want, NULL), ISG_OK);
+    assert_int_equal(want->count, 200);
+    for (int64_t i = 0; i < want->count; i++) {
+        error = fmax(error, fabs((double)(output[i] - ((float *)want->data)[i])));
+        size = fmax(size, fabs((double)((float *)want->data)[i]));
+    }
+    if (!(size > 0.0) || error > 0.01 * size) fail_msg("outputs of size %g differ by %g", size, error);
+    isg_tensor_destroy(x);
+    isg_tensor_destroy(want);
+    isg_snn_state_destroy(s);
+    isg_snn_destroy(snn);
+    isg_graph_destroy(m.g);
+}
+
 static void test_prefixes_are_runs(void **unused)
 {
     (void)unused;
@@ -306,9 +350,13 @@ static void test_every_allocation_may_fail(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts_by_hand),    cmocka_unit_test(test_many_steps_reach_relu),
-        cmocka_unit_test(test_prefixes_are_runs), cmocka_unit_test(test_saturates_at_the_limit_of_a_clip),
-        cmocka_unit_test(test_refuses_by_name),   cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_counts_by_hand),
+        cmocka_unit_test(test_many_steps_reach_relu),
+        cmocka_unit_test(test_prefixes_are_runs),
+        cmocka_unit_test(test_saturates_at_the_limit_of_a_clip),
+        cmocka_unit_test(test_refuses_by_name),
+        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     (void)everything_graph; /* of the shared helpers */
     return cmocka_run_group_tests_name("snn", tests, NULL, NULL);

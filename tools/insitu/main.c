@@ -16,6 +16,7 @@ static const tool_verb verbs[] = {
     {"run", "run a model on images or arrays", cmd_run},
     {"compare", "compare the outputs of two models on the same inputs", cmd_compare},
     {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
+    {"sim", "model energy, latency and traffic on an accelerator", cmd_sim},
     {"export", "write a model as ONNX, dense or factored", cmd_export},
     {"selftest", "replay the golden pair stored in a model", cmd_selftest},
 };

@@ -64,9 +64,31 @@ static void make_rows(const isg_rt_context *ctx, const isgi_conv *c, const isg_w
 
 /* ---- gathering pixels ---- */
 
+/* Most pieces are short: a call would cost more than the copy. */
+static inline void copy_short(float *dst, const float *src, uint32_t n)
+{
+    if (n > 96) {
+        memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    for (; n >= 8; n -= 8, dst += 8, src += 8) memcpy(dst, src, 8 * sizeof *dst);
+    if (n & 4u) {
+        memcpy(dst, src, 4 * sizeof *dst);
+        dst += 4;
+        src += 4;
+    }
+    if (n & 2u) {
+        memcpy(dst, src, 2 * sizeof *dst);
+        dst += 2;
+        src += 2;
+    }
+    if (n & 1u) *dst = *src;
+}
+
 /* Floats [from, to) of the row of kernel row `ky` (kw * channels floats) for a pixel whose window begins at column x0
  * of the input row `line`; NULL line: all padding. */
-static void gather_line(float *dst, const isgi_conv *c, const float *line, int64_t x0, uint32_t from, uint32_t to)
+static inline void gather_line(float *dst, const isgi_conv *c, const float *line, int64_t x0, uint32_t from,
+                               uint32_t to)
 {
     const uint32_t cg = c->ic / c->groups, dilation = c->window.dw;
     if (!line) {
@@ -74,7 +96,7 @@ static void gather_line(float *dst, const isgi_conv *c, const float *line, int64
         return;
     }
     if (c->groups == 1 && dilation == 1 && x0 >= 0 && x0 + c->window.kw <= c->iw) {
-        memcpy(dst, line + (size_t)x0 * c->ic + from, (to - from) * sizeof *dst);
+        copy_short(dst, line + (size_t)x0 * c->ic + from, to - from);
         return;
     }
     while (from < to) {
@@ -84,7 +106,7 @@ static void gather_line(float *dst, const isgi_conv *c, const float *line, int64
         if (ix < 0 || ix >= c->iw)
             memset(dst, 0, n * sizeof *dst);
         else
-            memcpy(dst, line + (size_t)ix * c->ic + channel, n * sizeof *dst);
+            copy_short(dst, line + (size_t)ix * c->ic + channel, n);
         dst += n;
         from += n;
     }
@@ -95,19 +117,19 @@ static void gather(float *dst, const isgi_conv *c, const float *x, uint64_t firs
                    uint32_t k0, uint32_t k1)
 {
     const isgi_window *g = &c->window;
-    const uint32_t cg = c->ic / c->groups, line = g->kw * cg, plane = c->oh * c->ow;
+    const uint32_t cg = c->ic / c->groups, line = g->kw * cg, plane = c->oh * c->ow, ky0 = k0 / line, from0 = k0 % line;
     uint64_t image = first / plane;
     uint32_t oy = (uint32_t)(first % plane) / c->ow, ox = (uint32_t)(first % plane) % c->ow;
     for (uint32_t p = 0; p < count; p++) {
         const float *base = x + (size_t)image * c->ih * c->iw * c->ic + (size_t)group * cg;
         const int64_t y0 = (int64_t)oy * g->sh - g->top, x0 = (int64_t)ox * g->sw - g->left;
-        for (uint32_t k = k0; k < k1;) {
-            const uint32_t ky = k / line, from = k - ky * line;
-            const uint32_t to = k1 - k < line - from ? from + (k1 - k) : line;
+        uint32_t from = from0;
+        for (uint32_t ky = ky0, left = k1 - k0; left; ky++, from = 0) {
+            const uint32_t to = left < line - from ? from + left : line;
             const int64_t iy = y0 + (int64_t)ky * g->dh;
             gather_line(dst, c, iy < 0 || iy >= c->ih ? NULL : base + (size_t)iy * c->iw * c->ic, x0, from, to);
             dst += to - from;
-            k += to - from;
+            left -= to - from;
         }
         if (++ox == c->ow) {
             ox = 0;

@@ -7,7 +7,7 @@
 #include "rt/exec.h"
 #include "rt/gen.h"
 
-#define UNPACK_ROWS 128u /* rows of a panel a task unpacks */
+#define UNPACK_ROWS 256u /* rows of a panel a task unpacks */
 
 typedef struct fused_job {
     const isg_rt_context *ctx;

@@ -11,6 +11,8 @@
 #define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
 #define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
 #define GEMM_PANEL (2u * VF_LANES)
+#define GEMM_AHEAD 20u      /* rows of B asked for in advance by a tile */
+#define GEMM_PACK_AHEAD 48u /* and by a copy */
 #define GEMM_INLINE static inline __attribute__((always_inline))
 
 typedef struct gemm_tile {
@@ -52,6 +54,8 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     const float *a = tile->a, *b = tile->b;
     float *const origin = tile->c; /* vector stores may alias the tile: read it before */
     const int accumulate = tile->accumulate;
+    /* Rows of a wide B lie in pages of their own: no hardware fetches them ahead. */
+    const size_t ahead = tile->ldb > GEMM_PANEL ? GEMM_AHEAD * tile->ldb : 0;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
@@ -76,7 +80,10 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     for (size_t p = 0; p < k; p++) {
         vf w[4];
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) w[v] = vf_load(b + (size_t)v * VF_LANES);
+        for (int v = 0; v < vectors; v++) {
+            w[v] = vf_load(b + (size_t)v * VF_LANES);
+            vf_prefetch(b + ahead + (size_t)v * VF_LANES);
+        }
         b += ldb;
         ISGI_UNROLL
         for (int i = 0; i < rows; i++) {
@@ -169,6 +176,8 @@ static void gemm_pack(float *panel, const float *b, size_t ldb, size_t k, size_t
     const size_t first = columns < VF_LANES ? columns : VF_LANES;
     const vf_mask m0 = vf_first(first), m1 = vf_first(columns - first);
     for (size_t p = 0; p < k; p++, b += ldb, panel += GEMM_PANEL) {
+        vf_prefetch(b + GEMM_PACK_AHEAD * ldb);
+        vf_prefetch(b + GEMM_PACK_AHEAD * ldb + VF_LANES);
         vf_store(panel, vf_load_some(b, m0));
         /* Without a second vector the pointer must not leave the row. */
         vf_store(panel + VF_LANES, columns > first ? vf_load_some(b + VF_LANES, m1) : vf_set1(0.0f));
@@ -192,7 +201,7 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
 {
     float panel[GEMM_K_BLOCK * GEMM_PANEL] __attribute__((aligned(64)));
     size_t j = 0;
-    if (m <= VF_GEMM_FLAT) {
+    if (m <= 3 * VF_GEMM_FLAT) {
         for (; n - j >= 4 * VF_LANES; j += 4 * VF_LANES) {
             gemm_tile flat = tile;
             flat.b += j;
@@ -208,7 +217,7 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
         slice.b += j;
         slice.c += j;
         slice.last = columns - (vectors - 1) * VF_LANES;
-        if (slice.last != VF_LANES || m > 2 * VF_GEMM_ROWS) {
+        if (slice.last != VF_LANES || m > VF_GEMM_ROWS) {
             gemm_pack(panel, slice.b, slice.ldb, slice.k, columns);
             slice.b = panel;
             slice.ldb = GEMM_PANEL;

@@ -255,6 +255,10 @@ static void dwrow_inside(dwrow_tile *tile, size_t x)
 void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels)
 {
     dwrow_tile tile = {g, dst, ldd, 0, 0, 0, 0, 0};
+    /* Pixels inner .. outer-1 have all their taps inside. */
+    const size_t reach = (g->kw - 1) * g->dilation + 1, inner = (g->left + g->stride - 1) / g->stride;
+    size_t outer = g->width + g->left >= reach ? (g->width + g->left - reach) / g->stride + 1 : 0;
+    if (outer > pixels) outer = pixels;
     while (tile.channel < channels) {
         const size_t left = channels - tile.channel, all = (left + VF_LANES - 1) / VF_LANES;
         const size_t vectors = all <= VF_ROW_VECTORS ? all : all == 4 ? 2 : VF_ROW_VECTORS;
@@ -262,13 +266,8 @@ void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pi
         tile.last = count - (vectors - 1) * VF_LANES;
         tile.dst = dst + tile.channel;
         for (size_t x = 0; x < pixels;) {
-            size_t end = x + 1;
+            const size_t end = x >= inner && x < outer ? outer : x + 1;
             dwrow_inside(&tile, x);
-            for (; end < pixels; end++) {
-                dwrow_tile next = tile;
-                dwrow_inside(&next, end);
-                if (next.from != tile.from || next.to != tile.to) break;
-            }
             dwrow_pixels(tile, x, end, vectors);
             x = end;
         }

@@ -27,6 +27,12 @@ static inline vf_mask vf_first(size_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane);
 }
 
+/* Asks for the cache line of p, which need not exist. */
+static inline void vf_prefetch(const float *p)
+{
+    _mm_prefetch((const char *)(const void *)p, _MM_HINT_T0);
+}
+
 static inline vf vf_load(const float *p)
 {
     return _mm256_loadu_ps(p);

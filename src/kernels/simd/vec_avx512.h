@@ -26,6 +26,12 @@ static inline vf_mask vf_first(size_t n)
     return (__mmask16)((1u << n) - 1u);
 }
 
+/* Asks for the cache line of p, which need not exist. */
+static inline void vf_prefetch(const float *p)
+{
+    _mm_prefetch((const char *)(const void *)p, _MM_HINT_T0);
+}
+
 static inline vf vf_load(const float *p)
 {
     return _mm512_loadu_ps(p);

@@ -26,6 +26,12 @@ static inline vf_mask vf_first(size_t n)
     return n;
 }
 
+/* Asks for the cache line of p, which need not exist. */
+static inline void vf_prefetch(const float *p)
+{
+    (void)p; /* no portable intrinsic */
+}
+
 static inline vf vf_load(const float *p)
 {
     return vld1q_f32(p);

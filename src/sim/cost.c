@@ -51,10 +51,8 @@ static void generator_unit(isgi_tally *t, const isgi_machine *m, const isgi_job 
 static void cost_generation(sum *s, const isgi_job *j, unsigned made_bits)
 {
     const isgi_machine *m = s->m;
-    const int analog = m->profile->engine == ISG_SIM_MRR && m->profile->regeneration == ISGI_REGENERATE_ANALOG &&
-                       m->profile->generator == ISGI_GENERATOR_ENGINE;
     const double times = s->plan->resident ? 1 : s->plan->generations;
-    const double made = analog ? 0 : j->m * j->n * j->groups * made_bits / 8;
+    const double made = j->analog_out ? 0 : j->m * j->n * j->groups * made_bits / 8;
     isgi_cost *c = s->c;
     isgi_tally t = {0};
     double energy, ns;
@@ -197,10 +195,11 @@ void isgi_cost_layer(isgi_cost *c, const isg_sim_layer *l, const isgi_plan *plan
     isgi_job jobs[ISGI_MAX_JOBS];
     sum s = {c, m, plan, {0}};
     const int n = isgi_layer_jobs(jobs, l, plan->mode, batch, timesteps);
-    const int analog = m->profile->regeneration == ISGI_REGENERATE_ANALOG;
+    const int analog = isgi_engine_analog(m->profile) && !plan->resident;
     memset(c, 0, sizeof *c);
     for (int i = 0; i < n; i++) {
-        jobs[i].analog_in = analog && i > 0 && jobs[i - 1].generates;
+        jobs[i].analog_out = analog && jobs[i].generates;
+        jobs[i].analog_in = i > 0 && jobs[i - 1].analog_out;
         if (jobs[i].generates)
             cost_generation(&s, &jobs[i], l->weight_bits);
         else

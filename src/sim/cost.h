@@ -12,7 +12,8 @@ typedef struct isgi_job {
     double m, k, n, groups;
     double channels, taps; /* k = channels * taps */
     unsigned bits_in, bits_w;
-    int generates; /* 0: on activations; 1, 2: makes that level of the weights */
+    int generates;  /* 0: on activations; 1, 2: makes that level of the weights */
+    int analog_out; /* makes weights that stay analog: they are not converted */
     int analog_in; /* what the job before made comes without conversion: its streamed inputs (level 2) or its weights */
     int ternary;
     double nonzero;
@@ -50,6 +51,8 @@ void isgi_engine_spiking(isgi_tally *t, const isgi_machine *m, const isgi_job *j
 
 /* Whether weights stay in cells of the engine between runs. */
 int isgi_engine_has_cells(isg_sim_engine engine);
+/* Whether weights go from generation to use without conversion, so that they cannot be kept. */
+int isgi_engine_analog(const isg_sim_profile *p);
 /* Bytes of weights that the cells hold; 0 for engines without. */
 double isgi_engine_capacity(const isgi_machine *m);
 /* Bytes of cells that a job's weights take (whole cells of each weight). */

@@ -49,6 +49,12 @@ int isgi_engine_has_cells(isg_sim_engine engine)
     return engine == ISG_SIM_CROSSBAR || engine == ISG_SIM_IMA || engine == ISG_SIM_OPIMA;
 }
 
+int isgi_engine_analog(const isg_sim_profile *p)
+{
+    return p->engine == ISG_SIM_MRR && p->generator == ISGI_GENERATOR_ENGINE &&
+           p->regeneration == ISGI_REGENERATE_ANALOG;
+}
+
 double isgi_engine_capacity(const isgi_machine *m)
 {
     if (!isgi_engine_has_cells(m->profile->engine)) return 0;

@@ -23,10 +23,9 @@ void isgi_engine_mrr(isgi_tally *t, const isgi_machine *m, const isgi_job *j)
     const double tiles = row_folds * col_folds * j->groups, turns = ceil(tiles / banks);
     const double symbol_ns = j->m / m->key[ISGI_KEY_FREQUENCY];
     const double lit_ns = tiles * (m->key[ISGI_KEY_PROGRAM_TIME] + symbol_ns);
-    const int analog_out = j->generates && m->profile->regeneration == ISGI_REGENERATE_ANALOG;
     const double weights = j->analog_in && j->generates != 2 ? 0 : j->k * j->n * j->groups;
     const double dac = j->analog_in && j->generates == 2 ? 0 : j->m * j->k * j->groups * col_folds;
-    const double adc = analog_out ? 0 : j->m * j->n * j->groups * row_folds;
+    const double adc = j->analog_out ? 0 : j->m * j->n * j->groups * row_folds;
     t->cycles += turns * j->m;
     t->compute_ns += turns * symbol_ns + m->key[ISGI_KEY_CHAIN_TIME];
     t->program_ns += turns * m->key[ISGI_KEY_PROGRAM_TIME];
@@ -39,5 +38,5 @@ void isgi_engine_mrr(isgi_tally *t, const isgi_machine *m, const isgi_job *j)
     t->energy[ISG_SIM_E_DETECTOR] += cols * m->key[ISGI_KEY_DETECTOR] * lit_ns;
     t->weight_read += weights * j->bits_w / 8;
     t->activation_read += dac * j->bits_in / 8;
-    if (!analog_out) isgi_partial_sums(t, m, j->m * j->n * j->groups, row_folds, j->bits_in);
+    if (!j->analog_out) isgi_partial_sums(t, m, j->m * j->n * j->groups, row_folds, j->bits_in);
 }

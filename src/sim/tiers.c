@@ -130,7 +130,7 @@ void isgi_schedule_layer(isgi_plan *plan, const isg_sim_layer *l, const isgi_mac
     } else {
         plan->passes = ceil(in / room);
         plan->weight_reads = plan->passes;
-        plan->generations = l->dense_bytes <= weight_room ? 1 : plan->passes;
+        plan->generations = l->dense_bytes <= weight_room && !isgi_engine_analog(p) ? 1 : plan->passes;
         if (plan->passes > 1) plan->notes |= ISG_SIM_NOTE_WEIGHTS_AGAIN;
     }
 }

@@ -284,6 +284,35 @@ static void test_buffers_and_tiers(void **state)
     isg_sim_profile_destroy(ima);
 }
 
+/* Weights that stay analog are converted neither after generation nor before use; kept ones are. */
+static void test_analog_and_digital_regeneration(void **state)
+{
+    isg_sim_profile *p = load("mrr_crosslight");
+    isg_sim_network *n = NULL;
+    isg_sim_report *analog, *plain, *kept;
+    isg_error err;
+    double weights;
+    (void)state;
+    assert_int_equal(isg_sim_network_create(&n, "one", 1, &err), ISG_OK);
+    n->layers[0] =
+        (isg_sim_layer){.name = "c", .groups = 1, .ci = 64, .co = 64, .taps = 9, .in_pixels = 64, .out_pixels = 64};
+    assert_int_equal(isg_sim_layer_finish(&n->layers[0], &factored, &err), ISG_OK);
+    analog = evaluate(n, p, ISG_SIM_GENERATE, 1);
+    plain = evaluate(n, p, ISG_SIM_DENSE, 1);
+    kept = evaluate(n, p, ISG_SIM_RESIDENT, 1);
+    weights = 64 * 64 * 9;
+    assert_true(analog->layers[0].adc == plain->layers[0].adc); /* none for what is generated */
+    assert_true(kept->layers[0].dac == plain->layers[0].dac);
+    assert_true(plain->layers[0].dac - 64 * 576 * 5 == weights);
+    /* Level 1: 64 x 2 inputs for each of 44 kernels and their basis; level 2: V in tiles. */
+    assert_true(analog->layers[0].dac == 64 * 576 * 5 + 44 * (64 * 2 + 2 * 9) + 44 * 64);
+    isg_sim_report_destroy(analog);
+    isg_sim_report_destroy(plain);
+    isg_sim_report_destroy(kept);
+    isg_sim_network_destroy(n);
+    isg_sim_profile_destroy(p);
+}
+
 /* ---- where networks come from ---- */
 
 static void fill(isg_factor *f, uint8_t bits)
@@ -404,9 +433,13 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts_of_resnet18),        cmocka_unit_test(test_break_even_of_arithmetic),
-        cmocka_unit_test(test_every_profile_and_mode),    cmocka_unit_test(test_buffers_and_tiers),
-        cmocka_unit_test(test_graph_and_model_agree),     cmocka_unit_test(test_bad_calls),
+        cmocka_unit_test(test_counts_of_resnet18),
+        cmocka_unit_test(test_break_even_of_arithmetic),
+        cmocka_unit_test(test_every_profile_and_mode),
+        cmocka_unit_test(test_buffers_and_tiers),
+        cmocka_unit_test(test_analog_and_digital_regeneration),
+        cmocka_unit_test(test_graph_and_model_agree),
+        cmocka_unit_test(test_bad_calls),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, build_resnet, destroy_resnet);

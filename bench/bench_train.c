@@ -19,6 +19,7 @@ typedef struct bench_run {
     const char *arch, *title;
     uint32_t bi, bo, batch;
     isg_execution execution;
+    isg_precision precision;
     isg_graph *g;
     isgi_net *net;
     double ms[ROUNDS], kind[KINDS], refresh, multiply_adds;
@@ -83,8 +84,11 @@ static double dense_work(const isgi_net *net)
 
 static int start(bench_run *r, uint32_t channels, uint32_t side, isg_pool *pool)
 {
-    const isgi_net_options o = {
-        .batch = r->batch, .trainable = 1, .parallel = isg_pool_parallel(pool), .execution = r->execution};
+    const isgi_net_options o = {.batch = r->batch,
+                                .trainable = 1,
+                                .parallel = isg_pool_parallel(pool),
+                                .execution = r->execution,
+                                .precision = r->precision};
     const size_t size = (size_t)channels * side * side;
     isgi_rng rng;
     isg_error err = {0};
@@ -195,6 +199,7 @@ int main(int argc, char **argv)
     bench_run small[] = {{.arch = "fig5a", .title = "dense", .batch = 128}};
     bench_run medium[] = {{.arch = "resnet20", .title = "dense", .batch = 128}};
     bench_run large[] = {{.arch = "resnet18", .title = "dense", .batch = 128},
+                         {.arch = "resnet18", .title = "dense bf16", .batch = 128, .precision = ISG_PRECISION_BF16},
                          {.arch = "resnet18", .title = "(2,44) factored", .bi = 2, .bo = 44, .batch = 128},
                          {.arch = "resnet18",
                           .title = "(2,44) generated",
@@ -206,7 +211,7 @@ int main(int argc, char **argv)
     int failed;
     if (isg_pool_create(&pool, argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0, NULL) != ISG_OK) return 1;
     if (argc > 2) {
-        failed = bench(large, 3, 3, 32, pool);
+        failed = bench(large, 4, 3, 32, pool);
     } else {
         failed = bench(small, 1, 1, 28, pool) || bench(medium, 1, 3, 32, pool);
     }

@@ -27,6 +27,11 @@ typedef enum isg_execution {
     ISG_EXECUTION_FACTORED = 2
 } isg_execution;
 
+/* Of the matrix work of convolutions. BF16 rounds what enters a product and sums in binary32; masters, gradients,
+ * normalisation and everything else stay binary32. A layer that the machine has no bf16 code for runs in F32, and so do
+ * factors that run as they are. */
+typedef enum isg_precision { ISG_PRECISION_F32 = 0, ISG_PRECISION_BF16 = 1 } isg_precision;
+
 typedef struct isg_train_options {
     uint32_t struct_size;
     uint32_t epochs, batch; /* 0: 1, 128 */
@@ -58,6 +63,7 @@ typedef struct isg_train_options {
     int resume;                /* continue from `checkpoint` if it exists */
     const char *log_csv;       /* NULL: none */
     uint32_t execution;        /* isg_execution */
+    uint32_t precision;        /* isg_precision; a teacher's too */
     isg_progress progress;
 } isg_train_options;
 

@@ -507,6 +507,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->trainable = o->trainable != 0;
     net->paper_clamp = o->paper_clamp;
     net->execution = o->execution;
+    net->precision = o->precision;
     net->input_gradient = o->trainable && o->input_gradient;
     net->parallel = o->parallel;
     isgk_table_init(&net->kernels, isgi_cpu_effective_isa(ISG_ISA_ALL));

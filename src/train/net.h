@@ -108,7 +108,7 @@ struct isgi_net {
     uint8_t trainable, training;          /* gradients exist; batch statistics in use */
     uint8_t input_gradient;
     int paper_clamp;
-    uint32_t execution; /* isg_execution */
+    uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
     isgk_table kernels;
     isgi_act *acts;
@@ -141,8 +141,8 @@ struct isgi_net {
 typedef struct isgi_net_options {
     uint32_t batch;
     int trainable, paper_clamp;
-    int input_gradient; /* also the gradient of the input: for tests */
-    uint32_t execution; /* isg_execution */
+    int input_gradient;            /* also the gradient of the input: for tests */
+    uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
 } isgi_net_options;
 

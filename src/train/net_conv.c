@@ -14,17 +14,26 @@ typedef struct pass {
     dnnl_primitive_t prim;
     dnnl_memory_t src[ISGI_MAX_CHUNKS], dst[ISGI_MAX_CHUNKS], wei[ISGI_MAX_CHUNKS], bias[ISGI_MAX_CHUNKS],
         scratch[ISGI_MAX_CHUNKS];
-    dnnl_memory_desc_t wei_md, scratch_md;
+    dnnl_memory_desc_t src_md, dst_md, wei_md, scratch_md;
 } pass;
+
+/* Brings an activation or its gradient to bf16, a chunk at a time. */
+typedef struct lowering {
+    dnnl_primitive_t prim;
+    dnnl_memory_t from[ISGI_MAX_CHUNKS], to[ISGI_MAX_CHUNKS];
+} lowering;
 
 typedef struct conv_impl {
     pass p[PASS_COUNT];
-    dnnl_memory_desc_t user_md, bias_md, x_md, y_md;
+    dnnl_memory_desc_t user_md, bias_md, x_md, y_md, low_x_md, low_y_md;
+    lowering lower_x, lower_dy;
     dnnl_memory_t user_w, user_dw, packed[PASS_COUNT]; /* weights in the primitive's order */
     float *packed_data[PASS_COUNT], *own_dw;
     dnnl_primitive_t pack[PASS_COUNT]; /* reorders; the last one brings the gradient back */
     size_t dw_floats, dx_floats;       /* weight gradient in the primitive's order; input gradient a chunk */
+    size_t low_x, low_dy;              /* their places in the spare memory */
     int has_bias, needs_dx, no_memory;
+    int low; /* matrix work in bf16: inputs are rounded, sums and results stay binary32 */
 } conv_impl;
 
 static const dnnl_format_tag_t act_tag[4] = {dnnl_format_tag_undef, dnnl_nwc, dnnl_nhwc, dnnl_ndhwc};
@@ -44,7 +53,8 @@ typedef struct conv_shape {
     int n;
     dnnl_dims_t x, y, w, b, stride, dilation, pad_l, pad_r;
     int w_rank;
-    dnnl_memory_desc_t x_md, y_md, w_any, b_md;
+    dnnl_memory_desc_t x_md, y_md, low_x_md, low_y_md, w_any, b_md;
+    int low;
 } conv_shape;
 
 static int describe(const isgi_net *net, const isgi_netop *op, conv_shape *s, dnnl_memory_desc_t *user)
@@ -78,7 +88,10 @@ static int describe(const isgi_net *net, const isgi_netop *op, conv_shape *s, dn
     }
     return dnnl_memory_desc_init_by_tag(&s->x_md, x->rank, s->x, dnnl_f32, act_tag[n]) == dnnl_success &&
            dnnl_memory_desc_init_by_tag(&s->y_md, x->rank, s->y, dnnl_f32, act_tag[n]) == dnnl_success &&
-           dnnl_memory_desc_init_by_tag(&s->w_any, s->w_rank, s->w, dnnl_f32, dnnl_format_tag_any) == dnnl_success &&
+           dnnl_memory_desc_init_by_tag(&s->low_x_md, x->rank, s->x, dnnl_bf16, act_tag[n]) == dnnl_success &&
+           dnnl_memory_desc_init_by_tag(&s->low_y_md, x->rank, s->y, dnnl_bf16, act_tag[n]) == dnnl_success &&
+           dnnl_memory_desc_init_by_tag(&s->w_any, s->w_rank, s->w, s->low ? dnnl_bf16 : dnnl_f32,
+                                        dnnl_format_tag_any) == dnnl_success &&
            dnnl_memory_desc_init_by_tag(&s->b_md, 1, s->b, dnnl_f32, dnnl_x) == dnnl_success &&
            dnnl_memory_desc_init_by_tag(user, s->w_rank, s->w, dnnl_f32,
                                         w->factored ? (groups ? factor_group_tag : factor_tag)[n]
@@ -87,20 +100,22 @@ static int describe(const isgi_net *net, const isgi_netop *op, conv_shape *s, dn
 
 static int init_desc(dnnl_convolution_desc_t *d, int which, conv_shape *s, int bias)
 {
-    const dnnl_memory_desc_t *b = bias ? &s->b_md : NULL;
+    const dnnl_memory_desc_t *b = bias ? &s->b_md : NULL, *x = s->low ? &s->low_x_md : &s->x_md;
+    const dnnl_memory_desc_t *dy = s->low ? &s->low_y_md : &s->y_md;
+    dnnl_memory_desc_t dw = s->w_any; /* the gradient of the weights is summed in binary32 */
     switch (which) {
     case PASS_FORWARD:
-        return dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, dnnl_convolution_direct, &s->x_md,
+        return dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, dnnl_convolution_direct, x,
                                                           &s->w_any, b, &s->y_md, s->stride, s->dilation, s->pad_l,
                                                           s->pad_r) == dnnl_success;
     case PASS_DATA:
-        return dnnl_dilated_convolution_backward_data_desc_init(d, dnnl_convolution_direct, &s->x_md, &s->w_any,
-                                                                &s->y_md, s->stride, s->dilation, s->pad_l,
+        return dnnl_dilated_convolution_backward_data_desc_init(d, dnnl_convolution_direct, &s->x_md, &s->w_any, dy,
+                                                                s->stride, s->dilation, s->pad_l,
                                                                 s->pad_r) == dnnl_success;
     default:
-        return dnnl_dilated_convolution_backward_weights_desc_init(d, dnnl_convolution_direct, &s->x_md, &s->w_any, b,
-                                                                   &s->y_md, s->stride, s->dilation, s->pad_l,
-                                                                   s->pad_r) == dnnl_success;
+        dw.data_type = dnnl_f32;
+        return dnnl_dilated_convolution_backward_weights_desc_init(d, dnnl_convolution_direct, x, &dw, b, dy, s->stride,
+                                                                   s->dilation, s->pad_l, s->pad_r) == dnnl_success;
     }
 }
 
@@ -118,6 +133,8 @@ static int make_pass(isgi_net *net, conv_impl *c, int which, conv_shape *s, dnnl
     if (ok) {
         const dnnl_query_t query = which == PASS_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
         p->wei_md = *dnnl_primitive_desc_query_md(pd, query, 0);
+        p->src_md = which == PASS_DATA || !s->low ? s->x_md : s->low_x_md;
+        p->dst_md = which == PASS_FORWARD || !s->low ? s->y_md : s->low_y_md;
         p->scratch_md = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     }
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -161,10 +178,18 @@ static int make_packing(isgi_net *net, const isgi_netop *op, conv_impl *c, int w
                                   : make_reorder(net, &c->pack[which], &c->user_md, &p->wei_md));
 }
 
-static void conv_destroy(isgi_netop *op)
+static void lowering_clear(lowering *l)
 {
-    conv_impl *c = op->impl;
-    if (!c) return;
+    if (l->prim) dnnl_primitive_destroy(l->prim);
+    for (int i = 0; i < ISGI_MAX_CHUNKS; i++) {
+        if (l->from[i]) dnnl_memory_destroy(l->from[i]);
+        if (l->to[i]) dnnl_memory_destroy(l->to[i]);
+    }
+}
+
+/* All but the impl itself. */
+static void conv_clear(conv_impl *c)
+{
     for (int k = 0; k < PASS_COUNT; k++) {
         pass *p = &c->p[k];
         for (int i = 0; i < ISGI_MAX_CHUNKS; i++) {
@@ -180,8 +205,16 @@ static void conv_destroy(isgi_netop *op)
     }
     if (c->user_w) dnnl_memory_destroy(c->user_w);
     if (c->user_dw) dnnl_memory_destroy(c->user_dw);
+    lowering_clear(&c->lower_x);
+    lowering_clear(&c->lower_dy);
     isg_free(c->own_dw);
-    isg_free(c);
+    memset(c, 0, sizeof *c);
+}
+
+static void conv_destroy(isgi_netop *op)
+{
+    if (op->impl) conv_clear(op->impl);
+    isg_free(op->impl);
     op->impl = NULL;
 }
 
@@ -199,6 +232,12 @@ static void conv_refresh(isgi_net *net, isgi_netop *op, uint32_t stream)
     }
 }
 
+static void lower(isgi_net *net, const lowering *l, uint32_t chunk)
+{
+    const dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, l->from[chunk]}, {DNNL_ARG_TO, l->to[chunk]}};
+    if (l->prim) execute(net, l->prim, chunk, 2, args);
+}
+
 static void conv_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     conv_impl *c = op->impl;
@@ -209,6 +248,7 @@ static void conv_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
                                      {DNNL_ARG_SCRATCHPAD, p->scratch[chunk]},
                                      {DNNL_ARG_BIAS, p->bias[chunk]}};
     if (isgi_chunk_count(net, chunk) == 0) return;
+    lower(net, &c->lower_x, chunk);
     execute(net, p->prim, chunk, c->has_bias ? 5 : 4, args);
 }
 
@@ -221,6 +261,8 @@ static void conv_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     if (count == 0) return;
     /* the primitive always runs over a full chunk: samples that are not there must not contribute */
     memset(isgi_act_grad(net, op->out, chunk) + count * y_size, 0, (net->chunk_cap - count) * y_size * sizeof(float));
+    lower(net, &c->lower_x, chunk);
+    lower(net, &c->lower_dy, chunk);
     {
         const dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, w->src[chunk]},
                                          {DNNL_ARG_DIFF_DST, w->dst[chunk]},
@@ -272,39 +314,77 @@ static const isgi_opvt conv_vt = {.forward = {conv_forward, NULL},
                                   .refresh = conv_refresh,
                                   .destroy = conv_destroy};
 
+/* Every primitive of the layer, in bf16 or not; 0: there is none for it. */
+static int make_primitives(isgi_net *net, isgi_netop *op, conv_impl *c, conv_shape *s, int low)
+{
+    dnnl_primitive_desc_t hint = NULL;
+    int ok;
+    memset(s, 0, sizeof *s);
+    s->low = c->low = low;
+    c->has_bias = op->bias >= 0;
+    c->needs_dx = net->trainable && isgi_op_needs(net, op, 0);
+    ok = describe(net, op, s, &c->user_md) && make_pass(net, c, PASS_FORWARD, s, NULL, &hint) &&
+         make_packing(net, op, c, PASS_FORWARD);
+    if (ok && c->needs_dx) ok = make_pass(net, c, PASS_DATA, s, hint, NULL) && make_packing(net, op, c, PASS_DATA);
+    if (ok && net->trainable) {
+        ok = make_pass(net, c, PASS_WEIGHTS, s, hint, NULL) && make_packing(net, op, c, PASS_WEIGHTS);
+    }
+    if (ok && low) ok = make_reorder(net, &c->lower_x.prim, &s->x_md, &s->low_x_md);
+    if (ok && low && net->trainable) ok = make_reorder(net, &c->lower_dy.prim, &s->y_md, &s->low_y_md);
+    if (hint) dnnl_primitive_desc_destroy(hint);
+    return ok;
+}
+
+/* spare: the input gradient, the scratchpad of whichever pass is running, then what is rounded to bf16 */
+static void plan_spare(isgi_net *net, const isgi_netop *op, conv_impl *c)
+{
+    const size_t x_size = net->acts[op->in[0]].size * net->chunk_cap;
+    size_t at = 0, scratch = 0;
+    c->dx_floats = c->needs_dx && op->accumulate[0] ? (x_size + 15) / 16 * 16 : 0;
+    for (int k = 0; k < PASS_COUNT; k++) {
+        const size_t n = c->p[k].prim ? (floats_of(&c->p[k].scratch_md) + 15) / 16 * 16 : 0;
+        if (scratch < n) scratch = n;
+    }
+    at = c->dx_floats + scratch;
+    c->low_x = at;
+    if (c->low) at += (floats_of(&c->low_x_md) + 15) / 16 * 16;
+    c->low_dy = at;
+    if (c->low && net->trainable) at += (floats_of(&c->low_y_md) + 15) / 16 * 16;
+    isgi_net_want(net, 0, at);
+}
+
 isg_status isgi_build_conv(isgi_net *net, isgi_netop *op, isg_error *err)
 {
     conv_shape s;
-    dnnl_primitive_desc_t hint = NULL;
-    conv_impl *c = NULL;
-    const size_t x_size = net->acts[op->in[0]].size * net->chunk_cap;
+    conv_impl *c;
     int ok;
     if (net->weights[op->weight].direct) return isgi_build_factored(net, op, err);
     c = isgi_calloc(1, sizeof *c);
     if (!c) return isgi_nomem(err);
-    memset(&s, 0, sizeof s);
     op->impl = c;
     op->vt = &conv_vt;
-    c->has_bias = op->bias >= 0;
-    c->needs_dx = net->trainable && isgi_op_needs(net, op, 0);
-    ok = describe(net, op, &s, &c->user_md) && make_pass(net, c, PASS_FORWARD, &s, NULL, &hint) &&
-         make_packing(net, op, c, PASS_FORWARD);
-    if (ok && c->needs_dx) ok = make_pass(net, c, PASS_DATA, &s, hint, NULL) && make_packing(net, op, c, PASS_DATA);
-    if (ok && net->trainable) {
-        ok = make_pass(net, c, PASS_WEIGHTS, &s, hint, NULL) && make_packing(net, op, c, PASS_WEIGHTS);
+    ok = net->precision == ISG_PRECISION_BF16 && make_primitives(net, op, c, &s, 1);
+    if (!ok && !c->no_memory) {
+        conv_clear(c);
+        ok = make_primitives(net, op, c, &s, 0);
     }
-    if (hint) dnnl_primitive_desc_destroy(hint);
     if (!ok) return c->no_memory ? isgi_nomem(err) : conv_fail(op, err);
     c->x_md = s.x_md;
     c->y_md = s.y_md;
+    c->low_x_md = s.low_x_md;
+    c->low_y_md = s.low_y_md;
     c->bias_md = s.b_md;
-    /* spare: first the input gradient, then the scratchpad of whichever pass is running */
-    c->dx_floats = c->needs_dx && op->accumulate[0] ? (x_size + 15) / 16 * 16 : 0;
-    for (int k = 0; k < PASS_COUNT; k++) {
-        if (c->p[k].prim) isgi_net_want(net, 0, c->dx_floats + floats_of(&c->p[k].scratch_md));
-    }
+    plan_spare(net, op, c);
     if (net->trainable) isgi_net_want(net, (c->dw_floats + 15) / 16 * 16 + (size_t)s.b[0] + 16, 0);
     return ISG_OK;
+}
+
+static int bind_lowering(isgi_net *net, lowering *l, const dnnl_memory_desc_t *from, float *source,
+                         const dnnl_memory_desc_t *to, float *place, uint32_t i)
+{
+    if (!l->prim) return 1;
+    return dnnl_memory_create(&l->from[i], from, net->engine, source) == dnnl_success &&
+           dnnl_memory_create(&l->to[i], to, net->engine, place) == dnnl_success;
 }
 
 static int bind_chunk(isgi_net *net, isgi_netop *op, conv_impl *c, int which, uint32_t i)
@@ -316,8 +396,10 @@ static int bind_chunk(isgi_net *net, isgi_netop *op, conv_impl *c, int which, ui
     float *partial = isgi_net_partial(net, i);
     int ok;
     if (which == PASS_DATA) x = op->accumulate[0] ? spare : isgi_act_grad(net, op->in[0], i);
-    ok = dnnl_memory_create(&p->src[i], &c->x_md, e, x) == dnnl_success &&
-         dnnl_memory_create(&p->dst[i], &c->y_md, e, y) == dnnl_success &&
+    if (c->low && which != PASS_DATA) x = spare + c->low_x;
+    if (c->low && which != PASS_FORWARD) y = spare + c->low_dy;
+    ok = dnnl_memory_create(&p->src[i], &p->src_md, e, x) == dnnl_success &&
+         dnnl_memory_create(&p->dst[i], &p->dst_md, e, y) == dnnl_success &&
          dnnl_memory_create(&p->scratch[i], &p->scratch_md, e, spare + c->dx_floats) == dnnl_success;
     if (ok && which == PASS_WEIGHTS) ok = dnnl_memory_create(&p->wei[i], &p->wei_md, e, partial) == dnnl_success;
     if (ok && c->has_bias && which != PASS_DATA) {
@@ -341,6 +423,15 @@ isg_status isgi_bind_conv(isgi_net *net, isgi_netop *op, isg_error *err)
     }
     for (int k = 0; ok && k < PASS_COUNT; k++) {
         for (uint32_t i = 0; ok && c->p[k].prim && i < net->chunks; i++) ok = bind_chunk(net, op, c, k, i);
+    }
+    for (uint32_t i = 0; ok && i < net->chunks; i++) {
+        float *spare = isgi_net_spare(net, i);
+        ok = bind_lowering(net, &c->lower_x, &c->x_md, isgi_act_data(net, op->in[0], i), &c->low_x_md, spare + c->low_x,
+                           i);
+        if (ok && net->trainable) {
+            ok = bind_lowering(net, &c->lower_dy, &c->y_md, isgi_act_grad(net, op->out, i), &c->low_y_md,
+                               spare + c->low_dy, i);
+        }
     }
     return ok ? ISG_OK : conv_fail(op, err);
 }

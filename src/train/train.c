@@ -32,8 +32,9 @@ void isg_train_options_default(isg_train_options *o)
 static isg_status check_options(const isg_train_options *o, const isg_graph *teacher, isg_error *err)
 {
     if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "training options of another version");
-    if (o->optimizer > ISG_OPT_ADAMW || o->schedule > ISG_SCHEDULE_ONECYCLE || o->execution > ISG_EXECUTION_FACTORED) {
-        return isgi_fail(err, ISG_E_ARG, "unknown optimiser, schedule or execution");
+    if (o->optimizer > ISG_OPT_ADAMW || o->schedule > ISG_SCHEDULE_ONECYCLE || o->execution > ISG_EXECUTION_FACTORED ||
+        o->precision > ISG_PRECISION_BF16) {
+        return isgi_fail(err, ISG_E_ARG, "unknown optimiser, schedule, execution or precision");
     }
     if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->momentum >= 0 && o->momentum < 1) ||
         !(o->label_smoothing >= 0 && o->label_smoothing < 1) || !(o->ema_decay >= 0 && o->ema_decay < 1) ||
@@ -59,6 +60,7 @@ static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error
 {
     isgi_net_options n = {.batch = t->o.batch, .trainable = 1, .paper_clamp = t->o.paper_clamp};
     n.execution = t->o.execution;
+    n.precision = t->o.precision;
     n.parallel = isg_pool_parallel(t->pool);
     ISGI_TRY(isgi_net_create(&t->net, t->g, &n, err));
     if (t->net->param_count == 0) return isgi_fail(err, ISG_E_ARG, "the network has nothing to train");

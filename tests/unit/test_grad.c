@@ -540,11 +540,13 @@ static void test_operations(void **state)
 
 enum { MANY = 40 };
 
-static void step_of(const grad_case *c, isg_execution execution, float **grads, float *logits, size_t *floats)
+static void step_of(const grad_case *c, isg_execution execution, isg_precision precision, float **grads, float *logits,
+                    size_t *floats)
 {
     maker m = {NULL, {{0}, 0, 0}};
     isgi_net *net = NULL;
-    const isgi_net_options o = {.batch = MANY, .trainable = 1, .input_gradient = 1, .execution = execution};
+    const isgi_net_options o = {
+        .batch = MANY, .trainable = 1, .input_gradient = 1, .execution = execution, .precision = precision};
     grad_case many = *c;
     float *data;
     int32_t x;
@@ -593,12 +595,59 @@ static void test_fused_relu(void **state)
     size_t n = 0;
     (void)state;
     apart.p[0] = ISG_OP_CLIP;
-    step_of(&fused, ISG_EXECUTION_AUTO, &g[0], logits[0], &n);
-    step_of(&apart, ISG_EXECUTION_AUTO, &g[1], logits[1], &n);
+    step_of(&fused, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, &g[0], logits[0], &n);
+    step_of(&apart, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, &g[1], logits[1], &n);
     assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
     assert_memory_equal(g[0], g[1], n * sizeof(float));
     isg_free(g[0]);
     isg_free(g[1]);
+}
+
+static double relative_error(const float *a, const float *b, size_t n)
+{
+    double error = 0, square = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        square += (double)a[i] * (double)a[i];
+    }
+    return sqrt(error / square);
+}
+
+/* bf16 has 8 bits: an input is off by at most 2^-9 of itself, a sum of many by about that over their number. */
+static void test_bf16(void **state)
+{
+    static float logits[2][MANY * 400];
+    const grad_case list[] = {
+        {"conv", 4, {N, 24, 6, 6}, {N, 10, 6, 6}, 0, build_conv, ISG_OP_CONV, {10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+        {"conv stride",
+         4,
+         {N, 32, 6, 6},
+         {N, 32, 3, 3},
+         0,
+         build_conv,
+         ISG_OP_CONV,
+         {32, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 0}},
+        {"groups", 4, {N, 8, 5, 5}, {N, 8, 5, 5}, 0, build_conv, ISG_OP_CONV, {8, 3, 3, 1, 1, 1, 1, 1, 1, 1, 4, 0}},
+        {"depthwise", 4, {N, 8, 5, 5}, {N, 8, 5, 5}, 0, build_conv, ISG_OP_CONV, {8, 3, 3, 1, 1, 1, 1, 1, 1, 1, 8, 0}},
+        {"1-d", 3, {N, 12, 9}, {N, 7, 9}, 0, build_conv, ISG_OP_CONV, {7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+        {"residual", 4, {N, 5, 6, 6}, {N, 5, 6, 6}, 0, build_residual, ISG_OP_ADD, {0}},
+        {"factored", 4, {N, 16, 5, 5}, {N, 12, 5, 5}, 0, build_factored, ISG_OP_CONV, {2, 6, 3, 1, 0, 1, 1}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        float *g[2] = {NULL, NULL};
+        size_t n = 0, outputs = 1;
+        double forward, backward;
+        for (int32_t k = 1; k < list[i].rank; k++) outputs *= (size_t)list[i].y[k];
+        step_of(&list[i], ISG_EXECUTION_AUTO, ISG_PRECISION_F32, &g[0], logits[0], &n);
+        step_of(&list[i], ISG_EXECUTION_AUTO, ISG_PRECISION_BF16, &g[1], logits[1], &n);
+        forward = relative_error(logits[0], logits[1], outputs * (MANY - 1));
+        backward = relative_error(g[0], g[1], n);
+        print_message("%s: forward %.2g, backward %.2g\n", list[i].name, forward, backward);
+        if (!(forward < 0.01 && backward < 0.02)) fail_msg("%s", list[i].name);
+        isg_free(g[0]);
+        isg_free(g[1]);
+    }
 }
 
 static void test_factored_equals_generated(void **state)
@@ -613,8 +662,8 @@ static void test_factored_equals_generated(void **state)
             size_t n = 0, outputs = 1;
             c.p[7] = bits;
             for (int32_t k = 1; k < c.rank; k++) outputs *= (size_t)c.y[k];
-            step_of(&c, ISG_EXECUTION_GENERATE, &g[0], logits[0], &n);
-            step_of(&c, ISG_EXECUTION_FACTORED, &g[1], logits[1], &n);
+            step_of(&c, ISG_EXECUTION_GENERATE, ISG_PRECISION_F32, &g[0], logits[0], &n);
+            step_of(&c, ISG_EXECUTION_FACTORED, ISG_PRECISION_F32, &g[1], logits[1], &n);
             assert_near(c.name, logits[0], logits[1], outputs * (MANY - 1));
             assert_near(c.name, g[0], g[1], n);
             isg_free(g[0]);
@@ -651,8 +700,8 @@ static void test_loss(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations),
-                                       cmocka_unit_test(test_factored_equals_generated),
-                                       cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_loss)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_operations), cmocka_unit_test(test_factored_equals_generated),
+        cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_bf16), cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,13 +167,13 @@ static void test_overfit(void **state)
     }
 }
 
-static void test_deterministic(void **state)
+static void check_deterministic(uint32_t precision)
 {
     isg_graph *g[3];
-    (void)state;
     for (int i = 0; i < 3; i++) {
         isg_train_options o = options();
         o.threads = i == 2 ? 3 : 1;
+        o.precision = precision;
         o.crop_pad = 2;
         o.flip = 1;
         o.cutout = 4;
@@ -185,6 +185,13 @@ static void test_deterministic(void **state)
     assert_same_weights(g[0], g[1]);
     assert_same_weights(g[0], g[2]);
     for (int i = 0; i < 3; i++) isg_graph_destroy(g[i]);
+}
+
+static void test_deterministic(void **state)
+{
+    (void)state;
+    check_deterministic(ISG_PRECISION_F32);
+    check_deterministic(ISG_PRECISION_BF16);
 }
 
 static int cancel_when(void *user)

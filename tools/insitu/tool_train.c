@@ -39,6 +39,7 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
         {"log", 0, OPTION_TEXT, &o->log_csv, "FILE.csv", "write one line a step"},
         {"execution", 0, OPTION_CHOICE, &o->execution, "auto|generate|factored",
          "how factored layers run (default auto)"},
+        {"precision", 0, OPTION_CHOICE, &o->precision, "f32|bf16", "of matrix work (default f32)"},
     };
     memcpy(list, rows, sizeof rows);
 }

@@ -185,6 +185,10 @@ static float *run_sum(const isg_rt_model *model, const conv_case *c, const float
     for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
     assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
     *used = info.strategy;
+    if (r) {
+        assert_int_equal(isg_rt_op_info(ctx, 1, &info), ISG_OK);
+        assert_int_equal(info.fused, hook == NULL);
+    }
     free(workspace);
     return y;
 }

@@ -205,7 +205,7 @@ static void report_layers(const bench_side *side, cJSON *list)
     char shown[64];
     for (i = 0; i < side->ops; i++) {
         isg_rt_op op;
-        if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK) continue;
+        if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK || op.fused) continue;
         if (list) {
             cJSON *o = cJSON_CreateObject();
             tool_json_text_n(o, "name", op.name, op.name_bytes);
@@ -213,12 +213,14 @@ static void report_layers(const bench_side *side, cJSON *list)
             cJSON_AddStringToObject(o, "strategy", tool_strategy_name(op.strategy));
             tool_json_number(o, "mean_ms", side->layer_ms[i]);
             cJSON_AddNumberToObject(o, "macs", (double)op.macs);
+            cJSON_AddNumberToObject(o, "predicted_cycles", (double)op.cycles);
             cJSON_AddItemToArray(list, o);
         } else {
-            printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s\n",
+            printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s %9.1f kcycles predicted\n",
                    tool_escape(shown, sizeof shown, op.name, op.name_bytes), op.kind,
                    op.weight >= 0 ? tool_strategy_name(op.strategy) : "", side->layer_ms[i],
-                   side->layer_ms[i] > 0.0 ? (double)op.macs / side->layer_ms[i] * 1e-6 : 0.0);
+                   side->layer_ms[i] > 0.0 ? (double)op.macs / side->layer_ms[i] * 1e-6 : 0.0,
+                   (double)op.cycles * 1e-3);
         }
     }
 }

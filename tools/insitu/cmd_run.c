@@ -390,16 +390,16 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         SNN_OPTION_ROWS(o.snn),
     };
-    const tool_usage usage = {verb,
-                              "FILE INPUT...",
-                              "An INPUT is a JPEG, a PNG or an array X.npy [N,...]. Float arrays are passed unchanged "
-                              "unless --input\nis given; images and 8-bit arrays go through the input contract. With "
-                              "--snn a ReLU network runs as "
-                              "integrate-and-fire neurons\nand its spikes and synaptic operations are counted.",
-                              options,
-                              OPTION_COUNT(options),
-                              2,
-                              -1};
+    const tool_usage usage = {
+        verb,
+        "FILE INPUT...",
+        "An INPUT is a JPEG, a PNG or an array X.npy [N,...]. Float arrays are passed unchanged "
+        "unless --input\nis given; images and 8-bit arrays go through the input contract. With --snn a "
+        "ReLU network runs as\nintegrate-and-fire neurons and its spikes and synaptic operations are counted.",
+        options,
+        OPTION_COUNT(options),
+        2,
+        -1};
     tool_model m;
     run_state s = {.t = t, .o = &o, .m = &m};
     int files, code = tool_parse(t, &usage, argc, argv, &files);

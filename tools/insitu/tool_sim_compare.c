@@ -194,9 +194,10 @@ static void print_part(const compare_table *c, compare_column column, const char
         }
         if (column == COLUMN_ENERGY) {
             const isg_sim_band g = gain(c, row, best);
+            snprintf(text, sizeof text, g.typical > 0.0 ? "%.4gx" : "-", g.typical);
+            printf("  %-9.9s %7s", best < 0 ? "-" : c->choices[best].name, text);
             snprintf(text, sizeof text, g.typical > 0.0 ? "(%.3g..%.3g)" : "-", g.low, g.high);
-            printf("  %-9.9s %6.4gx %16s  %-11s", best < 0 ? "-" : c->choices[best].name, g.typical, text,
-                   saved_on(c, row, best));
+            printf(" %16s  %-11s", text, saved_on(c, row, best));
             printf("  %-14s", pays_text(text, sizeof text, row->has_generate, &row->generate));
             printf(" %-14s", pays_text(text, sizeof text, row->has_factored, &row->factored));
         }

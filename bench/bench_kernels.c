@@ -309,6 +309,86 @@ static void bench_transpose_f32(isgk_transpose_f32_fn *fn, const char *name, uin
     report_bytes(name, "64 x 196", 64 * 196 * 8.0, s);
 }
 
+static void report_ops(const char *name, const char *shape, double ops, double seconds)
+{
+    printf("%-24s %-26s %9.2f Gop/s\n", name, shape, ops / seconds / 1e9);
+}
+
+static void bench_unpack_s8(isgk_unpack_s8_fn *fn, const char *name, uint32_t bit)
+{
+    (void)bit;
+    for (uint32_t bits = 1; bits <= 8; bits++) {
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "n=4096 bits=%u", bits);
+        MEASURE(s, fn((int8_t *)buffers[0], (const uint8_t *)buffers[1], 4096, 4096, bits, 1, -1));
+        report_bytes(name, text, 4096 * (1.0 + bits / 8.0), s);
+    }
+}
+
+static void bench_interleave_s8(isgk_interleave_s8_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn((int8_t *)buffers[0], (const int8_t *)buffers[1], 512, 4, 512));
+    report_bytes(name, "4 x 512", 4 * 512 * 2.0, s);
+}
+
+static void bench_quantise_u8(isgk_quantise_u8_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn((uint8_t *)buffers[0], buffers[1], 8192, 100.0f, 128));
+    report_bytes(name, "n=8192", 8192 * 5.0, s);
+}
+
+static void bench_requantise_u8(isgk_requantise_u8_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn((uint8_t *)buffers[0], 88, (const int32_t *)buffers[1], 88, 64, 88, buffers[2], 128.0f));
+    report_bytes(name, "64 x 88", 64 * 88 * 5.0, s);
+}
+
+static void bench_dequantise_f32(isgk_dequantise_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 128, (const int32_t *)buffers[1], 128, 64, 128, buffers[2], buffers[3]));
+    report_bytes(name, "64 x 128", 64 * 128 * 8.0, s);
+}
+
+static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{32, 88, 64}, {32, 88, 512}, {32, 128, 44}, {64, 256, 256}};
+    (void)bit;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
+        MEASURE(s, fn((int32_t *)buffers[0], n, (const uint8_t *)buffers[1], k, (const int8_t *)buffers[2], n, m, n,
+                      k / 4, (const int32_t *)buffers[3]));
+        report_ops(name, text, 2.0 * (double)(m * n * k), s);
+    }
+}
+
+static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{64, 5, 44}, {64, 3, 128}, {49, 3, 512}};
+    (void)bit;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t pixels = shapes[i][0], groups = shapes[i][1], channels = shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "pixels=%zu taps=%zu c=%zu", pixels, 4 * groups, channels);
+        fill_taps(pixels, 4 * groups, channels / 4);
+        MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, pixels, groups,
+                      (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3]));
+        report_ops(name, text, 2.0 * (double)(pixels * 4 * groups * channels), s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : NULL;

@@ -31,6 +31,7 @@ typedef enum isg_isa {
     ISG_ISA_AVX2 = 1u << 0,   /* AVX2 + FMA */
     ISG_ISA_AVX512 = 1u << 1, /* F, BW, DQ, VL */
     ISG_ISA_NEON = 1u << 2,
+    ISG_ISA_AVX512VNNI = 1u << 3, /* VNNI and VBMI besides AVX512: the integer kernels */
     ISG_ISA_ALL = 0x7fffffff
 } isg_isa;
 
@@ -128,7 +129,7 @@ ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, 
  * tensor that is never stored). */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
-/* ISA level in effect ("scalar", "avx2", "avx512", "neon"). */
+/* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "neon"). */
 const char *isg_rt_isa_name(const isg_rt_context *ctx);
 
 #ifdef __cplusplus

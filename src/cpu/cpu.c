@@ -15,6 +15,8 @@
 #define CPU_LEAF7_EBX_AVX512DQ (1u << 17)
 #define CPU_LEAF7_EBX_AVX512BW (1u << 30)
 #define CPU_LEAF7_EBX_AVX512VL (1u << 31)
+#define CPU_LEAF7_ECX_AVX512VBMI (1u << 1)
+#define CPU_LEAF7_ECX_AVX512VNNI (1u << 11)
 #define CPU_XCR0_AVX 0x06u    /* xmm and ymm */
 #define CPU_XCR0_AVX512 0xe6u /* and opmask, upper halves, zmm16..31 */
 
@@ -31,6 +33,7 @@ uint32_t isgi_cpu_isa(void)
     const uint32_t wanted1 = CPU_LEAF1_ECX_FMA | CPU_LEAF1_ECX_OSXSAVE | CPU_LEAF1_ECX_AVX;
     const uint32_t wanted512 =
         CPU_LEAF7_EBX_AVX512F | CPU_LEAF7_EBX_AVX512DQ | CPU_LEAF7_EBX_AVX512BW | CPU_LEAF7_EBX_AVX512VL;
+    const uint32_t wanted_vnni = CPU_LEAF7_ECX_AVX512VBMI | CPU_LEAF7_ECX_AVX512VNNI;
     uint32_t eax, ebx, ecx, edx, saved, isa = ISG_ISA_SCALAR;
 
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || (ecx & wanted1) != wanted1) return isa;
@@ -38,7 +41,9 @@ uint32_t isgi_cpu_isa(void)
     if ((saved & CPU_XCR0_AVX) != CPU_XCR0_AVX) return isa;
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & CPU_LEAF7_EBX_AVX2)) return isa;
     isa |= ISG_ISA_AVX2;
-    if ((ebx & wanted512) == wanted512 && (saved & CPU_XCR0_AVX512) == CPU_XCR0_AVX512) isa |= ISG_ISA_AVX512;
+    if ((ebx & wanted512) != wanted512 || (saved & CPU_XCR0_AVX512) != CPU_XCR0_AVX512) return isa;
+    isa |= ISG_ISA_AVX512;
+    if ((ecx & wanted_vnni) == wanted_vnni) isa |= ISG_ISA_AVX512VNNI;
     return isa;
 }
 
@@ -62,11 +67,13 @@ uint32_t isgi_cpu_effective_isa(uint32_t mask)
 {
     uint32_t isa = isgi_cpu_isa() & mask;
     if (!(isa & ISG_ISA_AVX2)) isa &= ~(uint32_t)ISG_ISA_AVX512;
+    if (!(isa & ISG_ISA_AVX512)) isa &= ~(uint32_t)ISG_ISA_AVX512VNNI;
     return isa;
 }
 
 const char *isgi_cpu_isa_name(uint32_t isa)
 {
+    if (isa & ISG_ISA_AVX512VNNI) return "avx512vnni";
     if (isa & ISG_ISA_AVX512) return "avx512";
     if (isa & ISG_ISA_AVX2) return "avx2";
     if (isa & ISG_ISA_NEON) return "neon";

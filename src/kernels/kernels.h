@@ -115,6 +115,39 @@ typedef void isgk_softmax_f32_fn(float *dst, size_t ldd, const float *src, size_
 /* dst[c * ldd + r] = src[r * lds + c]: src is rows x cols, dst is cols x rows (NCHW to NHWC and back). Exact. */
 typedef void isgk_transpose_f32_fn(float *dst, size_t ldd, const float *src, size_t lds, size_t rows, size_t cols);
 
+/* ---- integers. All exact: the same bits from every instruction set ---- */
+
+/* dst[i] = code i * mul + add, codes of `bits` (1..8) from the first bit of src, which holds src_bytes bytes and all n
+ * codes. mul is 1 or 2; every result fits an int8. */
+typedef void isgk_unpack_s8_fn(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
+                               int32_t add);
+/* dst[4 c + r] = src[r * lds + c] for c < cols and r < rows (1..4), 0 for the other r < 4: one group of gemm_u8s8. */
+typedef void isgk_interleave_s8_fn(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols);
+/* dst[i] = round(clamp(src[i] * inverse, -zero, 255 - zero)) + zero; product and clamp in binary32, ties to even; a NaN
+ * gives 0. zero is 0..255. */
+typedef void isgk_quantise_u8_fn(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero);
+/* dst[r * ldd + c] = round(clamp((float)src[r * lds + c] * mul[c] + add, 0, 255)), each step in binary32, ties to even.
+ */
+typedef void isgk_requantise_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                   const float *mul, float add);
+/* dst[r * ldd + c] = (float)src[r * lds + c] * mul[c] + add[c] (three roundings). */
+typedef void isgk_dequantise_f32_fn(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                    const float *mul, const float *add);
+/* C[i][j] = init[j] + sum over g < k4 and r < 4 of A[i][4 g + r] * B[(g * ldb + j) * 4 + r], modulo 2^32 nowhere: the
+ * caller keeps sums in range. Rows of A are read in whole groups of 4. */
+typedef void isgk_gemm_u8s8_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
+                               size_t m, size_t n, size_t k4, const int32_t *init);
+/* As dwconv_f32, with the taps in `groups` groups of four (all pointers valid) and a start a channel: dst[p * ldd + c]
+ * = init[c] + sum over t of taps[p * 4 groups + t][c] * w. The weight of tap t and channel c lies at weights[t / 4 *
+ * step + isgk_dw_slot(c) + t % 4], step = 256 bytes for every 64 channels begun. */
+typedef void isgk_dwconv_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
+                                 const int8_t *weights, size_t channels, const int32_t *init);
+/* Place of a channel's four weights in a group: the order in which interleaving bytes in 128-bit lanes leaves them. */
+static inline size_t isgk_dw_slot(size_t c)
+{
+    return c / 64 * 256 + c % 16 / 4 * 64 + c % 64 / 16 * 16 + c % 4 * 4;
+}
+
 typedef struct isgk_table {
 #define ISGK_OP(op) isgk_##op##_fn *op;
 #include "kernels/kernels.def"

@@ -151,6 +151,7 @@ static isg_status mask_from_environment(uint32_t *mask, isg_error *err)
     } levels[] = {{"scalar", ISG_ISA_SCALAR},
                   {"avx2", ISG_ISA_AVX2},
                   {"avx512", ISG_ISA_AVX2 | ISG_ISA_AVX512},
+                  {"avx512vnni", ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI},
                   {"neon", ISG_ISA_NEON}};
     const char *text = getenv("INSITU_ISA");
     char name[48];
@@ -162,7 +163,7 @@ static isg_status mask_from_environment(uint32_t *mask, isg_error *err)
             return ISG_OK;
         }
     }
-    return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s': scalar, avx2, avx512 or neon are possible",
+    return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni or neon are possible",
                      isgi_escape(name, sizeof name, text));
 }
 

@@ -594,6 +594,156 @@ static void check_transpose_f32(isgk_transpose_f32_fn *fn)
     }
 }
 
+/* ---- integers: every variant equals the reference ---- */
+
+static uint8_t *take_random_bytes(int region, size_t bytes)
+{
+    uint8_t *p = random_below(4) ? take_bytes(region, bytes) : regions[region];
+    for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)random_u64();
+    return p;
+}
+
+static int32_t *take_random_s32(int region, size_t count)
+{
+    int32_t *p = take_bytes(region, count * sizeof *p);
+    for (size_t i = 0; i < count; i++) p[i] = (int32_t)(random_u64() >> 40) - (1 << 23);
+    return p;
+}
+
+static void *copy_of_bytes(int region, const void *p, size_t bytes)
+{
+    void *q = take_bytes(region, bytes);
+    memcpy(q, p, bytes);
+    return q;
+}
+
+static void check_unpack_s8(isgk_unpack_s8_fn *fn)
+{
+    for (int i = 0; i < 400; i++) {
+        const uint32_t bits = 1 + (uint32_t)random_below(8), mul = bits < 8 && random_below(2) ? 2 : 1;
+        const int32_t add = mul == 2 ? 1 - (1 << bits) : -(1 << (bits - 1));
+        const size_t n = 1 + random_below(300), bytes = (n * bits + 7) / 8;
+        const uint8_t *src = take_random_bytes(0, bytes);
+        int8_t *got = take_bytes(1, n), *want = take_bytes(2, n);
+        fn(got, src, bytes, n, bits, (int32_t)mul, add);
+        isgk_unpack_s8__ref(want, src, bytes, n, bits, (int32_t)mul, add);
+        assert_memory_equal(got, want, n);
+        assert_frame(got);
+        assert_int_equal(want[0], (int32_t)(src[0] & ((1u << bits) - 1u)) * (int32_t)mul + add);
+    }
+}
+
+static void check_interleave_s8(isgk_interleave_s8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t rows = 1 + random_below(4), cols = 1 + random_below(90), lds = cols + random_below(9);
+        const int8_t *src = (const int8_t *)take_random_bytes(0, extent(rows, lds, cols));
+        int8_t *got = take_bytes(1, 4 * cols);
+        fn(got, src, lds, rows, cols);
+        for (size_t c = 0; c < cols; c++)
+            for (size_t r = 0; r < 4; r++) assert_int_equal(got[4 * c + r], r < rows ? src[r * lds + c] : 0);
+        assert_frame(got);
+    }
+}
+
+static void check_quantise_u8(isgk_quantise_u8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t n = random_below(200);
+        const int32_t zero = (int32_t)random_below(256);
+        const float inverse = (float)(1 + random_below(90));
+        float *src = take_random(0, n);
+        uint8_t *got = take_bytes(1, n), *want = take_bytes(2, n);
+        if (n) src[random_below(n)] = random_below(2) ? NAN : INFINITY;
+        fn(got, src, n, inverse, zero);
+        isgk_quantise_u8__ref(want, src, n, inverse, zero);
+        assert_memory_equal(got, want, n);
+        assert_frame(got);
+        for (size_t k = 0; k < n; k++) {
+            const double x = isnan(src[k]) ? -300.0 : (double)(src[k] * inverse);
+            assert_int_equal(want[k], lrint(fmin(255.0 - zero, fmax(-zero, x))) + zero);
+        }
+    }
+}
+
+static void check_requantise_u8(isgk_requantise_u8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t rows = random_below(6), cols = random_below(80), lds = cols + random_below(5);
+        const size_t ldd = cols + random_below(9), bytes = extent(rows, ldd, cols);
+        const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
+        float *mul = take_random(1, cols);
+        uint8_t *got = take_bytes(2, bytes), *want = copy_of_bytes(3, got, bytes);
+        for (size_t c = 0; c < cols; c++) mul[c] *= 1e-5f;
+        fn(got, ldd, src, lds, rows, cols, mul, 128.0f);
+        isgk_requantise_u8__ref(want, ldd, src, lds, rows, cols, mul, 128.0f);
+        assert_memory_equal(got, want, bytes);
+        assert_frame(got);
+    }
+}
+
+static void check_dequantise_f32(isgk_dequantise_f32_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t rows = random_below(6), cols = random_below(80), lds = cols + random_below(5);
+        const size_t ldd = cols + random_below(9), count = extent(rows, ldd, cols);
+        const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
+        const float *mul = take_random(1, cols), *add = take_random(2, cols);
+        float *got = take(3, count), *want = copy_of(4, got, count);
+        fn(got, ldd, src, lds, rows, cols, mul, add);
+        isgk_dequantise_f32__ref(want, ldd, src, lds, rows, cols, mul, add);
+        assert_same(got, want, count);
+        assert_frame(got);
+    }
+}
+
+static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t m = random_below(20), n = random_below(110), k4 = random_below(30), lda = 4 * k4 + random_below(9);
+        const size_t ldb = n + random_below(5), ldc = n + random_below(7), count = extent(m, ldc, n);
+        const uint8_t *a = take_random_bytes(0, extent(m, lda, 4 * k4));
+        int8_t *b = (int8_t *)take_random_bytes(1, 4 * extent(k4, ldb, n));
+        const int32_t *init = take_random_s32(2, n);
+        int32_t *got = take_bytes(3, count * 4), *want = copy_of_bytes(4, got, count * 4);
+        if (i == 0) { /* the extremes, which saturating instructions get wrong */
+            memset(regions[0], 255, 1000);
+            a = regions[0];
+            memset(b, 127, 4 * extent(k4, ldb, n));
+        }
+        fn(got, ldc, a, lda, b, ldb, m, n, k4, init);
+        isgk_gemm_u8s8__ref(want, ldc, a, lda, b, ldb, m, n, k4, init);
+        assert_memory_equal(got, want, count * 4);
+        assert_frame(got);
+        if (!m || !n) continue;
+        for (size_t k = 0, sum = 0; k <= 4 * k4; k++) {
+            if (k == 4 * k4)
+                assert_int_equal((int32_t)sum + init[n - 1], want[n - 1]);
+            else
+                sum += (size_t)(a[k] * b[(k / 4 * ldb + n - 1) * 4 + k % 4]);
+        }
+    }
+}
+
+static void check_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn)
+{
+    const uint8_t *taps[4 * 4 * 6];
+    for (int i = 0; i < 200; i++) {
+        const size_t pixels = random_below(5), groups = random_below(6), channels = random_below(150);
+        const size_t ldd = channels + random_below(7), count = extent(pixels, ldd, channels);
+        const size_t step = (channels + 63) / 64 * 256, source = channels + 40;
+        const uint8_t *src = take_random_bytes(0, source);
+        const int8_t *w = (const int8_t *)take_random_bytes(1, groups * step);
+        const int32_t *init = take_random_s32(2, channels);
+        int32_t *got = take_bytes(3, count * 4), *want = copy_of_bytes(4, got, count * 4);
+        for (size_t t = 0; t < pixels * 4 * groups; t++) taps[t] = src + random_below(41);
+        fn(got, ldd, taps, pixels, groups, w, channels, init);
+        isgk_dwconv_u8s8__ref(want, ldd, taps, pixels, groups, w, channels, init);
+        assert_memory_equal(got, want, count * 4);
+        assert_frame(got);
+    }
+}
+
 static void skip_without(uint32_t bit)
 {
     if ((isgi_cpu_isa() & bit) != bit) skip();
@@ -636,7 +786,7 @@ static void test_sigmoid_range(void **state)
 static void test_table(void **state)
 {
     (void)state;
-    for (uint32_t isa = 0; isa < 8; isa++) {
+    for (uint32_t isa = 0; isa < 16; isa++) {
         isgk_table table;
         memset(&table, 0, sizeof table);
         isgk_table_init(&table, isa);

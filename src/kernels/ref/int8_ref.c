@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The integer kernels in plain C: the oracle that every instruction set equals bit for bit. */
+#include "kernels/kernels.h"
+
+/* Round to nearest, ties to even, for |x| < 2^22. */
+static int32_t int8_round(float x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: the sum has no fraction bits */
+    return (int32_t)((x + magic) - magic);
+}
+
+static float int8_clamp(float x, float lo, float hi)
+{
+    x = x > lo ? x : lo;
+    return x < hi ? x : hi;
+}
+
+void isgk_unpack_s8__ref(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
+                         int32_t add)
+{
+    const uint32_t mask = (1u << bits) - 1u;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t bit = (uint64_t)i * bits;
+        const size_t byte = (size_t)(bit >> 3);
+        const uint32_t shift = (uint32_t)(bit & 7u);
+        uint32_t word = src[byte];
+        if (shift + bits > 8u && byte + 1 < src_bytes) word |= (uint32_t)src[byte + 1] << 8;
+        dst[i] = (int8_t)((int32_t)((word >> shift) & mask) * mul + add);
+    }
+}
+
+void isgk_interleave_s8__ref(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
+    for (size_t r = 0; r < 4; r++)
+        for (size_t c = 0; c < cols; c++) dst[4 * c + r] = r < rows ? src[r * lds + c] : 0;
+}
+
+void isgk_quantise_u8__ref(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)
+{
+    const float lo = (float)-zero, hi = (float)(255 - zero);
+    for (size_t i = 0; i < n; i++) dst[i] = (uint8_t)(int8_round(int8_clamp(src[i] * inverse, lo, hi)) + zero);
+}
+
+void isgk_requantise_u8__ref(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                             const float *mul, float add)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            dst[r * ldd + c] = (uint8_t)int8_round(int8_clamp((float)src[r * lds + c] * mul[c] + add, 0.0f, 255.0f));
+}
+
+void isgk_dequantise_f32__ref(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                              const float *mul, const float *add)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++) dst[r * ldd + c] = (float)src[r * lds + c] * mul[c] + add[c];
+}
+
+void isgk_gemm_u8s8__ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
+                         size_t n, size_t k4, const int32_t *init)
+{
+    for (size_t i = 0; i < m; i++) {
+        int32_t *row = c + i * ldc;
+        for (size_t j = 0; j < n; j++) row[j] = init[j];
+        for (size_t g = 0; g < k4; g++) {
+            const uint8_t *x = a + i * lda + 4 * g;
+            const int8_t *w = b + 4 * g * ldb;
+            for (size_t j = 0; j < n; j++)
+                row[j] += x[0] * w[4 * j] + x[1] * w[4 * j + 1] + x[2] * w[4 * j + 2] + x[3] * w[4 * j + 3];
+        }
+    }
+}
+
+void isgk_dwconv_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
+                           const int8_t *weights, size_t channels, const int32_t *init)
+{
+    const size_t step = (channels + 63) / 64 * 256;
+    for (size_t p = 0; p < pixels; p++) {
+        for (size_t c = 0; c < channels; c++) {
+            const int8_t *w = weights + isgk_dw_slot(c);
+            int32_t sum = init[c];
+            for (size_t t = 0; t < 4 * groups; t++) sum += taps[p * 4 * groups + t][c] * w[t / 4 * step + t % 4];
+            dst[p * ldd + c] = sum;
+        }
+    }
+}

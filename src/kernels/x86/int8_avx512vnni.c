@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The integer kernels with AVX-512 VNNI (products of bytes summed by fours) and VBMI (bit fields of bytes). */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include "base/mem.h"
+#include "kernels/simd/unroll.h"
+
+#include <immintrin.h>
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS __mmask64 mask_of(size_t n)
+{
+    return n >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1;
+}
+
+ALWAYS __mmask16 mask16_of(size_t n)
+{
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
+}
+
+/* 64 codes a step: eight codes are `bits` bytes, which one permutation puts into each quadword. */
+void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
+                                int32_t add)
+{
+    uint8_t place[64], shift[64];
+    __m512i places, shifts, codes;
+    const __m512i mask = _mm512_set1_epi8((char)((1u << bits) - 1u)), start = _mm512_set1_epi8((char)add);
+    for (uint32_t i = 0; i < 64; i++) {
+        place[i] = (uint8_t)(i / 8 * bits + i % 8);
+        shift[i] = (uint8_t)(i % 8 * bits);
+    }
+    places = _mm512_loadu_si512(place);
+    shifts = _mm512_loadu_si512(shift);
+    for (size_t i = 0; i < n; i += 64, src += 8 * bits, src_bytes -= src_bytes < 8 * bits ? src_bytes : 8 * bits) {
+        const __m512i raw = _mm512_maskz_loadu_epi8(mask_of(src_bytes < 8 * bits ? src_bytes : 8 * bits), src);
+        codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(places, raw));
+        codes = _mm512_and_si512(codes, mask);
+        if (mul == 2) codes = _mm512_add_epi8(codes, codes);
+        _mm512_mask_storeu_epi8(dst + i, mask_of(n - i), _mm512_add_epi8(codes, start));
+    }
+}
+
+void isgk_interleave_s8__avx512vnni(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
+    const __m512i order =
+        _mm512_set_epi8(63, 47, 31, 15, 62, 46, 30, 14, 61, 45, 29, 13, 60, 44, 28, 12, 59, 43, 27, 11, 58, 42, 26, 10,
+                        57, 41, 25, 9, 56, 40, 24, 8, 55, 39, 23, 7, 54, 38, 22, 6, 53, 37, 21, 5, 52, 36, 20, 4, 51,
+                        35, 19, 3, 50, 34, 18, 2, 49, 33, 17, 1, 48, 32, 16, 0);
+    for (size_t c = 0; c < cols; c += 16) {
+        const __mmask16 some = mask16_of(cols - c);
+        __m128i row[4];
+        __m512i all;
+        ISGI_UNROLL
+        for (size_t r = 0; r < 4; r++)
+            row[r] = r < rows ? _mm_maskz_loadu_epi8(some, src + r * lds + c) : _mm_setzero_si128();
+        all = _mm512_inserti32x4(_mm512_castsi128_si512(row[0]), row[1], 1);
+        all = _mm512_inserti32x4(_mm512_inserti32x4(all, row[2], 2), row[3], 3);
+        _mm512_mask_storeu_epi32(dst + 4 * c, some, _mm512_permutexvar_epi8(order, all));
+    }
+}
+
+void isgk_quantise_u8__avx512vnni(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)
+{
+    const __m512 scale = _mm512_set1_ps(inverse), lo = _mm512_set1_ps((float)-zero);
+    const __m512 hi = _mm512_set1_ps((float)(255 - zero));
+    const __m512i offset = _mm512_set1_epi32(zero);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 some = mask16_of(n - i);
+        const __m512 x = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, src + i), scale);
+        const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(x, lo), hi));
+        _mm_mask_storeu_epi8(dst + i, some, _mm512_cvtepi32_epi8(_mm512_add_epi32(q, offset)));
+    }
+}
+
+void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                    const float *mul, float add)
+{
+    const __m512 start = _mm512_set1_ps(add), hi = _mm512_set1_ps(255.0f);
+    for (size_t c = 0; c < cols; c += 16) {
+        const __mmask16 some = mask16_of(cols - c);
+        const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src + r * lds + c));
+            const __m512 y = _mm512_add_ps(_mm512_mul_ps(x, scale), start);
+            const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(y, _mm512_setzero_ps()), hi));
+            _mm_mask_storeu_epi8(dst + r * ldd + c, some, _mm512_cvtepi32_epi8(q));
+        }
+    }
+}
+
+void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                     const float *mul, const float *add)
+{
+    for (size_t c = 0; c < cols; c += 16) {
+        const __mmask16 some = mask16_of(cols - c);
+        const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c), start = _mm512_maskz_loadu_ps(some, add + c);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src + r * lds + c));
+            _mm512_mask_storeu_ps(dst + r * ldd + c, some, _mm512_add_ps(_mm512_mul_ps(x, scale), start));
+        }
+    }
+}
+
+/* rows x (16 * vectors) outputs in registers; `last` masks the columns of the last vector. */
+ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t k4,
+                      const int32_t *init, int rows, int vectors, __mmask16 last)
+{
+    __m512i sum[8][3];
+    ISGI_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        const __m512i start = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
+        ISGI_UNROLL
+        for (int i = 0; i < rows; i++) sum[i][v] = start;
+    }
+    for (size_t g = 0; g < k4; g++) {
+        const int8_t *row = b + 4 * g * ldb;
+        __m512i w[3];
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++)
+            w[v] = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, row + 64 * v);
+        ISGI_UNROLL
+        for (int i = 0; i < rows; i++) {
+            int32_t four;
+            __m512i x;
+            memcpy(&four, a + (size_t)i * lda + 4 * g, 4);
+            x = _mm512_set1_epi32(four);
+            ISGI_UNROLL
+            for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_dpbusd_epi32(sum[i][v], x, w[v]);
+        }
+    }
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) {
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++)
+            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, v == vectors - 1 ? last : 0xffffu, sum[i][v]);
+    }
+}
+
+ALWAYS void gemm_rows(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
+                      size_t k4, const int32_t *init, int vectors, __mmask16 last)
+{
+    size_t i = 0;
+    for (; m - i >= 8; i += 8) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 8, vectors, last);
+    for (; m - i >= 4; i += 4) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 4, vectors, last);
+    for (; i < m; i++) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 1, vectors, last);
+}
+
+void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
+                                size_t m, size_t n, size_t k4, const int32_t *init)
+{
+    for (size_t j = 0; j < n;) {
+        const size_t left = n - j;
+        const __mmask16 last = mask16_of(left > 32 ? left - 32 : left > 16 ? left - 16 : left);
+        if (left > 32)
+            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 3, last);
+        else if (left > 16)
+            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 2, last);
+        else
+            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 1, last);
+        j += left > 48 ? 48 : left;
+    }
+}
+
+/* Channels c..c+63 of one pixel. Interleaving four taps leaves the channels in the order of isgk_dw_slot(). */
+ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t groups, const int8_t *w, size_t step,
+                     size_t channel, __mmask64 some, const __m512i init[4])
+{
+    __m512i sum[4], pair[4];
+    ISGI_UNROLL
+    for (int v = 0; v < 4; v++) sum[v] = init[v];
+    for (size_t g = 0; g < groups; g++, w += step) {
+        __m512i t[4], x[4];
+        ISGI_UNROLL
+        for (int i = 0; i < 4; i++) t[i] = _mm512_maskz_loadu_epi8(some, taps[4 * g + (size_t)i] + channel);
+        pair[0] = _mm512_unpacklo_epi8(t[0], t[1]);
+        pair[1] = _mm512_unpackhi_epi8(t[0], t[1]);
+        pair[2] = _mm512_unpacklo_epi8(t[2], t[3]);
+        pair[3] = _mm512_unpackhi_epi8(t[2], t[3]);
+        x[0] = _mm512_unpacklo_epi16(pair[0], pair[2]);
+        x[1] = _mm512_unpackhi_epi16(pair[0], pair[2]);
+        x[2] = _mm512_unpacklo_epi16(pair[1], pair[3]);
+        x[3] = _mm512_unpackhi_epi16(pair[1], pair[3]);
+        ISGI_UNROLL
+        for (int v = 0; v < 4; v++) sum[v] = _mm512_dpbusd_epi32(sum[v], x[v], _mm512_loadu_si512(w + 64 * v));
+    }
+    /* Blocks of four channels: lane l of vector v goes to lane v of vector l. */
+    pair[0] = _mm512_shuffle_i32x4(sum[0], sum[1], 0x44);
+    pair[1] = _mm512_shuffle_i32x4(sum[0], sum[1], 0xee);
+    pair[2] = _mm512_shuffle_i32x4(sum[2], sum[3], 0x44);
+    pair[3] = _mm512_shuffle_i32x4(sum[2], sum[3], 0xee);
+    sum[0] = _mm512_shuffle_i32x4(pair[0], pair[2], 0x88);
+    sum[1] = _mm512_shuffle_i32x4(pair[0], pair[2], 0xdd);
+    sum[2] = _mm512_shuffle_i32x4(pair[1], pair[3], 0x88);
+    sum[3] = _mm512_shuffle_i32x4(pair[1], pair[3], 0xdd);
+    ISGI_UNROLL
+    for (int v = 0; v < 4; v++) _mm512_mask_storeu_epi32(dst + 16 * v, (__mmask16)(some >> (16 * v)), sum[v]);
+}
+
+void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
+                                  const int8_t *weights, size_t channels, const int32_t *init)
+{
+    const size_t step = (channels + 63) / 64 * 256;
+    for (size_t c = 0; c < channels; c += 64) {
+        const __mmask64 some = mask_of(channels - c);
+        int32_t slots[64];
+        __m512i start[4];
+        for (size_t i = 0; i < 64; i++) slots[isgk_dw_slot(i) / 4] = c + i < channels ? init[c + i] : 0;
+        for (size_t v = 0; v < 4; v++) start[v] = _mm512_loadu_si512(slots + 16 * v);
+        for (size_t p = 0; p < pixels; p++)
+            dw_block(dst + p * ldd + c, taps + p * 4 * groups, groups, weights + c / 64 * 256, step, c, some, start);
+    }
+}
+#endif

@@ -6,6 +6,7 @@
 #include <insitu/data.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
+#include <insitu/pack.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -75,6 +76,13 @@ void isg_compress_report_clear(isg_compress_report *r);
  * target cannot be met even at the lowest rate), UNSUPPORTED, NUMERIC, CANCELLED. */
 ISG_NODISCARD isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report,
                                       isg_error *err);
+
+/* Ranges for the int8 mode (isg_pack_options.activations) from `count` items (0: 64): the compressed graph runs in
+ * float; each range is the mean over the items of the item's extreme. *ranges is freed with isg_free(). */
+ISG_NODISCARD isg_status isg_calibrate_activations(const isg_graph *g, const isg_dataset *data,
+                                                   const isg_input_spec *input, uint32_t count,
+                                                   const isg_progress *progress, isg_activation_range **ranges,
+                                                   uint32_t *range_count, isg_error *err);
 
 #ifdef __cplusplus
 }

@@ -34,9 +34,11 @@ extern "C" {
 #define ISG_SECTION_CLASSES 4u
 #define ISG_SECTION_META 5u
 #define ISG_SECTION_GOLDEN 6u
+#define ISG_SECTION_ACTIVATIONS 7u
 
 #define ISG_FORMAT_INPUT_BYTES 64u
 #define ISG_FORMAT_GOLDEN_HEADER_BYTES 16u
+#define ISG_FORMAT_ACTIVATION_BYTES 16u /* a conv or fc */
 
 /* Limits of the GRAPH section. */
 #define ISG_FORMAT_MAX_RANK 4u

@@ -12,6 +12,12 @@
 extern "C" {
 #endif
 
+/* What int8 needs to know of one convolution or fully connected layer: range of its input (lo <= 0 <= hi), and largest
+ * magnitudes behind U and of what V reads (0 where the layer has no such factor). */
+typedef struct isg_activation_range {
+    float lo, hi, mid, sum;
+} isg_activation_range;
+
 typedef struct isg_pack_options {
     uint32_t struct_size;
     uint8_t raw_bits;  /* weights without factors and constants: 32 or 16 */
@@ -23,8 +29,10 @@ typedef struct isg_pack_options {
     int32_t label_offset;           /* output index of class 0 (DESIGN section 6) */
     const char *const *class_names; /* NULL: none */
     uint32_t class_count;
-    const char *recipe;  /* JSON text kept in the file; NULL: none */
-    const char *license; /* NULL: the graph's */
+    const char *recipe;                      /* JSON text kept in the file; NULL: none */
+    const char *license;                     /* NULL: the graph's */
+    const isg_activation_range *activations; /* one a conv and fc in the order of the file's operations; NULL: none */
+    uint32_t activation_count;
 } isg_pack_options;
 
 /* The image of a prepared graph (isg_graph_prepare), 64-byte aligned, free with isg_free(). Deterministic: same graph

@@ -35,6 +35,13 @@ typedef enum isg_isa {
     ISG_ISA_ALL = 0x7fffffff
 } isg_isa;
 
+/* Numbers that layers are computed in. A layer that a mode does not cover runs in f32 (isg_rt_op.mode says so). */
+typedef enum isg_mode {
+    ISG_MODE_F32 = 0,
+    ISG_MODE_INT8 = 1 /* u8 inputs and intermediates, the codes of the factors as integers; needs calibrated ranges in
+                         the file, else UNSUPPORTED */
+} isg_mode;
+
 /* A validated view of a file image. Fill with isg_rt_open(); plain storage, no clean-up; borrows the image. */
 typedef struct isg_rt_model {
     uint64_t opaque[48];
@@ -58,11 +65,12 @@ typedef struct isg_rt_options {
     /* With a hook every tensor is kept, so that isg_rt_read() works inside it. 1: the hook only takes the time, and
      * operations are fused and tensors overwritten as without one. */
     uint32_t hook_timing;
+    uint32_t mode; /* isg_mode */
 } isg_rt_options;
 
 #define ISG_RT_OPTIONS_INIT                                                                                            \
     {                                                                                                                  \
-        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0, 0                               \
+        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0, 0, ISG_MODE_F32                 \
     }
 
 typedef struct isg_rt_io {
@@ -85,6 +93,7 @@ typedef struct isg_rt_op {
     int32_t weight;                                                     /* index for isg_rt_weight(), or -1 */
     uint32_t fused;  /* 1: an addition that the operation before does in passing */
     uint64_t cycles; /* of one core, as the planner's cost model predicts; 0 where there is no weight */
+    uint32_t mode;   /* isg_mode the layer runs in */
 } isg_rt_op;
 
 typedef struct isg_rt_memory {

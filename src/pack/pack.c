@@ -14,7 +14,7 @@
 
 #define SMALL_SECTION ((size_t)64 << 20) /* bytes of any section but WEIGHTS */
 #define VALUE_MAXIMUM 65536u             /* bytes of a META value */
-#define MAX_SECTIONS 6
+#define MAX_SECTIONS 7
 
 typedef struct section {
     uint32_t kind;
@@ -24,7 +24,7 @@ typedef struct section {
 
 typedef struct packer {
     isgi_program program;
-    isgi_buffer graph, input, classes, meta, golden;
+    isgi_buffer graph, input, classes, meta, activations, golden;
     section sections[MAX_SECTIONS];
     uint32_t count;
 } packer;
@@ -92,6 +92,19 @@ static isg_status put_input(isgi_buffer *out, const isg_pack_options *o, isg_err
     return ISG_OK;
 }
 
+static isg_status put_activations(isgi_buffer *out, const isg_pack_options *o, isg_error *err)
+{
+    uint8_t *p;
+    ISGI_TRY(isgi_buffer_extend(out, (size_t)o->activation_count * ISG_FORMAT_ACTIVATION_BYTES, &p, err));
+    for (uint32_t i = 0; i < o->activation_count; i++, p += ISG_FORMAT_ACTIVATION_BYTES) {
+        isgi_store_f32(p, o->activations[i].lo);
+        isgi_store_f32(p + 4, o->activations[i].hi);
+        isgi_store_f32(p + 8, o->activations[i].mid);
+        isgi_store_f32(p + 12, o->activations[i].sum);
+    }
+    return ISG_OK;
+}
+
 static void add_section(packer *k, uint32_t kind, const isgi_buffer *b)
 {
     if (b->size == 0) return;
@@ -151,6 +164,8 @@ static isg_status fill_sections(packer *k, const isg_graph *g, const isg_pack_op
     add_section(k, ISG_SECTION_INPUT, &k->input);
     add_section(k, ISG_SECTION_CLASSES, &k->classes);
     add_section(k, ISG_SECTION_META, &k->meta);
+    if (o->activation_count) ISGI_TRY(put_activations(&k->activations, o, err));
+    add_section(k, ISG_SECTION_ACTIVATIONS, &k->activations);
     return ISG_OK;
 }
 
@@ -186,6 +201,7 @@ isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, v
     isgi_buffer_init(&k.input, SMALL_SECTION);
     isgi_buffer_init(&k.classes, SMALL_SECTION);
     isgi_buffer_init(&k.meta, SMALL_SECTION);
+    isgi_buffer_init(&k.activations, SMALL_SECTION);
     isgi_buffer_init(&k.golden, SMALL_SECTION);
     status = fill_sections(&k, g, o, err);
     if (status == ISG_OK) status = assemble(&k, &built, &size, err);
@@ -195,6 +211,7 @@ isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, v
     isgi_buffer_free(&k.input);
     isgi_buffer_free(&k.classes);
     isgi_buffer_free(&k.meta);
+    isgi_buffer_free(&k.activations);
     isgi_buffer_free(&k.golden);
     if (status != ISG_OK) {
         isg_free(built);

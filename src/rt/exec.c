@@ -3,6 +3,7 @@
 #include "rt/exec.h"
 #include "base/error.h"
 #include "cpu/cpu.h"
+#include "rt/int8_ops.h"
 
 #include <string.h>
 
@@ -22,6 +23,10 @@ void isgi_run_tasks(const isg_rt_context *ctx, isg_task_fn task, void *arg, uint
 
 static void run_step(const isg_rt_context *ctx, const isgi_step *s)
 {
+    if (s->int8.on) {
+        isgi_int8_run(ctx, s);
+        return;
+    }
     switch (s->op.kind) {
     case ISG_KIND_CONV:
     case ISG_KIND_FC: isgi_conv_run(ctx, s); break;
@@ -116,6 +121,7 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->name_bytes = s->op.name_bytes;
     info->kind = kind_names[s->op.kind];
     info->strategy = s->strategy;
+    info->mode = s->int8.on ? ISG_MODE_INT8 : ISG_MODE_F32;
     info->macs = s->macs;
     info->dense_macs = s->dense_macs;
     info->weight_bytes = s->weight_bytes;

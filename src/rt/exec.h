@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "kernels/kernels.h"
+#include "rt/int8.h"
 #include "rt/view.h"
 
 #define ISGI_PIXELS 64u /* output pixels whose taps are looked up at once */
@@ -53,6 +54,7 @@ typedef struct isgi_conv {
 typedef struct isgi_step {
     isgi_op op;
     isgi_conv conv;
+    isgi_int8 int8;
     uint64_t scratch; /* floats */
     uint64_t macs, dense_macs, weight_bytes, cost;
     uint32_t strategy;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cpu/cpu.h"
 #include "rt/exec.h"
+#include "rt/int8_ops.h"
 #include "rt/plan_memory.h"
 
 #include <string.h>
@@ -23,7 +24,8 @@ typedef struct plan_walk {
     const isgi_model *m;
     const isg_rt_options *options;
     uint32_t batch, workers, isa;
-    int keep; /* a hook may read every tensor: nothing is fused or overwritten */
+    uint32_t layer; /* number of conv and fc operations so far */
+    int keep;       /* a hook may read every tensor: nothing is fused or overwritten */
     isgi_arena arena;
     uint64_t scratch; /* floats */
     uint32_t chunk;   /* number of the chunk that last_use describes, plus 1 */
@@ -119,7 +121,20 @@ static uint64_t stored_bytes(const isg_weight *w)
     return n;
 }
 
-static void plan_weighted(const plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
+static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
+{
+    const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
+    isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->workers);
+    if (!s->int8.on) return;
+    s->over_residual = 0;
+    s->scratch = s->int8.scratch;
+    s->macs = isgi_int8_macs(&s->int8, &s->conv, w);
+    s->strategy = s->int8.form == ISGI_INT8_FACTORED ? ISG_STRATEGY_FACTORED
+                  : s->int8.form == ISGI_INT8_CHAIN  ? ISG_STRATEGY_HALF
+                                                     : ISG_STRATEGY_DENSE;
+}
+
+static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
 {
     const isgi_op *op = &s->op;
     const isgi_plan_for f = {p->workers, p->options->strategy, p->isa};
@@ -138,6 +153,8 @@ static void plan_weighted(const plan_walk *p, isgi_step *s, const isgi_shape *x,
     s->macs = s->conv.macs;
     s->dense_macs = s->conv.dense_macs;
     s->strategy = s->conv.strategy;
+    if (p->options->mode == ISG_MODE_INT8) plan_int8(p, s, &w);
+    p->layer++;
 }
 
 /* A tensor that is never stored has a shape, and no data. */
@@ -233,6 +250,7 @@ static isg_status walk(plan_walk *p, isg_error *err)
     isgi_arena_init(&p->arena);
     p->chunk = 0;
     p->scratch = 0;
+    p->layer = 0;
     for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, -1, err));
     for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, &done, err));
     return ISG_OK;
@@ -241,12 +259,16 @@ static isg_status walk(plan_walk *p, isg_error *err)
 static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_rt_options *options, isg_error *err)
 {
     const isgi_model *m = isgi_model_of_const(model);
+    uint64_t section;
     if (!m || !options || m->magic != ISGI_MODEL_MAGIC)
         return isgi_error(err, ISG_E_ARG, "model is not open or options are null", ISG_ERROR_NONE, -1);
     if (options->struct_size != sizeof *options)
         return isgi_error(err, ISG_E_ARG, "options have another struct_size", ISG_ERROR_NONE, -1);
     if (options->strategy > ISG_STRATEGY_DENSE)
         return isgi_error(err, ISG_E_ARG, "unknown strategy", ISG_ERROR_NONE, -1);
+    if (options->mode > ISG_MODE_INT8) return isgi_error(err, ISG_E_ARG, "unknown mode", ISG_ERROR_NONE, -1);
+    if (options->mode == ISG_MODE_INT8 && !isgi_view_section(m, ISG_SECTION_ACTIVATIONS, &section))
+        return isgi_error(err, ISG_E_UNSUPPORTED, "file holds no activation ranges for int8", ISG_ERROR_NONE, -1);
     p->m = m;
     p->options = options;
     p->batch = options->batch ? options->batch : 1;

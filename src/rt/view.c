@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/error.h"
+#include "rt/int8_ops.h"
 
 #include <string.h>
 
@@ -65,7 +66,7 @@ const char *isgi_cursor_name(isgi_cursor *c, uint32_t *bytes)
 static int section_known(uint32_t kind)
 {
     return kind == ISG_SECTION_GRAPH || kind == ISG_SECTION_WEIGHTS ||
-           (kind >= ISG_SECTION_INPUT && kind <= ISG_SECTION_GOLDEN);
+           (kind >= ISG_SECTION_INPUT && kind <= ISG_SECTION_ACTIVATIONS);
 }
 
 static isg_status check_header(const uint8_t *image, uint64_t bytes, isg_error *err)
@@ -169,6 +170,7 @@ isg_status isg_rt_open(isg_rt_model *model, const void *image, size_t bytes, isg
     memset(&m, 0, sizeof m);
     ISGI_TRY(isgi_view_container(&m, (const uint8_t *)image, bytes, err));
     ISGI_TRY(isgi_view_graph(&m, err));
+    ISGI_TRY(isgi_view_activations(&m, err));
     m.magic = ISGI_MODEL_MAGIC;
     memset(model, 0, sizeof *model);
     memcpy(model, &m, sizeof m);

@@ -267,6 +267,7 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
         {"runs", 'n', OPTION_U32, &o.runs, "N", "measured runs (default 20)"},
         {"batch", 'b', OPTION_U32, &o.batch, "N", "items a run (default 1)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
     };
     const tool_usage usage = {
         verb,

@@ -12,7 +12,7 @@ typedef struct compress_args {
     const char *output, *data, *input, *bits, *recipe_file, *save_recipe, *classes, *license, *shape;
     option_list layers;
     int32_t label_offset;
-    uint32_t raw_bits, bias_bits, method, quantizer;
+    uint32_t activations, raw_bits, bias_bits, method, quantizer;
     int no_compensate;
     double tune_seconds;
 } compress_args;
@@ -86,6 +86,9 @@ static int check_args(tool *t, compress_args *a, const char *source)
         return tool_usage_error(t, "--ratio, --target-size, --recipe and --bi/--bo exclude each other");
     if (!(o->target_ratio > 0.0) && !o->target_bytes && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
         return tool_usage_error(t, "say how small: --ratio, --target-size, --bi and --bo, --recipe or --layer");
+    if (a->activations && a->activations != 8 && a->activations != 32)
+        return tool_usage_error(t, "option --activations: 8 or 32 are possible");
+    if (a->activations == 8 && !a->data) return tool_usage_error(t, "--activations=8 needs --data");
     if (a->tune_seconds > 0.0 && !a->data) return tool_usage_error(t, "--tune needs --data");
     if (a->bits) {
         code = read_bits(t, a->bits, &a->o);
@@ -231,7 +234,9 @@ static int write_result(tool *t, const compress_args *a, compress_job *job)
     pack.class_count = job->names.count;
     pack.recipe = job->report.recipe;
     pack.license = a->license;
-    code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    code = tool_calibrate(t, a->activations, job->graph, job->ds, &job->input, &pack);
+    if (code == EXIT_OK) code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    isg_free((void *)(uintptr_t)pack.activations);
     if (code != EXIT_OK) return code;
     err.status = ISG_E_TARGET;
     if (a->o.target_bytes && job->written.sizes.file_bytes > a->o.target_bytes) {
@@ -344,6 +349,8 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0; kept in the file"},
         {"classes", 0, OPTION_TEXT, &a.classes, "FILE", "class names, one a line; kept in the file"},
         {"license", 0, OPTION_TEXT, &a.license, "TEXT", "licence kept in the file (default: the source's own)"},
+        {"activations", 0, OPTION_U32, &a.activations, "8|32",
+         "8: store the ranges that --mode=int8 needs (wants --data)"},
         {"raw-bits", 0, OPTION_CHOICE, &a.raw_bits, "32|16", "bits of weights that stay as they are (default 32)"},
         {"bias-bits", 0, OPTION_CHOICE, &a.bias_bits, "32|16", "bits of biases (default 32)"},
         {"shape", 0, OPTION_TEXT, &a.shape, "NAME=1x3x224x224,...", "fix unknown dimensions of the inputs"},

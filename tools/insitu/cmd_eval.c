@@ -259,6 +259,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
         {"limit", 'n', OPTION_U64, &o.limit, "N", "only the first N images; the result then says subset"},
         {"batch", 'b', OPTION_U32, &o.batch, "N", "images a run (default 8)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
         {"train-split", 0, OPTION_FLAG, &o.train_split, NULL, "use the training images of the set"},
         SNN_OPTION_ROWS(o.snn),
     };

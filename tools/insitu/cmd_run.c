@@ -388,6 +388,7 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         {"dump", 0, OPTION_TEXT, &o.dump, "DIR", "write every intermediate tensor of one input as DIR/*.npy"},
         {"output", 'o', OPTION_TEXT, &o.output, "FILE.npy", "write the raw outputs of all inputs"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
         SNN_OPTION_ROWS(o.snn),
     };
     const tool_usage usage = {

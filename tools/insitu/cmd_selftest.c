@@ -7,6 +7,7 @@ int cmd_selftest(tool *t, const tool_verb *verb, int argc, char **argv)
     uint32_t strategy = ISG_STRATEGY_AUTO;
     const tool_option options[] = {
         {"strategy", 0, OPTION_CHOICE, &strategy, tool_strategies, "force a way to execute factored layers"},
+        {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
     };
     const tool_usage usage = {verb,
                               "FILE.isg",

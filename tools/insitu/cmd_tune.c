@@ -9,6 +9,7 @@ typedef struct tune_args {
     isg_train_options o;
     const char *output, *data, *input, *teacher;
     int32_t label_offset;
+    uint32_t activations;
 } tune_args;
 
 typedef struct tune_job {
@@ -71,7 +72,9 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     pack.class_count = meta->class_count;
     pack.recipe = meta->recipe;
     pack.license = meta->license;
-    code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    code = tool_calibrate(t, a->activations, job->graph, job->ds, &job->input, &pack);
+    if (code == EXIT_OK) code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
+    isg_free((void *)(uintptr_t)pack.activations);
     free(names);
     return code;
 }
@@ -110,13 +113,14 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
 int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     tune_args a = {.label_offset = LABEL_OFFSET_UNSET};
-    tool_option options[5 + TRAIN_OPTION_COUNT] = {
+    tool_option options[6 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed)"},
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
         {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "the original network, to learn from its outputs"},
         {"input", 'i', OPTION_TEXT, &a.input, "SPEC",
          "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default: the file's own)"},
+        {"activations", 0, OPTION_U32, &a.activations, "8|32", "8: store the ranges that --mode=int8 needs"},
     };
     const tool_usage usage = {verb,
                               "FILE.isg --data KIND:PATH -o OUT.isg",
@@ -131,7 +135,7 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code;
     isg_train_options_default(&a.o);
     a.o.distill_beta = 0.9f;
-    tool_train_options(options + 5, &a.o);
+    tool_train_options(options + 6, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");

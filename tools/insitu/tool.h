@@ -25,6 +25,7 @@ typedef struct tool {
     uint64_t seed;
     uint32_t threads; /* 0: as many as the machine gives */
     uint32_t isa_mask;
+    uint32_t mode;       /* isg_mode */
     uint64_t max_memory; /* bytes; 0: as much as the machine has */
     uint64_t progress_start, progress_last;
     char progress_stage[64];
@@ -160,6 +161,7 @@ int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const c
 /* A prepared graph from an .onnx or a .isg file. shape as in isg_onnx_options, or NULL. Returns an exit code. */
 int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape);
 
+extern const char tool_modes[];      /* the words of --mode in the order of isg_mode */
 extern const char tool_strategies[]; /* the words of --strategy in the order of isg_strategy */
 const char *tool_strategy_name(uint32_t strategy);
 /* "64x3x3x3" style text; a symbolic dimension is N. */

@@ -5,6 +5,7 @@
 
 #include "tool.h"
 
+const char tool_modes[] = "f32|int8";
 const char tool_strategies[] = "auto|generate|half|factored|dense";
 
 const char *tool_strategy_name(uint32_t strategy)
@@ -104,6 +105,7 @@ void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_
     options->batch = batch;
     options->isa_mask = t->isa_mask;
     options->strategy = strategy;
+    options->mode = t->mode;
     options->max_memory = t->max_memory ? t->max_memory : machine_memory();
 }
 

@@ -174,6 +174,23 @@ void tool_names_clear(tool_names *names)
     memset(names, 0, sizeof *names);
 }
 
+int tool_calibrate(tool *t, uint32_t activations, const isg_graph *g, const isg_dataset *ds,
+                   const isg_input_spec *input, isg_pack_options *pack)
+{
+    const isg_progress progress = tool_progress_callbacks(t);
+    isg_activation_range *ranges = NULL;
+    isg_error err = {0};
+    isg_status status;
+    if (activations == 0 || activations == 32) return EXIT_OK;
+    if (activations != 8) return tool_usage_error(t, "option --activations: 8 or 32 are possible");
+    if (!ds) return tool_usage_error(t, "--activations=8 needs --data");
+    status = isg_calibrate_activations(g, ds, input, 0, &progress, &ranges, &pack->activation_count, &err);
+    tool_progress_end(t);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    pack->activations = ranges;
+    return EXIT_OK;
+}
+
 int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
                    tool_written *written)
 {

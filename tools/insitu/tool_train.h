@@ -37,6 +37,10 @@ typedef struct tool_written {
     isg_accounting accounting;
     double selftest_error;
 } tool_written;
+/* With `activations` 8: measures the ranges that int8 needs on `ds` and puts them into *pack; they are freed with
+ * isg_free(pack->activations) when the file is written. 0 and 32 do nothing. */
+int tool_calibrate(tool *t, uint32_t activations, const isg_graph *g, const isg_dataset *ds,
+                   const isg_input_spec *input, isg_pack_options *pack);
 int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
                    tool_written *written);
 void tool_written_report(cJSON *json, const char *path, const tool_written *written);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning and running layers in the int8 mode. */
+#ifndef INSITU_RT_INT8_OPS_H
+#define INSITU_RT_INT8_OPS_H
+
+#include "rt/exec.h"
+
+#define ISGI_INT8_PIXELS 32u   /* output pixels at a time */
+#define ISGI_INT8_COLUMNS 128u /* columns of a product at a time, so that its sums stay in L1 */
+#define ISGI_INT8_BLOCK 32u    /* rows of a factor unpacked at a time: whole bytes whatever the bits */
+
+typedef enum isgi_int8_form {
+    ISGI_INT8_DENSE = 1,     /* W is codes */
+    ISGI_INT8_DEPTHWISE = 2, /* W is codes, one filter a channel */
+    ISGI_INT8_CHAIN = 3,     /* level 2: basis, then V */
+    ISGI_INT8_FACTORED = 4   /* level 1: U, basis, and V where there is level 2 */
+} isgi_int8_form;
+
+/* Fills `q` for a layer whose float plan is `c`; q->on stays 0 where the layer must run in float. */
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t workers);
+uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w);
+void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step);
+
+/* Checks the ACTIVATIONS section, if there is one. Errors: FORMAT. */
+isg_status isgi_view_activations(const isgi_model *m, isg_error *err);
+/* Record of the layer-th conv or fc; zeros where there is none. */
+isgi_ranges isgi_int8_ranges(const isgi_model *m, uint32_t layer);
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions and fully connected layers on u8 activations and s8 codes. Sums are exact integers; the roundings
+ * between them are those of docs/numerics.md, so that every instruction set gives the same bits. */
+#include <string.h>
+
+#include "base/endian.h"
+#include "base/half.h"
+#include "rt/int8_ops.h"
+
+#define INT8_MIDDLE 128 /* code of 0.0 in the intermediates */
+#define INT8_PEAK 127.0f
+
+typedef struct int8_job {
+    const isg_rt_context *ctx;
+    const isgi_step *step;
+    const isgi_int8 *q;
+    const isgi_conv *c;
+    const isg_weight *w;
+    uint8_t *base;
+    const isg_codes *codes; /* what pack_task() unpacks */
+    int8_t *packed;
+} int8_job;
+
+static float *floats_at(const int8_job *j, size_t place)
+{
+    return (float *)(void *)(j->base + place);
+}
+
+static int32_t *ints_at(const int8_job *j, size_t place)
+{
+    return (int32_t *)(void *)(j->base + place);
+}
+
+static uint8_t *worker_part(const int8_job *j, uint32_t worker)
+{
+    return j->base + j->q->worker + (size_t)worker * j->q->worker_bytes;
+}
+
+/* ---- codes as integers ---- */
+
+/* Code j is the integer j * mul + add, times code_step(). */
+static void code_line(const isg_codes *codes, int32_t *mul, int32_t *add)
+{
+    const int32_t top = (1 << codes->bits) - 1;
+    const int symmetric = codes->family != ISG_QUANT_MIDTREAD || codes->bits == 1;
+    *mul = symmetric ? 2 : 1;
+    *add = symmetric ? -top : -(1 << (codes->bits - 1));
+}
+
+static float code_step(const isg_codes *codes, uint32_t column)
+{
+    const uint32_t at = codes->scale_count == 1 ? 0 : column;
+    const float s = codes->scale_bits == 16 ? isgi_half_to_float(isgi_load_u16(codes->scales + (size_t)at * 2))
+                                            : isgi_load_f32(codes->scales + (size_t)at * 4);
+    if (codes->family == ISG_QUANT_PAPER) return s / (float)((1u << codes->bits) - 1u);
+    return s;
+}
+
+/* One block of rows of a factor into groups of four for gemm_u8s8. */
+static void pack_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgk_table *k = &j->ctx->kernels;
+    const uint32_t row = index * ISGI_INT8_BLOCK, left = j->codes->rows - row;
+    const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = j->codes->cols;
+    const size_t at = (size_t)row * cols / 8 * j->codes->bits; /* whole: the block is a multiple of 8 rows */
+    int8_t *plain = (int8_t *)worker_part(j, worker), *dst = j->packed + (size_t)row * cols;
+    int32_t mul, add;
+    code_line(j->codes, &mul, &add);
+    k->unpack_s8(plain, j->codes->data + at, (size_t)j->codes->data_bytes - at, (size_t)rows * cols, j->codes->bits,
+                 mul, add);
+    for (uint32_t r = 0; r < rows; r += 4)
+        k->interleave_s8(dst + (size_t)r * cols, plain + (size_t)r * cols, cols, rows - r < 4 ? rows - r : 4, cols);
+}
+
+/* The factor for gemm_u8s8 at `packed`, and the start of its sums: what a zero point of `zero` adds, negated. `zeros`
+ * is room for as many numbers. */
+static void pack_factor(int8_job *j, const isg_codes *codes, size_t packed, size_t init, size_t zeros, int32_t zero)
+{
+    int32_t *start = ints_at(j, init), *nothing = ints_at(j, zeros);
+    const uint8_t *ones = j->base + j->q->ones;
+    j->codes = codes;
+    j->packed = (int8_t *)(j->base + packed);
+    isgi_run_tasks(j->ctx, pack_task, j, (codes->rows + ISGI_INT8_BLOCK - 1) / ISGI_INT8_BLOCK);
+    memset(nothing, 0, (size_t)codes->cols * sizeof *nothing);
+    j->ctx->kernels.gemm_u8s8(start, codes->cols, ones, 0, j->packed, codes->cols, 1, codes->cols,
+                              (codes->rows + 3) / 4, nothing);
+    for (uint32_t i = 0; i < codes->cols; i++) start[i] *= -zero;
+}
+
+/* The basis (or a depthwise weight) for dwconv_u8s8: `lists` taps of `channels`. */
+static void pack_taps(const int8_job *j, uint32_t lists, uint32_t channels, int32_t zero)
+{
+    const isgi_int8 *q = j->q;
+    const isg_codes *codes = &j->w->basis;
+    const size_t step = ((size_t)channels + 63) / 64 * 256, count = (size_t)lists * channels;
+    int8_t *plain = (int8_t *)(j->base + q->codes), *dst = (int8_t *)(j->base + q->basis);
+    int32_t *start = ints_at(j, q->init_basis), mul, add;
+    code_line(codes, &mul, &add);
+    j->ctx->kernels.unpack_s8(plain, codes->data, (size_t)codes->data_bytes, count, codes->bits, mul, add);
+    memset(dst, 0, q->groups * step);
+    memset(start, 0, channels * sizeof *start);
+    for (uint32_t t = 0; t < lists; t++) {
+        int8_t *group = dst + t / 4 * step + t % 4;
+        for (uint32_t c = 0; c < channels; c++) {
+            group[isgk_dw_slot(c)] = plain[(size_t)t * channels + c];
+            start[c] -= zero * plain[(size_t)t * channels + c];
+        }
+    }
+}
+
+/* ---- multipliers between the integers ---- */
+
+static void set_bias(const int8_job *j)
+{
+    float *add = floats_at(j, j->q->add);
+    const float *bias = isgi_vector(j->ctx, j->step->op.vector, add);
+    if (!bias)
+        memset(add, 0, j->c->oc * sizeof *add);
+    else if (bias != add)
+        memcpy(add, bias, j->c->oc * sizeof *add);
+}
+
+/* The products of U are kept in steps that make all bi of them count alike in the sum of channel o: total is the
+ * step of that sum. */
+static void set_level1_multipliers(const int8_job *j)
+{
+    const isg_weight *w = j->w;
+    const float mid = j->q->ranges.mid / INT8_PEAK, sum = j->q->ranges.sum / INT8_PEAK;
+    float *first = floats_at(j, j->q->mul_first), *basis = floats_at(j, j->q->mul_basis);
+    for (uint32_t o = 0; o < w->bo; o++) {
+        float largest = 0.0f, total;
+        for (uint32_t i = 0; i < w->bi; i++) {
+            const float b = code_step(&w->basis, i * w->bo + o), size = b < 0.0f ? -b : b;
+            if (size > largest) largest = size;
+        }
+        total = mid * largest;
+        for (uint32_t i = 0; i < w->bi; i++) {
+            const uint32_t column = i * w->bo + o;
+            first[column] =
+                total > 0.0f ? j->q->scale * code_step(&w->u, column) * (code_step(&w->basis, column) / total) : 0.0f;
+        }
+        basis[o] = w->level2 ? total / sum : total;
+    }
+}
+
+static void set_column_multipliers(float *dst, const isg_codes *codes, float scale, uint32_t n)
+{
+    for (uint32_t c = 0; c < n; c++) dst[c] = scale * code_step(codes, c);
+}
+
+static void prepare(int8_job *j)
+{
+    const isgi_int8 *q = j->q;
+    const isg_weight *w = j->w;
+    const size_t ones = q->k4 > q->sum_step / 4 ? 4 * (size_t)q->k4 : q->sum_step;
+    const float sum = q->ranges.sum / INT8_PEAK;
+    memset(j->base + q->ones, 1, ones);
+    set_bias(j);
+    if (q->form == ISGI_INT8_FACTORED) {
+        memset(j->base + q->pad, INT8_MIDDLE, w->bo);
+        pack_factor(j, &w->u, q->first, q->init_first, q->mul_first, q->zero);
+        pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
+        set_level1_multipliers(j);
+    } else if (q->form == ISGI_INT8_DEPTHWISE) {
+        memset(j->base + q->pad, q->zero, j->c->oc);
+        pack_taps(j, w->taps, j->c->oc, q->zero);
+        set_column_multipliers(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
+    } else {
+        pack_factor(j, &w->basis, q->first, q->init_first, q->mul_first, q->zero);
+        set_column_multipliers(floats_at(j, q->mul_first), &w->basis, w->level2 ? q->scale / sum : q->scale,
+                               w->basis.cols);
+    }
+    if (!w->level2) return;
+    pack_factor(j, &w->v, q->second, q->init_second, q->mul_second, INT8_MIDDLE);
+    set_column_multipliers(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
+}
+
+/* ---- the input as codes ---- */
+
+#define QUANTISE_PIXELS 256u
+
+static void quantise_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint64_t total = (uint64_t)c->batch * c->ih * c->iw, first = (uint64_t)index * QUANTISE_PIXELS;
+    const size_t pixels = total - first < QUANTISE_PIXELS ? (size_t)(total - first) : QUANTISE_PIXELS;
+    const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)first * c->ic;
+    uint8_t *dst = j->base + j->q->x + (size_t)first * j->q->x_step;
+    const float inverse = 1.0f / j->q->scale;
+    (void)worker;
+    if (j->q->x_step == c->ic) {
+        j->ctx->kernels.quantise_u8(dst, src, pixels * c->ic, inverse, j->q->zero);
+        return;
+    }
+    for (size_t p = 0; p < pixels; p++) {
+        j->ctx->kernels.quantise_u8(dst + p * j->q->x_step, src + p * c->ic, c->ic, inverse, j->q->zero);
+        memset(dst + p * j->q->x_step + c->ic, 0, j->q->x_step - c->ic);
+    }
+}
+
+/* ---- products ---- */
+
+typedef struct int8_factor {
+    const int8_t *codes;
+    const int32_t *init;
+    const float *mul;
+    uint32_t columns, k4;
+} int8_factor;
+
+static int8_factor factor_at(const int8_job *j, size_t codes, size_t init, size_t mul, uint32_t columns, uint32_t k4)
+{
+    const int8_factor f = {(const int8_t *)(j->base + codes), ints_at(j, init), floats_at(j, mul), columns, k4};
+    return f;
+}
+
+/* u8 rows times a factor, as u8 again. */
+static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint8_t *a, size_t lda, size_t rows,
+                       const int8_factor *f, int32_t *tile)
+{
+    for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
+        const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
+        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n);
+        k->requantise_u8(dst + n, ldd, tile, cols, rows, cols, f->mul + n, (float)INT8_MIDDLE);
+    }
+}
+
+/* u8 rows times a factor: finished output pixels from `first`. */
+static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, size_t lda, size_t rows,
+                        const int8_factor *f, int32_t *tile)
+{
+    const isgk_table *k = &j->ctx->kernels;
+    const float *add = floats_at(j, j->q->add);
+    float *out = j->ctx->tensors[j->step->op.output].data + (size_t)first * j->c->oc;
+    for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
+        const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
+        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n);
+        k->dequantise_f32(out + n, j->c->oc, tile, cols, rows, cols, f->mul + n, add + n);
+        isgi_conv_epilogue(j->ctx, j->step, NULL, first, rows, n, cols);
+    }
+}
+
+/* Gathered rows of taps x channels codes; what lies outside the image is the code of 0.0. */
+static void gather_u8(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
+{
+    const isgi_conv *c = j->c;
+    const isgi_window *g = &c->window;
+    const uint32_t plane = c->oh * c->ow, row = 4 * j->q->k4;
+    for (uint32_t p = 0; p < count; p++, dst += row) {
+        const uint64_t image = (first + p) / plane;
+        const uint32_t oy = (uint32_t)((first + p) % plane) / c->ow, ox = (uint32_t)((first + p) % plane) % c->ow;
+        const uint8_t *x = j->base + j->q->x + (size_t)image * c->ih * c->iw * j->q->x_step;
+        uint8_t *at = dst;
+        for (uint32_t ky = 0; ky < g->kh; ky++) {
+            const int64_t iy = (int64_t)oy * g->sh - g->top + (int64_t)ky * g->dh;
+            for (uint32_t kx = 0; kx < g->kw; kx++, at += c->ic) {
+                const int64_t ix = (int64_t)ox * g->sw - g->left + (int64_t)kx * g->dw;
+                if (iy < 0 || iy >= c->ih || ix < 0 || ix >= c->iw)
+                    memset(at, j->q->zero, c->ic);
+                else
+                    memcpy(at, x + ((size_t)iy * c->iw + (size_t)ix) * j->q->x_step, c->ic);
+            }
+        }
+        memset(at, 0, (size_t)(dst + row - at));
+    }
+}
+
+/* DENSE and CHAIN: some output pixels. */
+static void pixels_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgi_int8 *q = j->q;
+    const isgi_conv *c = j->c;
+    const uint64_t total = (uint64_t)c->batch * c->oh * c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
+    const uint32_t count = total - first < ISGI_INT8_PIXELS ? (uint32_t)(total - first) : ISGI_INT8_PIXELS;
+    uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums;
+    int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
+    const uint8_t *a = c->direct ? j->base + q->x + (size_t)first * q->x_step : part + q->at_gather;
+    const size_t lda = c->direct ? q->x_step : 4 * (size_t)q->k4;
+    const uint32_t columns = q->form == ISGI_INT8_CHAIN ? j->w->bo : c->oc;
+    const int8_factor f = factor_at(j, q->first, q->init_first, q->mul_first, columns, q->k4);
+    if (!c->direct) gather_u8(j, part + q->at_gather, first, count);
+    if (q->form == ISGI_INT8_DENSE) {
+        product_out(j, first, a, lda, count, &f, tile);
+    } else {
+        const int8_factor v = factor_at(j, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+        product_u8(&j->ctx->kernels, sums, q->sum_step, a, lda, count, &f, tile);
+        product_out(j, first, sums, q->sum_step, count, &v, tile);
+    }
+}
+
+/* ---- taps ---- */
+
+/* Where a strip's pixels are read: `pixel` bytes each, `lists` channel groups `list` bytes apart a tap. */
+typedef struct int8_taps {
+    const uint8_t *src; /* row row0 of the image */
+    int64_t row0;
+    size_t pixel, list;
+    uint32_t lists;
+} int8_taps;
+
+/* Pointers for dwconv_u8s8 of `count` output pixels from row oy, column ox of one image. */
+static void list_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, uint32_t count,
+                         const uint8_t **taps)
+{
+    const isgi_conv *c = j->c;
+    const isgi_window *w = &c->window;
+    const uint8_t *pad = j->base + j->q->pad;
+    const uint32_t used = w->kh * w->kw * g->lists;
+    for (uint32_t p = 0; p < count; p++) {
+        for (uint32_t ky = 0; ky < w->kh; ky++) {
+            const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
+            for (uint32_t kx = 0; kx < w->kw; kx++) {
+                const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
+                const int in = iy >= 0 && iy < c->ih && ix >= 0 && ix < c->iw;
+                const uint8_t *at = in ? g->src + ((size_t)(iy - g->row0) * c->iw + (size_t)ix) * g->pixel : pad;
+                for (uint32_t i = 0; i < g->lists; i++) *taps++ = in ? at + i * g->list : pad;
+            }
+        }
+        for (uint32_t i = used; i < 4 * j->q->groups; i++) *taps++ = pad;
+        if (++ox == c->ow) {
+            ox = 0;
+            oy++;
+        }
+    }
+}
+
+/* Sums over the taps become the output itself: no V follows. */
+static void taps_out(const int8_job *j, uint64_t first, const int32_t *tile, uint32_t count)
+{
+    const isgk_table *k = &j->ctx->kernels;
+    const uint32_t n = j->c->oc;
+    float *out = j->ctx->tensors[j->step->op.output].data + (size_t)first * n;
+    k->dequantise_f32(out, n, tile, n, count, n, floats_at(j, j->q->mul_basis), floats_at(j, j->q->add));
+    isgi_conv_epilogue(j->ctx, j->step, NULL, first, count, 0, n);
+}
+
+/* Output rows y0..y1-1 of one image, from codes that `g` describes. */
+static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image, uint32_t y0, uint32_t y1,
+                          uint8_t *part)
+{
+    const isgi_int8 *q = j->q;
+    const isgi_conv *c = j->c;
+    const isgk_table *k = &j->ctx->kernels;
+    const uint8_t **taps = (const uint8_t **)(void *)(part + q->at_taps);
+    int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
+    const uint32_t channels = q->form == ISGI_INT8_DEPTHWISE ? c->oc : j->w->bo, pixels = (y1 - y0) * c->ow;
+    const int8_factor v = factor_at(j, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+    for (uint32_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
+        const uint32_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
+        const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow + p;
+        list_taps_u8(j, g, y0 + p / c->ow, p % c->ow, count, taps);
+        k->dwconv_u8s8(tile, channels, taps, count, q->groups, (const int8_t *)(j->base + q->basis), channels,
+                       ints_at(j, q->init_basis));
+        if (!j->w->level2) {
+            taps_out(j, first, tile, count);
+            continue;
+        }
+        k->requantise_u8(part + q->at_sums, q->sum_step, tile, channels, count, channels, floats_at(j, q->mul_basis),
+                         (float)INT8_MIDDLE);
+        product_out(j, first, part + q->at_sums, q->sum_step, count, &v, tile);
+    }
+}
+
+#define DEPTHWISE_ROWS 8u
+
+static void depthwise_u8_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint32_t strips = (c->oh + DEPTHWISE_ROWS - 1) / DEPTHWISE_ROWS, image = index / strips;
+    const uint32_t y0 = index % strips * DEPTHWISE_ROWS;
+    const uint32_t y1 = c->oh - y0 < DEPTHWISE_ROWS ? c->oh : y0 + DEPTHWISE_ROWS;
+    const size_t plane = (size_t)c->ih * c->iw * j->q->x_step;
+    const int8_taps g = {j->base + j->q->x + image * plane, 0, j->q->x_step, 0, 1};
+    strip_of_taps(j, &g, image, y0, y1, worker_part(j, worker));
+}
+
+static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgi_int8 *q = j->q;
+    const isgi_conv *c = j->c;
+    const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips, bibo = j->w->bi * j->w->bo;
+    const uint32_t y0 = index % strips * q->rows, y1 = c->oh - y0 < q->rows ? c->oh : y0 + q->rows;
+    uint8_t *part = worker_part(j, worker), *mid = part + q->at_mid;
+    const int8_factor u = factor_at(j, q->first, q->init_first, q->mul_first, bibo, q->k4);
+    int64_t top = (int64_t)y0 * c->window.sh - c->window.top;
+    int64_t bottom = (int64_t)(y1 - 1) * c->window.sh - c->window.top + (int64_t)(c->window.kh - 1) * c->window.dh + 1;
+    int8_taps g = {mid, 0, bibo, j->w->bo, j->w->bi};
+    if (top < 0) top = 0;
+    if (bottom > c->ih) bottom = c->ih;
+    if (bottom > top) {
+        const size_t rows = (size_t)(bottom - top) * c->iw;
+        const uint8_t *x = j->base + q->x + ((size_t)image * c->ih + (size_t)top) * c->iw * q->x_step;
+        for (size_t p = 0; p < rows; p += ISGI_INT8_PIXELS)
+            product_u8(&j->ctx->kernels, mid + p * bibo, bibo, x + p * q->x_step, q->x_step,
+                       rows - p < ISGI_INT8_PIXELS ? rows - p : ISGI_INT8_PIXELS, &u,
+                       (int32_t *)(void *)(part + q->at_tile));
+    }
+    g.row0 = top;
+    strip_of_taps(j, &g, image, y0, y1, part);
+}
+
+void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
+{
+    const isgi_conv *c = &step->conv;
+    const uint64_t in = (uint64_t)c->batch * c->ih * c->iw, out = (uint64_t)c->batch * c->oh * c->ow;
+    int8_job j;
+    memset(&j, 0, sizeof j);
+    j.ctx = ctx;
+    j.step = step;
+    j.q = &step->int8;
+    j.c = c;
+    j.w = &ctx->weights[step->op.weight];
+    j.base = (uint8_t *)(void *)ctx->scratch;
+    prepare(&j);
+    isgi_run_tasks(ctx, quantise_task, &j, (in + QUANTISE_PIXELS - 1) / QUANTISE_PIXELS);
+    if (j.q->form == ISGI_INT8_FACTORED)
+        isgi_run_tasks(ctx, factored_u8_task, &j, (uint64_t)c->batch * ((c->oh + j.q->rows - 1) / j.q->rows));
+    else if (j.q->form == ISGI_INT8_DEPTHWISE)
+        isgi_run_tasks(ctx, depthwise_u8_task, &j,
+                       (uint64_t)c->batch * ((c->oh + DEPTHWISE_ROWS - 1) / DEPTHWISE_ROWS));
+    else
+        isgi_run_tasks(ctx, pixels_task, &j, (out + ISGI_INT8_PIXELS - 1) / ISGI_INT8_PIXELS);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which layers run in int8, with what tiles and scratch, and the ranges section behind it. */
+#include <string.h>
+
+#include "base/endian.h"
+#include "base/error.h"
+#include "rt/exec.h"
+#include "rt/int8_ops.h"
+
+#define MID_BYTES 49152u /* of the U products that a task keeps */
+#define MAX_SUM (255u * 128u)
+
+static uint64_t ceil_div64(uint64_t a, uint64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Codes that are integers of 8 bits (docs/numerics.md). */
+static int fits_s8(const isg_codes *codes)
+{
+    if (codes->family == ISG_QUANT_RAW || codes->bits > 8) return 0;
+    return codes->bits < 8 || codes->family == ISG_QUANT_MIDTREAD;
+}
+
+static int choose_form(const isgi_conv *c, const isg_weight *w, uint8_t *form)
+{
+    const uint64_t most = INT32_MAX / MAX_SUM - 8;
+    if (!fits_s8(&w->basis) || (w->level1 && !fits_s8(&w->u)) || (w->level2 && !fits_s8(&w->v))) return 0;
+    if (c->k > most || w->bo > most || (uint64_t)w->taps * w->bi > most) return 0;
+    if (c->depthwise) {
+        *form = ISGI_INT8_DEPTHWISE;
+        return !w->level1 && !w->level2 && !w->depthwise;
+    }
+    if (c->groups != 1 || w->depthwise) return 0;
+    *form = w->level1 ? ISGI_INT8_FACTORED : w->level2 ? ISGI_INT8_CHAIN : ISGI_INT8_DENSE;
+    return 1;
+}
+
+static void set_input_scale(isgi_int8 *q)
+{
+    const float steps = 255.0f;
+    int32_t zero;
+    q->scale = (q->ranges.hi - q->ranges.lo) / steps;
+    zero = (int32_t)(-q->ranges.lo / q->scale + 0.5f);
+    q->zero = zero > 255 ? 255 : zero;
+}
+
+/* Output rows a task of the FACTORED form handles. */
+static uint32_t factored_rows(const isgi_conv *c, uint64_t row_bytes, uint32_t workers)
+{
+    const uint64_t reach = (uint64_t)(c->window.kh - 1) * c->window.dh + 1, fit = MID_BYTES / row_bytes;
+    uint64_t rows = fit > reach ? (fit - reach) / c->window.sh + 1 : 1;
+    const uint64_t share = ceil_div64((uint64_t)c->oh * c->batch, workers);
+    if (rows > share) rows = share > 2 ? share : 2;
+    if (rows > c->oh) rows = c->oh;
+    return (uint32_t)ceil_div64(c->oh, ceil_div64(c->oh, rows));
+}
+
+static size_t place_bytes(uint64_t *at, uint64_t bytes)
+{
+    const uint64_t offset = *at;
+    *at += (bytes + 63) & ~(uint64_t)63;
+    return (size_t)offset;
+}
+
+static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uint32_t workers)
+{
+    const uint64_t bibo = (uint64_t)w->bi * w->bo, wide = w->bo ? (uint64_t)w->bo : c->oc;
+    const uint64_t first = q->form == ISGI_INT8_FACTORED ? bibo : q->form == ISGI_INT8_CHAIN ? w->bo : c->oc;
+    const uint64_t input_rows =
+        (uint64_t)(q->rows ? q->rows - 1 : 0) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
+    const uint64_t tile = wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS;
+    uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
+    q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * c->iw * q->x_step);
+    q->pad = place_bytes(&at, wide > q->x_step ? wide : q->x_step);
+    q->ones = place_bytes(&at, longest);
+    if (q->form != ISGI_INT8_DEPTHWISE) {
+        q->first = place_bytes(&at, 4 * (uint64_t)q->k4 * first);
+        q->init_first = place_bytes(&at, 4 * first);
+        q->mul_first = place_bytes(&at, 4 * first);
+    }
+    if (q->groups) {
+        q->basis = place_bytes(&at, q->groups * ((wide + 63) / 64 * 256));
+        q->codes = place_bytes(&at, (uint64_t)w->basis.rows * w->basis.cols);
+        q->init_basis = place_bytes(&at, 4 * wide);
+        q->mul_basis = place_bytes(&at, 4 * wide);
+    }
+    if (w->level2) {
+        q->second = place_bytes(&at, (uint64_t)q->sum_step * c->oc);
+        q->init_second = place_bytes(&at, 4 * (uint64_t)c->oc);
+        q->mul_second = place_bytes(&at, 4 * (uint64_t)c->oc);
+    }
+    q->add = place_bytes(&at, 4 * (uint64_t)c->oc);
+    q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
+    q->at_gather = place_bytes(&part, c->direct || q->groups ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
+    q->at_taps = place_bytes(&part, ISGI_INT8_PIXELS * 4 * (uint64_t)q->groups * sizeof(void *));
+    if (q->form == ISGI_INT8_FACTORED)
+        q->at_mid = place_bytes(&part, (input_rows < c->ih ? input_rows : c->ih) * c->iw * bibo);
+    q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
+    /* The widest factor's rows while it is unpacked. */
+    longest = first > c->oc ? first : c->oc;
+    if (part < ISGI_INT8_BLOCK * longest) part = (ISGI_INT8_BLOCK * longest + 63) & ~(uint64_t)63;
+    q->worker = (size_t)at;
+    q->worker_bytes = (size_t)part;
+    q->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : (at + part * workers) / sizeof(float) + 16;
+}
+
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t workers)
+{
+    memset(q, 0, sizeof *q);
+    if (!(ranges->hi > ranges->lo) || !choose_form(c, w, &q->form)) return;
+    if ((w->level1 && !(ranges->mid > 0.0f)) || (w->level2 && !(ranges->sum > 0.0f))) return;
+    q->ranges = *ranges;
+    set_input_scale(q);
+    q->x_step = (c->ic + 3) & ~3u;
+    q->k = q->form == ISGI_INT8_FACTORED ? c->ic : c->k;
+    q->k4 = (q->k + 3) / 4;
+    q->sum_step = (w->bo + 3) & ~3u;
+    if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
+    if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
+    if (q->form == ISGI_INT8_FACTORED) q->rows = factored_rows(c, (uint64_t)c->iw * w->bi * w->bo, workers);
+    place_all(q, c, w, workers);
+    q->on = 1;
+}
+
+uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w)
+{
+    const uint64_t in = (uint64_t)c->batch * c->ih * c->iw, out = (uint64_t)c->batch * c->oh * c->ow;
+    const uint64_t bibo = (uint64_t)w->bi * w->bo;
+    if (q->form == ISGI_INT8_FACTORED)
+        return in * c->ic * bibo + out * w->taps * bibo + (w->level2 ? out * w->bo * c->oc : 0);
+    if (q->form == ISGI_INT8_CHAIN) return out * ((uint64_t)c->k * w->bo + (uint64_t)w->bo * c->oc);
+    return c->dense_macs;
+}
+
+/* ---- the section ---- */
+
+static int good_number(float x)
+{
+    return x > -1e30f && x < 1e30f; /* false for NaN as well */
+}
+
+isg_status isgi_view_activations(const isgi_model *m, isg_error *err)
+{
+    uint64_t bytes, at;
+    uint32_t layers = 0;
+    isgi_cursor c = isgi_view_ops(m);
+    const uint8_t *p = isgi_view_section(m, ISG_SECTION_ACTIVATIONS, &bytes);
+    if (!p) return ISG_OK;
+    at = (uint64_t)(p - m->image);
+    for (uint32_t i = 0; i < m->ops; i++) {
+        isgi_op op;
+        isgi_shape s;
+        isgi_view_tensor(m, m->inputs + m->constants + i, &s, NULL);
+        ISGI_TRY(isgi_view_read_op(&c, m->inputs + m->constants + i, s.rank, &op, err));
+        layers += op.kind == ISG_KIND_CONV || op.kind == ISG_KIND_FC;
+    }
+    if (bytes != (uint64_t)layers * ISG_FORMAT_ACTIVATION_BYTES)
+        return isgi_error(err, ISG_E_FORMAT, "activations section has not one record a layer", at, -1);
+    for (uint32_t i = 0; i < layers; i++, p += ISG_FORMAT_ACTIVATION_BYTES, at += ISG_FORMAT_ACTIVATION_BYTES) {
+        const float lo = isgi_load_f32(p), hi = isgi_load_f32(p + 4);
+        const float mid = isgi_load_f32(p + 8), sum = isgi_load_f32(p + 12);
+        if (!good_number(lo) || !good_number(hi) || !good_number(mid) || !good_number(sum))
+            return isgi_error(err, ISG_E_FORMAT, "activation range is not finite", at, -1);
+        if (lo > 0.0f || hi < 0.0f || mid < 0.0f || sum < 0.0f || (hi - lo < 1e-30f && hi > lo) ||
+            (mid < 1e-30f && mid > 0.0f) || (sum < 1e-30f && sum > 0.0f))
+            return isgi_error(err, ISG_E_FORMAT, "activation range is out of order", at, -1);
+    }
+    return ISG_OK;
+}
+
+isgi_ranges isgi_int8_ranges(const isgi_model *m, uint32_t layer)
+{
+    uint64_t bytes;
+    const uint8_t *p = isgi_view_section(m, ISG_SECTION_ACTIVATIONS, &bytes);
+    isgi_ranges r = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (!p || bytes / ISG_FORMAT_ACTIVATION_BYTES <= layer) return r;
+    p += (size_t)layer * ISG_FORMAT_ACTIVATION_BYTES;
+    r.lo = isgi_load_f32(p);
+    r.hi = isgi_load_f32(p + 4);
+    r.mid = isgi_load_f32(p + 8);
+    r.sum = isgi_load_f32(p + 12);
+    return r;
+}

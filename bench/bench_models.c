@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define IMAGES 2 /* of noise, for the ranges of int8 */
+
 static isg_error error;
 static uint64_t state = 20260331;
 
@@ -159,12 +161,42 @@ static int compress(isg_graph *g, char **numbers)
     return status == ISG_OK;
 }
 
+/* Ranges for int8 from noise: good for time, not for accuracy. */
+static int calibrate(const isg_graph *g, const char *folder, const char *name, isg_activation_range **ranges,
+                     uint32_t *count)
+{
+    const isg_value *v = &g->values[g->inputs[0]];
+    const isg_input_spec input = {.identity = 1};
+    int64_t dims[ISG_MAX_RANK] = {IMAGES};
+    isg_tensor *x = NULL;
+    isg_dataset *ds = NULL;
+    char path[1024], spec[1040];
+    int ok;
+    for (int32_t i = 1; i < v->rank; i++) dims[i] = v->dims[i];
+    if (isg_tensor_create(&x, ISG_DT_F32, v->rank, dims, &error) != ISG_OK) return 0;
+    for (int64_t i = 0; i < x->count; i++) ((float *)x->data)[i] = next_number();
+    snprintf(path, sizeof path, "%s/%s.npy", folder, name);
+    snprintf(spec, sizeof spec, "npy:%s", path);
+    ok = isg_npy_write(path, x->data, v->rank, dims, &error) == ISG_OK &&
+         isg_dataset_open(&ds, spec, ISG_SPLIT_TRAIN, &error) == ISG_OK &&
+         isg_calibrate_activations(g, ds, &input, IMAGES, NULL, ranges, count, &error) == ISG_OK;
+    isg_dataset_close(ds);
+    isg_tensor_destroy(x);
+    return ok;
+}
+
 static int write_form(const isg_graph *g, const char *folder, const char *name, const char *form, isg_onnx_form onnx)
 {
     isg_pack_options pack = {.struct_size = sizeof pack, .raw_bits = 32, .bias_bits = 32};
+    isg_activation_range *ranges = NULL;
     char path[1024];
+    int ok;
+    if (!calibrate(g, folder, name, &ranges, &pack.activation_count)) return 0;
+    pack.activations = ranges;
     snprintf(path, sizeof path, "%s/%s.%s.isg", folder, name, form);
-    if (isg_pack_file(g, &pack, path, &error) != ISG_OK) return 0;
+    ok = isg_pack_file(g, &pack, path, &error) == ISG_OK;
+    isg_free(ranges);
+    if (!ok) return 0;
     snprintf(path, sizeof path, "%s/%s.%s.onnx", folder, name, form);
     return isg_onnx_export_file(g, path, onnx, &error) == ISG_OK;
 }

@@ -297,6 +297,8 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
     const uint64_t total = total_steps(t);
     const double epochs = t->o.epochs ? t->o.epochs : 1;
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
+    /* a student may start better than a short run leaves it: where it starts is a candidate too */
+    if (t->teacher && t->at.step == 0) ISGI_TRY(validate(t, err));
     while (t->at.step < total && !out_of_time(t)) {
         const isgi_batch *b;
         const float lr = isgi_schedule(&t->o, run_progress(t, total), epochs, t->at.step);

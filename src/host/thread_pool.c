@@ -11,6 +11,10 @@
 #define MAX_THREADS 1024u
 #define SPINS 2000u /* some ten microseconds: the gap between two operations of a network */
 
+#define JOB_SHIFT 32
+#define JOB_OPEN 0x80000000ull
+#define JOB_INSIDE 0x7fffffffull
+
 typedef struct pool_thread {
     pthread_t thread;
     isg_pool *pool;
@@ -21,9 +25,10 @@ struct isg_pool {
     pthread_mutex_t run_lock; /* one job at a time */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    atomic_uint job;    /* number of the current job */
-    atomic_uint next;   /* next index of the job */
-    atomic_uint active; /* workers that have not finished the job, without the caller */
+    /* Number of the current job, whether it may still be joined, and how many workers are in it. The caller waits only
+     * for those: one that the system has not woken yet is not missed. */
+    atomic_ullong state;
+    atomic_uint next; /* next index of the job */
     atomic_int stop;
     isg_task_fn task;
     void *arg;
@@ -60,24 +65,38 @@ static void take_indices(isg_pool *pool, uint32_t worker)
     current_worker = outer_worker;
 }
 
+static unsigned job_number(const isg_pool *pool)
+{
+    return (unsigned)(atomic_load(&pool->state) >> JOB_SHIFT);
+}
+
+/* Joins the current job if it is still open. */
+static int join_job(isg_pool *pool, unsigned *seen)
+{
+    unsigned long long state = atomic_load(&pool->state);
+    do {
+        *seen = (unsigned)(state >> JOB_SHIFT);
+        if (!(state & JOB_OPEN)) return 0;
+    } while (!atomic_compare_exchange_weak(&pool->state, &state, state + 1));
+    return 1;
+}
+
 static void *worker_main(void *arg)
 {
     pool_thread *self = arg;
     isg_pool *pool = self->pool;
     unsigned seen = 0;
     for (;;) {
-        for (unsigned i = 0; i < SPINS && atomic_load(&pool->job) == seen && !atomic_load(&pool->stop); i++) relax();
-        if (atomic_load(&pool->job) == seen && !atomic_load(&pool->stop)) {
+        for (unsigned i = 0; i < SPINS && job_number(pool) == seen && !atomic_load(&pool->stop); i++) relax();
+        if (job_number(pool) == seen && !atomic_load(&pool->stop)) {
             pthread_mutex_lock(&pool->lock);
-            while (atomic_load(&pool->job) == seen && !atomic_load(&pool->stop)) {
-                pthread_cond_wait(&pool->wake, &pool->lock);
-            }
+            while (job_number(pool) == seen && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->wake, &pool->lock);
             pthread_mutex_unlock(&pool->lock);
         }
         if (atomic_load(&pool->stop)) return NULL;
-        seen = atomic_load(&pool->job);
+        if (!join_job(pool, &seen)) continue;
         take_indices(pool, self->worker);
-        if (atomic_fetch_sub(&pool->active, 1) == 1) {
+        if ((atomic_fetch_sub(&pool->state, 1) & (JOB_OPEN | JOB_INSIDE)) == 1) { /* closed, and this was the last */
             pthread_mutex_lock(&pool->lock);
             pthread_cond_signal(&pool->idle);
             pthread_mutex_unlock(&pool->lock);
@@ -102,15 +121,15 @@ static void pool_run(void *user, isg_task_fn task, void *arg, uint32_t count)
         pthread_mutex_unlock(&pool->run_lock);
         return;
     }
-    atomic_store(&pool->active, pool->workers - 1);
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->job, 1);
+    atomic_store(&pool->state, (unsigned long long)(job_number(pool) + 1u) << JOB_SHIFT | JOB_OPEN);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     take_indices(pool, 0);
-    for (unsigned i = 0; i < SPINS && atomic_load(&pool->active); i++) relax();
+    atomic_fetch_and(&pool->state, ~JOB_OPEN);
+    for (unsigned i = 0; i < SPINS && atomic_load(&pool->state) & JOB_INSIDE; i++) relax();
     pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->active)) pthread_cond_wait(&pool->idle, &pool->lock);
+    while (atomic_load(&pool->state) & JOB_INSIDE) pthread_cond_wait(&pool->idle, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
     pthread_mutex_unlock(&pool->run_lock);
 }

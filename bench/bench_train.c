@@ -199,8 +199,8 @@ int main(int argc, char **argv)
     bench_run small[] = {{.arch = "fig5a", .title = "dense", .batch = 128}};
     bench_run medium[] = {{.arch = "resnet20", .title = "dense", .batch = 128}};
     bench_run large[] = {{.arch = "resnet18", .title = "dense", .batch = 128},
-                         {.arch = "resnet18", .title = "dense bf16", .batch = 128, .precision = ISG_PRECISION_BF16},
                          {.arch = "resnet18", .title = "(2,44) factored", .bi = 2, .bo = 44, .batch = 128},
+                         {.arch = "resnet18", .title = "dense bf16", .batch = 128, .precision = ISG_PRECISION_BF16},
                          {.arch = "resnet18",
                           .title = "(2,44) generated",
                           .bi = 2,
@@ -211,7 +211,7 @@ int main(int argc, char **argv)
     int failed;
     if (isg_pool_create(&pool, argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0, NULL) != ISG_OK) return 1;
     if (argc > 2) {
-        failed = bench(large, 4, 3, 32, pool);
+        failed = bench(large, strcmp(argv[2], "ratio") == 0 ? 2 : 4, 3, 32, pool);
     } else {
         failed = bench(small, 1, 1, 28, pool) || bench(medium, 1, 3, 32, pool);
     }

@@ -16,11 +16,13 @@
 
 /* SPEC section 2 in another order of summation, x a pixel's channels:
  *   z[q] = x[q] . U;   d[p][o] = sum_t sum_i basis[t][i*bo + o] z[q(p,t)][i*bo + o];   y[p] = d[p] . V
- * Level 2 alone (taps 1): d = x . basis. Level 1 alone: y = d. Backward computes z and d again: that is cheaper than
- * keeping them in memory. */
+ * Level 2 alone (taps 1): d = x . basis. Level 1 alone: y = d. A trainable network keeps z and d of
+ * the whole batch for backward. */
 typedef struct factored_impl {
     uint32_t taps, bi, bo, ci, co, in_pixels, out_pixels, tile;
     uint8_t level1, level2, gather;  /* gather: a 1x1 with a stride */
+    float *kept;                     /* trainable: a chunk's z of all samples, then its d; else NULL */
+    size_t z_size, d_size;           /* floats a sample */
     int32_t *source;                 /* [out_pixels][taps]: input pixel, -1 in the padding */
     int32_t *reader;                 /* [in_pixels][taps]: output pixel that reads it by this tap, or -1 */
     size_t rows, zero, z, d, dd, dz; /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx */
@@ -102,19 +104,32 @@ static void middle_basis_gradient(float *restrict dbasis, const float *restrict 
 
 /* ---- a tile of samples ---- */
 
-/* From x to d (which is y where level 2 is off). Returns what multiplies U, or the basis of level 2 alone, backward. */
-static const float *to_middle(isgi_net *net, const isgi_netop *op, uint32_t chunk, const float *x, uint32_t n, float *d)
+static float *z_of(const isgi_net *net, const factored_impl *f, uint32_t chunk, uint32_t s)
+{
+    if (!f->kept) return isgi_net_spare(net, chunk) + f->z;
+    return f->kept + chunk * net->chunk_cap * (f->z_size + f->d_size) + s * f->z_size;
+}
+
+static float *d_of(const isgi_net *net, const factored_impl *f, uint32_t chunk, uint32_t s)
+{
+    if (!f->kept) return isgi_net_spare(net, chunk) + f->d;
+    return f->kept + (chunk * (f->z_size + f->d_size) + f->z_size) * net->chunk_cap + s * f->d_size;
+}
+
+/* From x to d (which is y where level 2 is off) for n samples. */
+static void to_middle(isgi_net *net, const isgi_netop *op, uint32_t chunk, const float *x, uint32_t n, float *z,
+                      float *d)
 {
     const factored_impl *f = op->impl;
     const isgi_netweight *w = &net->weights[op->weight];
-    float *spare = isgi_net_spare(net, chunk), *z = spare + f->z;
+    float *spare = isgi_net_spare(net, chunk);
     const size_t width = (size_t)f->bi * f->bo;
     if (f->level1) {
         multiply(net, 0, 0, (size_t)n * f->in_pixels, width, f->ci, x, w->q[1], 0, z);
         for (uint32_t s = 0; s < n; s++) {
             middle_forward(net, f, d + (size_t)s * f->out_pixels * f->bo, z + s * f->in_pixels * width, w->q[0], spare);
         }
-        return x;
+        return;
     }
     for (uint32_t s = 0; f->gather && s < n; s++) {
         for (uint32_t p = 0; p < f->out_pixels; p++) {
@@ -128,7 +143,6 @@ static const float *to_middle(isgi_net *net, const isgi_netop *op, uint32_t chun
     }
     if (f->gather) x = z;
     multiply(net, 0, 0, (size_t)n * f->out_pixels, f->bo, f->ci, x, w->q[0], 0, d);
-    return x;
 }
 
 static void add_bias_rows(float *y, const float *bias, size_t rows, size_t co)
@@ -149,8 +163,8 @@ static void factored_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     for (uint32_t s = 0; s < count; s += f->tile) {
         const uint32_t n = count - s < f->tile ? count - s : f->tile;
         const size_t rows = (size_t)n * f->out_pixels;
-        float *ys = y + s * out_size, *d = f->level2 ? spare + f->d : ys;
-        to_middle(net, op, chunk, x + s * in_size, n, d);
+        float *ys = y + s * out_size, *d = f->level2 ? d_of(net, f, chunk, s) : ys;
+        to_middle(net, op, chunk, x + s * in_size, n, z_of(net, f, chunk, s), d);
         if (f->level2) multiply(net, 0, 0, rows, f->co, f->bo, d, net->weights[op->weight].q[2], 0, ys);
         if (op->bias >= 0) add_bias_rows(ys, net->param_list[op->bias].w, rows, f->co);
     }
@@ -177,17 +191,17 @@ static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_
     const size_t in_rows = (size_t)n * f->in_pixels, rows = (size_t)n * f->out_pixels, width = (size_t)f->bi * f->bo;
     float *spare = isgi_net_spare(net, chunk), *partial = isgi_net_partial(net, chunk);
     const float *dy = isgi_act_grad(net, op->out, chunk) + (size_t)s * f->out_pixels * f->co, *dd = dy;
-    const float *x = to_middle(net, op, chunk, isgi_act_data(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci,
-                               n, spare + f->d);
+    const float *x = isgi_act_data(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci;
+    const float *z = z_of(net, f, chunk, s), *d = d_of(net, f, chunk, s);
     float *dx = NULL, *dz = spare + f->dz;
     if (isgi_op_needs(net, op, 0)) dx = isgi_act_grad(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci;
     if (f->level2) {
-        multiply(net, 1, 0, f->bo, f->co, rows, spare + f->d, dy, s > 0, partial + f->part[2]);
+        multiply(net, 1, 0, f->bo, f->co, rows, d, dy, s > 0, partial + f->part[2]);
         multiply(net, 0, 1, rows, f->bo, f->co, dy, w->q[2], 0, spare + f->dd);
         dd = spare + f->dd;
     }
     if (!f->level1) {
-        multiply(net, 1, 0, f->ci, f->bo, rows, x, dd, s > 0, partial + f->part[0]);
+        multiply(net, 1, 0, f->ci, f->bo, rows, f->gather ? z : x, dd, s > 0, partial + f->part[0]);
         if (dx)
             multiply(net, 0, 1, rows, f->ci, f->bo, dd, w->q[0], !f->gather && op->accumulate[0], f->gather ? dz : dx);
         if (dx && f->gather) scatter_rows(f, dx, dz, n, !op->accumulate[0]);
@@ -197,7 +211,7 @@ static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_
         const size_t at = k * f->in_pixels * width;
         const float *ddk = dd + (size_t)k * f->out_pixels * f->bo;
         middle_data_gradient(net, f, dz + at, ddk, w->q[0], spare);
-        middle_basis_gradient(partial + f->part[0], ddk, spare + f->z + at, spare + f->zero, f->source, f);
+        middle_basis_gradient(partial + f->part[0], ddk, z + at, spare + f->zero, f->source, f);
     }
     multiply(net, 1, 0, f->ci, width, in_rows, x, dz, s > 0, partial + f->part[1]);
     if (dx) multiply(net, 0, 1, in_rows, f->ci, width, dz, w->q[1], op->accumulate[0], dx);
@@ -248,6 +262,7 @@ static void factored_reduced(isgi_net *net, isgi_netop *op)
 static void factored_destroy(isgi_netop *op)
 {
     factored_impl *f = op->impl;
+    if (f) isg_free(f->kept);
     if (f) isg_free(f->source);
     if (f) isg_free(f->reader);
     isg_free(f);
@@ -330,8 +345,8 @@ static void plan_factored_memory(isgi_net *net, const isgi_netop *op, factored_i
     size_t at = 0;
     f->rows = take(&at, (size_t)BLOCK_PIXELS * f->taps * f->bi * sizeof(float *) / sizeof(float));
     f->zero = take(&at, f->bo);
-    f->z = take(&at, z);
-    f->d = take(&at, out * f->bo);
+    if (!f->kept) f->z = take(&at, z);
+    if (!f->kept) f->d = take(&at, out * f->bo);
     if (net->trainable) {
         f->dd = take(&at, f->level2 ? out * f->bo : 0);
         f->dz = take(&at, z);
@@ -367,6 +382,12 @@ isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err)
     ISGI_TRY(make_source(net, op, f, err));
     for (uint32_t p = 0; !f->level1 && p < f->out_pixels; p++) f->gather |= f->source[p] != (int32_t)p;
     if (f->in_pixels != f->out_pixels && !f->level1) f->gather = 1;
+    f->z_size = f->level1 ? (size_t)f->in_pixels * f->bi * f->bo : f->gather ? (size_t)f->out_pixels * f->ci : 0;
+    f->d_size = f->level2 ? (size_t)f->out_pixels * f->bo : 0;
+    if (net->trainable) {
+        f->kept = isgi_calloc((f->z_size + f->d_size) * net->chunk_cap * net->chunks + 1, sizeof *f->kept);
+        if (!f->kept) return isgi_nomem(err);
+    }
     plan_factored_memory(net, op, f);
     return ISG_OK;
 }

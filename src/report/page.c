@@ -46,7 +46,7 @@ static const char style[] =
     "th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left}td.left,th.left{text-align:"
     "left}"
     ".wide{overflow-x:auto}.wide "
-    "svg{min-width:760px}td,th{white-space:nowrap}td.text{white-space:normal;text-align:left;min-width:220px}summary{"
+    "svg{min-width:760px}td{white-space:nowrap}td.text{white-space:normal;text-align:left;min-width:220px}summary{"
     "cursor:pointer;font-weight:600}.best{font-weight:700;color:var(--accent)}"
     ".tag{border:1px solid var(--line);border-radius:9px;padding:0 7px;font-size:12px;color:var(--soft)}";
 

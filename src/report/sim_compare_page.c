@@ -147,8 +147,8 @@ static void pays(isgi_page *p, const cJSON *row, const char *key)
     else if (strcmp(when, "above"))
         isgi_page_format(p, "<td>%.10s</td>", when);
     else
-        isgi_page_format(p, "<td>%.3g pJ/bit (has %.3g)</td>", isgi_json_number(o, "pj_per_bit"),
-                         isgi_json_number(o, "profile_pj_per_bit"));
+        isgi_page_format(p, "<td>%.*f pJ/bit (has %.3g)</td>", isgi_json_number(o, "pj_per_bit") < 100.0 ? 2 : 0,
+                         isgi_json_number(o, "pj_per_bit"), isgi_json_number(o, "profile_pj_per_bit"));
 }
 
 static void gain(isgi_page *p, const cJSON *row)

@@ -160,7 +160,7 @@ static char *pays_text(char *dst, size_t size, int has, const isg_sim_break_even
     else if (b->pays > 0)
         snprintf(dst, size, "always");
     else
-        snprintf(dst, size, "%.3g pJ/bit", b->pj_per_bit);
+        snprintf(dst, size, "%.*f pJ/bit", b->pj_per_bit < 100.0 ? 2 : 0, b->pj_per_bit);
     return dst;
 }
 

@@ -300,28 +300,49 @@ typedef struct int8_taps {
     uint32_t lists;
 } int8_taps;
 
-/* Pointers for dwconv_u8s8 of `count` output pixels from row oy, column ox of one image. */
+/* Pointers of one output pixel; returns whether all its taps lie in the image. */
+static int pixel_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, const uint8_t **taps)
+{
+    const isgi_conv *c = j->c;
+    const isgi_window *w = &c->window;
+    const uint8_t *pad = j->base + j->q->pad;
+    const uint8_t **const end = taps + 4 * (size_t)j->q->groups;
+    int all = 1;
+    for (uint32_t ky = 0; ky < w->kh; ky++) {
+        const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
+        for (uint32_t kx = 0; kx < w->kw; kx++) {
+            const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
+            const int in = iy >= 0 && iy < c->ih && ix >= 0 && ix < c->iw;
+            const uint8_t *at = in ? g->src + ((size_t)(iy - g->row0) * c->iw + (size_t)ix) * g->pixel : pad;
+            all &= in;
+            for (uint32_t i = 0; i < g->lists; i++) *taps++ = in ? at + i * g->list : pad;
+        }
+    }
+    while (taps < end) *taps++ = pad;
+    return all;
+}
+
+/* Pointers for dwconv_u8s8 of `count` output pixels from row oy, column ox of one image. Inside the image they are
+ * those of the pixel before, moved on. */
 static void list_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, uint32_t count,
                          const uint8_t **taps)
 {
     const isgi_conv *c = j->c;
     const isgi_window *w = &c->window;
-    const uint8_t *pad = j->base + j->q->pad;
-    const uint32_t used = w->kh * w->kw * g->lists;
-    for (uint32_t p = 0; p < count; p++) {
-        for (uint32_t ky = 0; ky < w->kh; ky++) {
-            const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
-            for (uint32_t kx = 0; kx < w->kw; kx++) {
-                const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
-                const int in = iy >= 0 && iy < c->ih && ix >= 0 && ix < c->iw;
-                const uint8_t *at = in ? g->src + ((size_t)(iy - g->row0) * c->iw + (size_t)ix) * g->pixel : pad;
-                for (uint32_t i = 0; i < g->lists; i++) *taps++ = in ? at + i * g->list : pad;
-            }
+    const size_t each = 4 * (size_t)j->q->groups, used = (size_t)w->kh * w->kw * g->lists, step = w->sw * g->pixel;
+    const int64_t reach = (int64_t)(w->kw - 1) * w->dw;
+    int inside = 0; /* the pixel before, in the same row, had all its taps in the image */
+    for (uint32_t p = 0; p < count; p++, taps += each) {
+        if (inside && (int64_t)ox * w->sw - w->left + reach < c->iw) {
+            for (size_t i = 0; i < used; i++) taps[i] = taps[(ptrdiff_t)i - (ptrdiff_t)each] + step;
+            for (size_t i = used; i < each; i++) taps[i] = j->base + j->q->pad;
+        } else {
+            inside = pixel_taps_u8(j, g, oy, ox, taps);
         }
-        for (uint32_t i = used; i < 4 * j->q->groups; i++) *taps++ = pad;
         if (++ox == c->ow) {
             ox = 0;
             oy++;
+            inside = 0;
         }
     }
 }

@@ -46,6 +46,9 @@ for mode in auto half factored resident dense; do
     # shellcheck disable=SC2086
     expect 0 "$tool" sim $net --mode "$mode"
 done
+expect 0 "$tool" sim arch:resnet18 --form 2,44,3,6,3 --profile mrr_crosslight --mode generate --detail
+says 'energy by layer and cause'
+[ "$(grep -c '^layer4.1.conv2  *dram ' "$work/out")" = 1 ] || fail "no traffic of a layer"
 expect 0 "$tool" sim arch:resnet18 --compare --json --html "$work/compare.html"
 [ "$(value 'len(d["rows"])')" -ge 18 ] || fail "comparison has too few machines"
 [ "$(value 'all(len(r["forms"]) == 5 for r in d["rows"])')" = True ] || fail "comparison has not five forms"

@@ -253,6 +253,7 @@ static int run_profile(sim_job *job, cJSON *json)
         sim_print_profile(job->profile);
         printf("mode       %s, batch %u\n", isg_sim_mode_name(job->o->mode), job->o->batch);
         sim_print_report(job, reports[0]);
+        if (job->o->detail) sim_print_detail(job, reports[0]);
         for (i = 1; i < count; i++) shown[i - 1] = reports[i];
         sim_print_ways(job, shown, count - 1);
     }
@@ -300,6 +301,8 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv)
         {"form", 'f', OPTION_TEXT, &o.form_text, "denseBITS|BI,BO,QB,QU,QV",
          "cost the network as if stored like this (default: as the file is)"},
         {"sweep", 's', OPTION_LIST, &o.sweeps, "KEY=A,B,...", "repeat with a number of the profile, or batch, changed"},
+        {"detail", 0, OPTION_FLAG, &o.detail, NULL,
+         "per layer also bytes by memory and stream, energy by cause, and conversions"},
         {"compare", 0, OPTION_FLAG, &o.compare, NULL, "five forms of the network on every shipped profile"},
         {"html", 0, OPTION_TEXT, &o.html, "FILE", "write a self-contained page with roofline and energy breakdown"},
         {"list", 0, OPTION_FLAG, &o.list, NULL, "list the shipped profiles"},

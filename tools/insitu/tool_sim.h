@@ -12,7 +12,7 @@ typedef struct sim_options {
     uint32_t batch;
     uint64_t limit;
     int32_t label_offset;
-    int list, eq8, compare;
+    int list, eq8, compare, detail;
     snn_options snn;
     isg_sim_mode mode;
     isg_sim_form form;
@@ -37,6 +37,8 @@ char *sim_count(char *dst, size_t size, double n);
 
 void sim_print_profile(const isg_sim_profile *p);
 void sim_print_report(const sim_job *job, const isg_sim_report *r);
+/* Per layer: bytes by memory and stream, energy by cause, conversions. */
+void sim_print_detail(const sim_job *job, const isg_sim_report *r);
 void sim_print_ways(const sim_job *job, const isg_sim_report *const reports[], uint32_t count);
 
 cJSON *sim_json_band(isg_sim_band b);

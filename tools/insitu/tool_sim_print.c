@@ -80,23 +80,72 @@ static void print_layers(const sim_job *job, const isg_sim_report *r)
     print_layer("total", &r->total);
 }
 
+static void print_streams_head(const char *first, int width)
+{
+    int s;
+    printf("\n%-*s", width, first);
+    for (s = 0; s < ISG_SIM_STREAMS; s++) printf(" %10s", isg_sim_stream_name((isg_sim_stream)s));
+    printf(" %10s\n", "all");
+}
+
+static void print_streams(const isg_sim_result *r, uint32_t tier)
+{
+    char text[32];
+    int s;
+    for (s = 0; s < ISG_SIM_STREAMS; s++) {
+        double bytes = r->read_bytes[tier][s] + r->written_bytes[tier][s];
+        printf(" %10s", bytes > 0.0 ? tool_bytes(text, sizeof text, bytes) : "-");
+    }
+    printf(" %10s\n", tool_bytes(text, sizeof text, tier_bytes(r, tier)));
+}
+
 static void print_traffic(const isg_sim_profile *p, const isg_sim_result *r)
 {
     uint32_t i;
-    int s;
-    char text[32];
     isg_sim_tier tier;
-    printf("\n%-12s", "bytes moved");
-    for (s = 0; s < ISG_SIM_STREAMS; s++) printf(" %11s", isg_sim_stream_name((isg_sim_stream)s));
-    printf(" %11s\n", "all");
+    print_streams_head("bytes moved", 12);
     for (i = 0; i < isg_sim_profile_tier_count(p); i++) {
         if (isg_sim_profile_tier(p, i, &tier) != ISG_OK || tier_bytes(r, i) <= 0.0) continue;
         printf("%-12.12s", tier.name);
-        for (s = 0; s < ISG_SIM_STREAMS; s++) {
-            double bytes = r->read_bytes[i][s] + r->written_bytes[i][s];
-            printf(" %11s", bytes > 0.0 ? tool_bytes(text, sizeof text, bytes) : "-");
+        print_streams(r, i);
+    }
+}
+
+static void print_detail_traffic(const sim_job *job, const isg_sim_report *r)
+{
+    uint32_t l, i;
+    char shown[200];
+    isg_sim_tier tier;
+    print_streams_head("bytes moved, by layer and memory", 41);
+    for (l = 0; l < r->layer_count; l++)
+        for (i = 0; i < isg_sim_profile_tier_count(job->profile); i++) {
+            const char *name = job->network->layers[l].name;
+            if (isg_sim_profile_tier(job->profile, i, &tier) != ISG_OK || tier_bytes(&r->layers[l], i) <= 0.0) continue;
+            printf("%-28.28s %-12.12s", tool_escape(shown, sizeof shown, name, strlen(name)), tier.name);
+            print_streams(&r->layers[l], i);
         }
-        printf(" %11s\n", tool_bytes(text, sizeof text, tier_bytes(r, i)));
+}
+
+void sim_print_detail(const sim_job *job, const isg_sim_report *r)
+{
+    uint32_t l;
+    int i;
+    char shown[200], text[32];
+    print_detail_traffic(job, r);
+    printf("\n%-28s", "energy by layer and cause");
+    for (i = 0; i < ISG_SIM_CAUSES; i++)
+        if (r->total.energy_pj[i].typical > 0.0) printf(" %11s", isg_sim_cause_name((isg_sim_cause)i));
+    printf(" %10s %10s %10s\n", "ADC", "DAC", "writes");
+    for (l = 0; l < r->layer_count; l++) {
+        const isg_sim_result *x = &r->layers[l];
+        const char *name = job->network->layers[l].name;
+        printf("%-28.28s", tool_escape(shown, sizeof shown, name, strlen(name)));
+        for (i = 0; i < ISG_SIM_CAUSES; i++)
+            if (r->total.energy_pj[i].typical > 0.0)
+                printf(" %11s", sim_energy(text, sizeof text, x->energy_pj[i].typical));
+        printf(" %10s", sim_count(text, sizeof text, x->adc));
+        printf(" %10s", sim_count(text, sizeof text, x->dac));
+        printf(" %10s\n", sim_count(text, sizeof text, x->cell_writes));
     }
 }
 

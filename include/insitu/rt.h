@@ -131,6 +131,8 @@ ISG_NODISCARD isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspa
 ISG_NODISCARD isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *const *outputs,
                                     isg_error *err);
 
+/* isg_isa bits that this CPU and its system offer. */
+uint32_t isg_rt_isa(void);
 uint32_t isg_rt_op_count(const isg_rt_context *ctx);
 ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info);
 /* Inside a hook: copies input `k` of operation `op` (k == -1: its output) as float32 in logical order to dst, which

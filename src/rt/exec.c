@@ -103,6 +103,11 @@ isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *co
     return ISG_OK;
 }
 
+uint32_t isg_rt_isa(void)
+{
+    return isgi_cpu_isa();
+}
+
 uint32_t isg_rt_op_count(const isg_rt_context *ctx)
 {
     return ctx->ops;

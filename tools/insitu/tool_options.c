@@ -209,6 +209,7 @@ static int isa_mask(tool *t, const char *isa)
     if (!read_choice(&index, isa_words, isa))
         return tool_usage_error(t, "option --isa: '%s' is none of %s",
                                 tool_escape(shown, sizeof shown, isa, strlen(isa)), isa_words);
+    if (masks[index] & ~isg_rt_isa()) return tool_usage_error(t, "option --isa: this CPU has no %s", isa);
     t->isa_mask = masks[index];
     return -1;
 }

@@ -52,6 +52,21 @@ says 'energy by layer and cause'
 expect 0 "$tool" sim arch:resnet18 --compare --json --html "$work/compare.html"
 [ "$(value 'len(d["rows"])')" -ge 18 ] || fail "comparison has too few machines"
 [ "$(value 'all(len(r["forms"]) == 5 for r in d["rows"])')" = True ] || fail "comparison has not five forms"
+# the published table is what the tool says
+python3 - "$work/out" "$source/docs/results-sim.md" <<'PYTHON' || fail "docs/results-sim.md is out of date"
+import json, sys
+rows = {r["profile"]["name"]: r for r in json.load(open(sys.argv[1]))["rows"]}
+table = [[c.strip() for c in line.split("|")[1:-1]] for line in open(sys.argv[2], encoding="utf-8") if line.startswith("| ")]
+head = next(i for i, cells in enumerate(table) if len(cells) == 11)
+stated = {cells[0]: cells for cells in table[head + 1:] if len(cells) == 11}
+bad = [n for n in rows if n not in stated]
+for name, cells in stated.items():
+    gain = rows[name].get("gain_over_dense")
+    if gain and (cells[6] != rows[name]["least_energy"] or not cells[7].startswith(f"{gain['typical']:.3g} (")):
+        bad.append(f"{name}: {cells[6]} {cells[7]}, now {rows[name]['least_energy']} {gain['typical']:.3g}")
+print("\n".join(bad))
+sys.exit(bool(bad))
+PYTHON
 expect 0 "$tool" sim arch:resnet18 --compare
 says 'generate pays'
 

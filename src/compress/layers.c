@@ -59,6 +59,15 @@ static int layer_geometry(isgi_layer *layer, const isg_graph *g, int32_t index)
     return 1;
 }
 
+/* A weight that several nodes share is compressed once, for the first of them. */
+static int is_listed(const isgi_layers *layers, int32_t value)
+{
+    for (uint32_t i = 0; i < layers->count; i++) {
+        if (layers->items[i].value == value) return 1;
+    }
+    return 0;
+}
+
 isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err)
 {
     layers->count = 0;
@@ -66,7 +75,7 @@ isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_erro
     if (!layers->items) return isgi_nomem(err);
     for (int32_t n = 0; n < g->node_count; n++) {
         isgi_layer *layer = &layers->items[layers->count];
-        if (!layer_geometry(layer, g, n)) continue;
+        if (!layer_geometry(layer, g, n) || is_listed(layers, layer->value)) continue;
         layers->count++;
         layer->hwio = isgi_malloc((size_t)layer->rows * layer->cols * sizeof(float));
         if (!layer->hwio) return isgi_nomem(err);

@@ -27,7 +27,7 @@ typedef struct isgi_layers {
     uint32_t count;
 } isgi_layers;
 
-/* Every CONV and GEMM of a prepared graph whose weight is a float32 constant. */
+/* Every CONV and GEMM of a prepared graph whose weight is a float32 constant; a shared weight once. */
 ISG_NODISCARD isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err);
 void isgi_layers_clear(isgi_layers *layers);
 /* Index of the layer called `name` (not NUL-terminated), or -1. */

@@ -209,6 +209,18 @@ static void candidates_do_not_depend_on_order(void **state)
     isg_graph_destroy(g);
 }
 
+static void shared_weight_is_listed_once(void **state)
+{
+    isg_graph *g = small_net();
+    isgi_layers layers;
+    (void)state;
+    g->nodes[1].inputs[1] = g->nodes[0].inputs[1];
+    assert_int_equal(isgi_layers_collect(&layers, g, NULL), ISG_OK);
+    assert_int_equal(layers.count, 1);
+    isgi_layers_clear(&layers);
+    isg_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +229,7 @@ int main(void)
         cmocka_unit_test(overrides),
         cmocka_unit_test(selection_meets_budget),
         cmocka_unit_test(candidates_do_not_depend_on_order),
+        cmocka_unit_test(shared_weight_is_listed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,38 +21,7 @@
 #include "base/endian.h"
 #include "host/alloc.h"
 #include "pack_graphs.h"
-
-static char folder[PATH_MAX];
-
-static const char *in_folder(const char *name)
-{
-    static char path[4][PATH_MAX];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, PATH_MAX, "%.3000s/%.500s", folder, name);
-    return p;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/insitu-pack-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int flag, struct FTW *walk)
-{
-    (void)info;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
-static int clean_folder(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
+#include "temp_folder.h"
 
 static isg_pack_options full_options(void)
 {

@@ -8,8 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64u
+/* From this size on, memory is asked for in huge pages where the system gives them: fewer TLB misses, fewer faults. */
+#define HUGE_FROM ((size_t)32 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static atomic_uint_fast64_t alloc_count;
 static atomic_uint_fast64_t alloc_fail_at;
@@ -21,12 +25,24 @@ uint64_t isgi_alloc_fail_at(uint64_t n)
     return seen;
 }
 
+static void *huge_malloc(size_t bytes)
+{
+    const size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *p = aligned_alloc(HUGE_PAGE, whole);
+#ifdef MADV_HUGEPAGE
+    /* a hint: without it the memory is merely slower */
+    if (p) (void)madvise(p, whole, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
 void *isgi_malloc(size_t bytes)
 {
     uint64_t number = atomic_fetch_add(&alloc_count, 1) + 1;
     if (number == atomic_load(&alloc_fail_at)) return NULL;
     if (bytes > SIZE_MAX - ALIGNMENT) return NULL;
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (bytes >= HUGE_FROM && bytes <= SIZE_MAX - HUGE_PAGE) return huge_malloc(bytes);
     return aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
 }
 

@@ -60,6 +60,11 @@ void isgi_net_want(isgi_net *net, size_t partial_floats, size_t spare_floats)
     if (net->spare_floats < spare_floats) net->spare_floats = spare_floats;
 }
 
+void isgi_net_want_common(isgi_net *net, size_t floats)
+{
+    if (net->common_floats < floats) net->common_floats = floats;
+}
+
 void isgi_reduce_partials(const isgi_net *net, float *dst, size_t offset, size_t begin, size_t end)
 {
     const float *p = isgi_net_partial(net, 0) + offset;
@@ -383,22 +388,24 @@ static isg_status plan_memory(isgi_net *net, isg_error *err)
     net->arena = isgi_calloc(net->arena_floats * net->chunk_cap * net->chunks, sizeof(float));
     net->partial = isgi_calloc(net->partial_floats * net->chunks + 1, sizeof(float));
     net->spare = isgi_calloc(net->spare_floats * net->chunks + 1, sizeof(float));
-    return net->arena && net->partial && net->spare ? ISG_OK : isgi_nomem(err);
+    net->common = isgi_calloc(net->common_floats + 1, sizeof(float));
+    return net->arena && net->partial && net->spare && net->common ? ISG_OK : isgi_nomem(err);
 }
 
-static void add_steps(isgi_step *list, int32_t *count, isgi_netop *op, const isgi_phase_fn fn[2],
-                      const isgi_join_fn join[2])
+static void add_steps(isgi_step *list, int32_t *count, isgi_netop *op, const isgi_phase_fn fn[ISGI_PHASES],
+                      const isgi_join_fn join[ISGI_PHASES])
 {
-    for (int p = 0; p < 2; p++) {
+    for (int p = 0; p < ISGI_PHASES; p++) {
+        const int more = p + 1 < ISGI_PHASES && fn[p + 1] != NULL;
         if (!fn[p] && !join[p]) continue;
-        list[(*count)++] = (isgi_step){fn[p], join[p], op, (uint8_t)(join[p] != NULL || (p == 0 && fn[1] != NULL))};
+        list[(*count)++] = (isgi_step){fn[p], join[p], op, (uint8_t)(join[p] != NULL || more)};
     }
 }
 
 static isg_status plan_schedule(isgi_net *net, isg_error *err)
 {
-    net->forward = isgi_calloc((size_t)net->op_count * 2 + 1, sizeof *net->forward);
-    net->backward = isgi_calloc((size_t)net->op_count * 2 + 1, sizeof *net->backward);
+    net->forward = isgi_calloc((size_t)net->op_count * ISGI_PHASES + 1, sizeof *net->forward);
+    net->backward = isgi_calloc((size_t)net->op_count * ISGI_PHASES + 1, sizeof *net->backward);
     if (!net->forward || !net->backward) return isgi_nomem(err);
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
@@ -547,5 +554,6 @@ void isgi_net_destroy(isgi_net *net)
     isg_free(net->arena);
     isg_free(net->partial);
     isg_free(net->spare);
+    isg_free(net->common);
     isg_free(net);
 }

@@ -73,10 +73,12 @@ typedef struct isgi_netweight {
 typedef void (*isgi_phase_fn)(isgi_net *net, isgi_netop *op, uint32_t chunk);
 typedef void (*isgi_join_fn)(isgi_net *net, isgi_netop *op);
 
-/* Up to two phases a direction; a join runs alone after all chunks have finished its phase. */
+/* Up to three phases a direction; a phase starts when all chunks have finished the one before. A join runs alone
+ * after its phase. */
+#define ISGI_PHASES 3
 typedef struct isgi_opvt {
-    isgi_phase_fn forward[2], backward[2];
-    isgi_join_fn forward_join[2], backward_join[2];
+    isgi_phase_fn forward[ISGI_PHASES], backward[ISGI_PHASES];
+    isgi_join_fn forward_join[ISGI_PHASES], backward_join[ISGI_PHASES];
     isgi_phase_fn refresh; /* after parameters changed: reorders; `chunk` only says which stream is free */
     void (*destroy)(isgi_netop *op);
 } isgi_opvt;
@@ -131,6 +133,8 @@ struct isgi_net {
     size_t partial_floats;
     float *spare; /* chunks x spare_floats: input gradients that must be added; scratchpads of primitives */
     size_t spare_floats;
+    float *common; /* of the whole batch, for the phases of one layer; who uses it ends in a join */
+    size_t common_floats;
     int32_t input, logits; /* activations */
     uint32_t classes;
     dnnl_engine_t engine;
@@ -194,6 +198,7 @@ static inline int isgi_op_needs(const isgi_net *net, const isgi_netop *op, int32
 void isgi_act_strides(const isgi_act *a, int64_t strides[ISG_MAX_RANK]);
 /* Wants at least `floats` of partial and spare room a chunk; before the arena is allocated. */
 void isgi_net_want(isgi_net *net, size_t partial_floats, size_t spare_floats);
+void isgi_net_want_common(isgi_net *net, size_t floats);
 static inline float *isgi_net_partial(const isgi_net *net, uint32_t chunk)
 {
     return net->partial + (size_t)chunk * net->partial_floats;
@@ -219,6 +224,9 @@ isg_status isgi_bind_conv(isgi_net *net, isgi_netop *op, isg_error *err); /* aft
 /* Whether a convolution runs on its factors; decides isgi_netweight.direct before the weights are bound. */
 int isgi_factored_fits(const isgi_net *net, const isgi_netop *op);
 isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err);
+/* Whether a convolution can run by Winograd's algorithm: 3x3, stride 1, channels in whole vectors. */
+int isgi_winograd_fits(const isgi_net *net, const isgi_netop *op);
+isg_status isgi_build_winograd(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_build_gemm(isgi_net *net, isgi_netop *op, isg_error *err);
 isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *node, isg_error *err);
 /* Running statistics back to the constants of the node. */

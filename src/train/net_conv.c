@@ -359,6 +359,7 @@ isg_status isgi_build_conv(isgi_net *net, isgi_netop *op, isg_error *err)
     conv_impl *c;
     int ok;
     if (net->weights[op->weight].direct) return isgi_build_factored(net, op, err);
+    if (isgi_winograd_fits(net, op)) return isgi_build_winograd(net, op, err);
     c = isgi_calloc(1, sizeof *c);
     if (!c) return isgi_nomem(err);
     op->impl = c;
@@ -414,7 +415,7 @@ isg_status isgi_bind_conv(isgi_net *net, isgi_netop *op, isg_error *err)
     conv_impl *c = op->impl;
     isgi_netweight *w = &net->weights[op->weight];
     int ok;
-    if (w->direct) return ISG_OK;
+    if (op->vt != &conv_vt) return ISG_OK;
     ok = dnnl_memory_create(&c->user_w, &c->user_md, net->engine, w->w) == dnnl_success;
     if (ok && net->trainable) {
         if (w->uses > 1) c->own_dw = isgi_calloc(w->count, sizeof(float));

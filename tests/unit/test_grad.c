@@ -350,6 +350,12 @@ static const grad_case cases[] = {
      {6, 3, 2, 1, 2, 2, 0, 0, 1, 1, 1, 1}},
     {"conv end padding unused", 4, {N, 2, 6, 6}, {N, 3, 3, 3}, 0, CONV, {3, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 0}},
     {"conv dilation 2", 4, {N, 2, 8, 8}, {N, 3, 8, 8}, 0, CONV, {3, 3, 3, 1, 1, 2, 2, 2, 2, 2, 1, 0}},
+    {"winograd", 4, {N, 16, 7, 6}, {N, 32, 7, 6}, 0, CONV, {32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+    {"winograd by points", 4, {N, 32, 4, 5}, {N, 48, 4, 5}, 0, CONV, {48, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+    {"winograd, odd padding", 4, {N, 16, 5, 9}, {N, 16, 5, 8}, 0, CONV, {16, 3, 3, 1, 1, 2, 0, 0, 1, 1, 1, 0}},
+    {"winograd stride 2", 4, {N, 16, 10, 11}, {N, 16, 5, 6}, 0, CONV, {16, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1}},
+    {"winograd stride 2 by points", 4, {N, 32, 8, 9}, {N, 48, 4, 4}, 0, CONV, {48, 3, 3, 2, 2, 1, 0, 1, 0, 1, 1, 0}},
+    {"winograd generated", 4, {N, 16, 5, 5}, {N, 32, 5, 5}, 0, build_factored, ISG_OP_CONV, {2, 9, 3, 1, 0, 1, 1}},
     {"conv 2 groups", 4, {N, 6, 5, 5}, {N, 4, 5, 5}, 0, CONV, {4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 2, 1}},
     {"conv depthwise", 4, {N, 7, 6, 6}, {N, 7, 3, 3}, 0, CONV, {7, 3, 3, 2, 2, 1, 1, 1, 1, 1, 7, 1}},
     {"conv depthwise 16, dilated", 4, {N, 16, 7, 7}, {N, 16, 7, 7}, 0, CONV, {16, 3, 3, 1, 1, 2, 2, 2, 2, 2, 16, 0}},
@@ -430,6 +436,7 @@ static const grad_case cases[] = {
     {"concat channels", 4, {N, 2, 3, 3}, {N, 6, 3, 3}, 0, build_concat, ISG_OP_CONCAT, {1}},
     {"concat rows", 4, {N, 2, 3, 3}, {N, 2, 9, 3}, 0, build_concat, ISG_OP_CONCAT, {2}},
     {"residual", 4, {N, 3, 4, 4}, {0}, 0, build_residual, ISG_OP_ADD, {0}},
+    {"residual winograd", 4, {N, 16, 5, 5}, {0}, 0, build_residual, ISG_OP_ADD, {0}},
 };
 
 static double run_loss(isgi_net *net, const float *r, size_t outputs)
@@ -474,8 +481,11 @@ static void fill_distinct(maker *m, float *x, size_t n)
     uint32_t *order = isgi_malloc(n * sizeof *order);
     for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     isgi_rng_shuffle(&m->rng, order, (uint32_t)n);
-    /* apart from each other and from 0, so that no kink lies within the difference */
-    for (size_t i = 0; i < n; i++) x[i] = ((float)order[i] - (float)(n / 2)) * 0.02f + 0.011f;
+    /* apart from each other and from 0, so that no kink lies within the difference; many only feed products, whose
+     * rounding would drown the difference if they grew */
+    for (size_t i = 0; i < n; i++) {
+        x[i] = ((float)order[i] - (float)(n / 2)) * (n > 1000 ? 4.0f / (float)n : 0.02f) + 0.011f;
+    }
     isg_free(order);
 }
 
@@ -538,7 +548,7 @@ static void test_operations(void **state)
 
 /* ---- the factors run as they are against the generated weight ---- */
 
-enum { MANY = 40 };
+enum { MANY = 40, MOST_OUTPUTS = 3200 };
 
 static void step_of(const grad_case *c, isg_execution execution, isg_precision precision, float **grads, float *logits,
                     size_t *floats)
@@ -588,7 +598,7 @@ static void assert_near(const char *name, const float *a, const float *b, size_t
 /* A Relu inside BatchNormalization and Add gives the same bits as one of its own. */
 static void test_fused_relu(void **state)
 {
-    static float logits[2][MANY * 400];
+    static float logits[2][MANY * MOST_OUTPUTS];
     const grad_case fused = {"fused relu", 4, {N, 5, 6, 6}, {N, 5, 6, 6}, 0, build_residual, ISG_OP_ADD, {ISG_OP_RELU}};
     grad_case apart = fused;
     float *g[2] = {NULL, NULL};
@@ -616,7 +626,7 @@ static double relative_error(const float *a, const float *b, size_t n)
 /* bf16 has 8 bits: an input is off by at most 2^-9 of itself, a sum of many by about that over their number. */
 static void test_bf16(void **state)
 {
-    static float logits[2][MANY * 400];
+    static float logits[2][MANY * MOST_OUTPUTS];
     const grad_case list[] = {
         {"conv", 4, {N, 24, 6, 6}, {N, 10, 6, 6}, 0, build_conv, ISG_OP_CONV, {10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
         {"conv stride",
@@ -652,7 +662,7 @@ static void test_bf16(void **state)
 
 static void test_factored_equals_generated(void **state)
 {
-    static float logits[2][MANY * 400];
+    static float logits[2][MANY * MOST_OUTPUTS];
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         grad_case c = cases[i];
@@ -669,6 +679,71 @@ static void test_factored_equals_generated(void **state)
             isg_free(g[0]);
             isg_free(g[1]);
         }
+    }
+}
+
+/* The same convolution with its kernel in the middle of a 5x5 of zeros, which no fast algorithm takes. */
+static int32_t build_embedded(maker *m, const grad_case *c, int32_t x)
+{
+    const int64_t w[4] = {c->p[0], c->x[1], 5, 5};
+    const isg_tensor *small;
+    int32_t in[3] = {x, ISG_NO_VALUE, ISG_NO_VALUE}, out,
+            plain = constant(m, 4, (int64_t[4]){w[0], w[1], 3, 3}, -0.5f, 0.5f);
+    isg_node *nd;
+    isgi_rng after;
+    if (c->p[11]) in[2] = constant(m, 1, &w[0], -1, 1);
+    after = m->rng; /* what follows is drawn as for the plain one */
+    in[1] = constant(m, 4, w, 0, 0);
+    m->rng = after;
+    small = m->g->values[plain].constant;
+    for (int64_t i = 0; i < w[0] * w[1] * 9; i++) {
+        float *to = (float *)m->g->values[in[1]].constant->data + i / 9 * 25;
+        to[(i % 9 / 3 + 1) * 5 + i % 3 + 1] = ((const float *)small->data)[i];
+    }
+    out = value(m, 4, c->y);
+    nd = node(m, ISG_OP_CONV, c->p[11] ? 3 : 2, in, out);
+    nd->attr.conv.n = 2;
+    nd->attr.conv.groups = 1;
+    for (int32_t k = 0; k < 2; k++) {
+        nd->attr.conv.kernel[k] = 5;
+        nd->attr.conv.stride[k] = c->p[3 + k];
+        nd->attr.conv.dilation[k] = 1;
+        nd->attr.conv.pads[k] = c->p[5 + k] + 1;
+        nd->attr.conv.pads[k + 2] = c->p[7 + k] + 1;
+    }
+    return out;
+}
+
+/* Winograd's algorithm over several chunks, the last one short, against the direct convolution. F(4x4, 3x3) loses about
+ * three more bits than a plain sum. */
+static void test_winograd(void **state)
+{
+    static float logits[2][MANY * MOST_OUTPUTS];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        grad_case c = cases[i];
+        float *g[2] = {NULL, NULL};
+        const float *big, *small;
+        const size_t kernels = (size_t)c.p[0] * (size_t)c.x[1],
+                     outputs = (size_t)c.y[1] * (size_t)c.y[2] * (size_t)c.y[3];
+        double forward, backward = 0;
+        size_t n[2];
+        if (strncmp(c.name, "winograd", 8) || c.build != build_conv) continue;
+        step_of(&c, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, &g[0], logits[0], &n[0]);
+        c.build = build_embedded;
+        step_of(&c, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, &g[1], logits[1], &n[1]);
+        forward = relative_error(logits[1], logits[0], outputs * (MANY - 1));
+        small = g[0] + (c.p[11] ? (c.p[0] + 15) / 16 * 16 : 0); /* the bias comes first */
+        big = g[1] + (small - g[0]);
+        for (size_t k = 0; k < kernels; k++) {
+            float middle[9];
+            for (size_t t = 0; t < 9; t++) middle[t] = big[k * 25 + (t / 3 + 1) * 5 + t % 3 + 1];
+            backward = fmax(backward, relative_error(middle, small + k * 9, 9));
+        }
+        print_message("%s: forward %.2g, worst kernel's gradient %.2g\n", c.name, forward, backward);
+        if (!(forward < 5e-6 && backward < 5e-4)) fail_msg("%s", c.name);
+        isg_free(g[0]);
+        isg_free(g[1]);
     }
 }
 
@@ -702,6 +777,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations), cmocka_unit_test(test_factored_equals_generated),
-        cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_bf16), cmocka_unit_test(test_loss)};
+        cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

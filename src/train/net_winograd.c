@@ -20,13 +20,17 @@
 #define KINDS 6u
 #define POINTS (KINDS * KINDS)
 #define MAX_SIDE 9u
-/* Channels that a transform handles at once. */
-#define LANES 16u
+/* Channels that a transform handles at once; on every processor these are one or two registers. */
+#define LANES 8u
+/* Floats between two points that would fall into one set of the cache, and what channels come in. */
+#define LINE 16u
 /* Tiles a block: its V and M stay in the caches, and the products are tall enough to run fast. */
 #define BLOCK_TILES 64u
 #define BLOCK_TILES_STRIDED 32u
 
-typedef float lanes[LANES];
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+/* The same anywhere in memory. */
+typedef float loose_lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 typedef struct winograd_impl {
     uint32_t ci, co, h, w, out_h, out_w, pad_top, pad_left, tiles_x, tiles;
@@ -40,185 +44,150 @@ typedef struct winograd_impl {
 
 /* ---- one-dimensional transforms, a vector of channels at a time ---- */
 
-#define EACH_LANE for (uint32_t l = 0; l < LANES; l++)
 #define WINOGRAD_INLINE static inline __attribute__((always_inline))
+#define load(from) (*(const loose_lanes *)(from))
+#define store(to, x) (*(loose_lanes *)(to) = (x))
 
 /* Bt */
 WINOGRAD_INLINE void input_unit(lanes o[6], const lanes d[6])
 {
-    EACH_LANE
-    {
-        const float even = d[4][l] - 4.0f * d[2][l], odd = d[3][l] - 4.0f * d[1][l];
-        const float even2 = d[4][l] - d[2][l], odd2 = 2.0f * (d[3][l] - d[1][l]);
-        o[0][l] = 4.0f * d[0][l] - 5.0f * d[2][l] + d[4][l];
-        o[1][l] = even + odd;
-        o[2][l] = even - odd;
-        o[3][l] = even2 + odd2;
-        o[4][l] = even2 - odd2;
-        o[5][l] = 4.0f * d[1][l] - 5.0f * d[3][l] + d[5][l];
-    }
+    const lanes even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
+    const lanes even2 = d[4] - d[2], odd2 = 2.0f * (d[3] - d[1]);
+    o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = even2 + odd2;
+    o[4] = even2 - odd2;
+    o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
 }
 
 /* B */
 WINOGRAD_INLINE void input_gradient_unit(lanes o[6], const lanes d[6])
 {
-    EACH_LANE
-    {
-        const float sum = d[1][l] + d[2][l], difference = d[1][l] - d[2][l];
-        const float sum2 = d[3][l] + d[4][l], difference2 = 2.0f * (d[3][l] - d[4][l]);
-        o[0][l] = 4.0f * d[0][l];
-        o[1][l] = 4.0f * (d[5][l] - difference) - difference2;
-        o[2][l] = -5.0f * d[0][l] - 4.0f * sum - sum2;
-        o[3][l] = difference + difference2 - 5.0f * d[5][l];
-        o[4][l] = d[0][l] + sum + sum2;
-        o[5][l] = d[5][l];
-    }
+    const lanes sum = d[1] + d[2], difference = d[1] - d[2];
+    const lanes sum2 = d[3] + d[4], difference2 = 2.0f * (d[3] - d[4]);
+    o[0] = 4.0f * d[0];
+    o[1] = 4.0f * (d[5] - difference) - difference2;
+    o[2] = -5.0f * d[0] - 4.0f * sum - sum2;
+    o[3] = difference + difference2 - 5.0f * d[5];
+    o[4] = d[0] + sum + sum2;
+    o[5] = d[5];
 }
 
 /* At */
 WINOGRAD_INLINE void output_unit(lanes o[4], const lanes m[6])
 {
-    EACH_LANE
-    {
-        const float sum = m[1][l] + m[2][l], difference = m[1][l] - m[2][l];
-        const float sum2 = m[3][l] + m[4][l], difference2 = m[3][l] - m[4][l];
-        o[0][l] = m[0][l] + sum + sum2;
-        o[1][l] = difference + 2.0f * difference2;
-        o[2][l] = sum + 4.0f * sum2;
-        o[3][l] = difference + 8.0f * difference2 + m[5][l];
-    }
+    const lanes sum = m[1] + m[2], difference = m[1] - m[2];
+    const lanes sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    o[0] = m[0] + sum + sum2;
+    o[1] = difference + 2.0f * difference2;
+    o[2] = sum + 4.0f * sum2;
+    o[3] = difference + 8.0f * difference2 + m[5];
 }
 
 /* A */
 WINOGRAD_INLINE void output_gradient_unit(lanes o[6], const lanes y[4])
 {
-    EACH_LANE
-    {
-        const float even = y[0][l] + y[2][l], odd = y[1][l] + y[3][l];
-        const float even2 = y[0][l] + 4.0f * y[2][l], odd2 = 2.0f * y[1][l] + 8.0f * y[3][l];
-        o[0][l] = y[0][l];
-        o[1][l] = even + odd;
-        o[2][l] = even - odd;
-        o[3][l] = even2 + odd2;
-        o[4][l] = even2 - odd2;
-        o[5][l] = y[3][l];
-    }
+    const lanes even = y[0] + y[2], odd = y[1] + y[3];
+    const lanes even2 = y[0] + 4.0f * y[2], odd2 = 2.0f * y[1] + 8.0f * y[3];
+    o[0] = y[0];
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = even2 + odd2;
+    o[4] = even2 - odd2;
+    o[5] = y[3];
 }
 
 /* G */
 WINOGRAD_INLINE void weight_unit(lanes o[6], const lanes w[3])
 {
-    EACH_LANE
-    {
-        const float even = (w[0][l] + w[2][l]) * (-1.0f / 6.0f), odd = w[1][l] * (-1.0f / 6.0f);
-        const float even2 = w[0][l] * (1.0f / 24.0f) + w[2][l] * (1.0f / 6.0f), odd2 = w[1][l] * (1.0f / 12.0f);
-        o[0][l] = w[0][l] * 0.25f;
-        o[1][l] = even + odd;
-        o[2][l] = even - odd;
-        o[3][l] = even2 + odd2;
-        o[4][l] = even2 - odd2;
-        o[5][l] = w[2][l];
-    }
+    const lanes even = (w[0] + w[2]) * (-1.0f / 6.0f), odd = w[1] * (-1.0f / 6.0f);
+    const lanes even2 = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), odd2 = w[1] * (1.0f / 12.0f);
+    o[0] = w[0] * 0.25f;
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = even2 + odd2;
+    o[4] = even2 - odd2;
+    o[5] = w[2];
 }
 
 /* Gt */
 WINOGRAD_INLINE void weight_gradient_unit(lanes o[3], const lanes u[6])
 {
-    EACH_LANE
-    {
-        const float sum = (u[1][l] + u[2][l]) * (-1.0f / 6.0f), difference = (u[1][l] - u[2][l]) * (-1.0f / 6.0f);
-        const float sum2 = u[3][l] + u[4][l], difference2 = (u[3][l] - u[4][l]) * (1.0f / 12.0f);
-        o[0][l] = 0.25f * u[0][l] + sum + sum2 * (1.0f / 24.0f);
-        o[1][l] = difference + difference2;
-        o[2][l] = sum + sum2 * (1.0f / 6.0f) + u[5][l];
-    }
+    const lanes sum = (u[1] + u[2]) * (-1.0f / 6.0f), difference = (u[1] - u[2]) * (-1.0f / 6.0f);
+    const lanes sum2 = u[3] + u[4], difference2 = (u[3] - u[4]) * (1.0f / 12.0f);
+    o[0] = 0.25f * u[0] + sum + sum2 * (1.0f / 24.0f);
+    o[1] = difference + difference2;
+    o[2] = sum + sum2 * (1.0f / 6.0f) + u[5];
 }
 
 /* The same for stride 2: points 0 to 4 are F(4, 2), 5 to 8 the odd inputs. */
 WINOGRAD_INLINE void input_strided(lanes o[9], const lanes d[9])
 {
-    EACH_LANE
-    {
-        const float cube = d[6][l] - d[2][l];
-        o[0][l] = 2.0f * (d[0][l] - d[4][l]) + cube;
-        o[1][l] = d[6][l] - d[4][l] - 2.0f * d[2][l];
-        o[2][l] = d[6][l] - 3.0f * d[4][l] + 2.0f * d[2][l];
-        o[3][l] = cube;
-        o[4][l] = d[8][l] - d[4][l] - 2.0f * cube;
-        o[5][l] = d[1][l];
-        o[6][l] = d[3][l];
-        o[7][l] = d[5][l];
-        o[8][l] = d[7][l];
-    }
+    const lanes cube = d[6] - d[2];
+    o[0] = 2.0f * (d[0] - d[4]) + cube;
+    o[1] = d[6] - d[4] - 2.0f * d[2];
+    o[2] = d[6] - 3.0f * d[4] + 2.0f * d[2];
+    o[3] = cube;
+    o[4] = d[8] - d[4] - 2.0f * cube;
+    o[5] = d[1];
+    o[6] = d[3];
+    o[7] = d[5];
+    o[8] = d[7];
 }
 
 WINOGRAD_INLINE void input_gradient_strided(lanes o[9], const lanes v[9])
 {
-    EACH_LANE
-    {
-        const float cube = v[0][l] + v[3][l] - 2.0f * v[4][l];
-        o[0][l] = 2.0f * v[0][l];
-        o[2][l] = 2.0f * (v[2][l] - v[1][l]) - cube;
-        o[4][l] = -2.0f * v[0][l] - v[1][l] - 3.0f * v[2][l] - v[4][l];
-        o[6][l] = cube + v[1][l] + v[2][l];
-        o[8][l] = v[4][l];
-        o[1][l] = v[5][l];
-        o[3][l] = v[6][l];
-        o[5][l] = v[7][l];
-        o[7][l] = v[8][l];
-    }
+    const lanes cube = v[0] + v[3] - 2.0f * v[4];
+    o[0] = 2.0f * v[0];
+    o[2] = 2.0f * (v[2] - v[1]) - cube;
+    o[4] = -2.0f * v[0] - v[1] - 3.0f * v[2] - v[4];
+    o[6] = cube + v[1] + v[2];
+    o[8] = v[4];
+    o[1] = v[5];
+    o[3] = v[6];
+    o[5] = v[7];
+    o[7] = v[8];
 }
 
 WINOGRAD_INLINE void output_strided(lanes o[4], const lanes m[9])
 {
-    EACH_LANE
-    {
-        const float sum = m[1][l] + m[2][l], difference = m[1][l] - m[2][l];
-        o[0][l] = m[0][l] + sum + m[3][l] + m[5][l];
-        o[1][l] = difference + 2.0f * m[3][l] + m[6][l];
-        o[2][l] = sum + 4.0f * m[3][l] + m[7][l];
-        o[3][l] = difference + 8.0f * m[3][l] + m[4][l] + m[8][l];
-    }
+    const lanes sum = m[1] + m[2], difference = m[1] - m[2];
+    o[0] = m[0] + sum + m[3] + m[5];
+    o[1] = difference + 2.0f * m[3] + m[6];
+    o[2] = sum + 4.0f * m[3] + m[7];
+    o[3] = difference + 8.0f * m[3] + m[4] + m[8];
 }
 
 WINOGRAD_INLINE void output_gradient_strided(lanes o[9], const lanes y[4])
 {
-    EACH_LANE
-    {
-        const float even = y[0][l] + y[2][l], odd = y[1][l] + y[3][l];
-        o[0][l] = y[0][l];
-        o[1][l] = even + odd;
-        o[2][l] = even - odd;
-        o[3][l] = y[0][l] + 2.0f * y[1][l] + 4.0f * y[2][l] + 8.0f * y[3][l];
-        o[4][l] = y[3][l];
-        o[5][l] = y[0][l];
-        o[6][l] = y[1][l];
-        o[7][l] = y[2][l];
-        o[8][l] = y[3][l];
-    }
+    const lanes even = y[0] + y[2], odd = y[1] + y[3];
+    o[0] = y[0];
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = y[0] + 2.0f * y[1] + 4.0f * y[2] + 8.0f * y[3];
+    o[4] = y[3];
+    o[5] = y[0];
+    o[6] = y[1];
+    o[7] = y[2];
+    o[8] = y[3];
 }
 
 WINOGRAD_INLINE void weight_strided(lanes o[6], const lanes w[3])
 {
-    EACH_LANE
-    {
-        o[0][l] = 0.5f * w[0][l];
-        o[1][l] = -0.5f * (w[0][l] + w[2][l]);
-        o[2][l] = (w[2][l] - w[0][l]) * (1.0f / 6.0f);
-        o[3][l] = w[0][l] * (1.0f / 6.0f) + w[2][l] * (1.0f / 3.0f);
-        o[4][l] = w[2][l];
-        o[5][l] = w[1][l];
-    }
+    o[0] = 0.5f * w[0];
+    o[1] = -0.5f * (w[0] + w[2]);
+    o[2] = (w[2] - w[0]) * (1.0f / 6.0f);
+    o[3] = w[0] * (1.0f / 6.0f) + w[2] * (1.0f / 3.0f);
+    o[4] = w[2];
+    o[5] = w[1];
 }
 
 WINOGRAD_INLINE void weight_gradient_strided(lanes o[3], const lanes u[6])
 {
-    EACH_LANE
-    {
-        o[0][l] = 0.5f * (u[0][l] - u[1][l]) + (u[3][l] - u[2][l]) * (1.0f / 6.0f);
-        o[1][l] = u[5][l];
-        o[2][l] = -0.5f * u[1][l] + u[2][l] * (1.0f / 6.0f) + u[3][l] * (1.0f / 3.0f) + u[4][l];
-    }
+    o[0] = 0.5f * (u[0] - u[1]) + (u[3] - u[2]) * (1.0f / 6.0f);
+    o[1] = u[5];
+    o[2] = -0.5f * u[1] + u[2] * (1.0f / 6.0f) + u[3] * (1.0f / 3.0f) + u[4];
 }
 
 /* Which of the two is known where these are compiled in. */
@@ -256,7 +225,7 @@ WINOGRAD_INLINE uint32_t members(uint32_t side, uint32_t kind)
 WINOGRAD_INLINE size_t kind_at(uint32_t side, const points *p, uint32_t i, uint32_t j)
 {
     const size_t before = (size_t)i * side + (size_t)members(side, i) * j;
-    return before * p->rows * p->channels + ((size_t)i * KINDS + j) * LANES;
+    return before * p->rows * p->channels + ((size_t)i * KINDS + j) * LINE;
 }
 
 /* Where the numbers of a tile at point (i, j) are. */
@@ -269,7 +238,7 @@ WINOGRAD_INLINE float *point_at(uint32_t side, const points *p, uint32_t i, uint
 
 static size_t points_floats(uint32_t side, size_t rows, size_t channels)
 {
-    return (size_t)side * side * rows * channels + POINTS * LANES;
+    return (size_t)side * side * rows * channels + POINTS * LINE;
 }
 
 /* V of `count` tiles from x; the first one becomes number `at`. */
@@ -288,17 +257,17 @@ WINOGRAD_INLINE void input_body(const winograd_impl *c, const points *v, size_t 
                         const float *from = image + ((size_t)yy * c->w + (size_t)xx) * c->ci + k;
                         /* no hardware follows so many pixels: ask for those of the next tile */
                         __builtin_prefetch(from + TILE * c->stride * c->ci);
-                        memcpy(line[i], from, sizeof(lanes));
+                        line[i] = load(from);
                     } else {
-                        memset(line[i], 0, sizeof(lanes));
+                        line[i] = (lanes){0};
                     }
                 }
                 EITHER(side, input, out, (const lanes *)line);
-                for (uint32_t i = 0; i < side; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+                for (uint32_t i = 0; i < side; i++) rows[i][j] = out[i];
             }
             for (uint32_t i = 0; i < side; i++) {
                 EITHER(side, input, out, (const lanes *)rows[i]);
-                for (uint32_t j = 0; j < side; j++) memcpy(point_at(side, v, i, j, at + t) + k, out[j], sizeof(lanes));
+                for (uint32_t j = 0; j < side; j++) store(point_at(side, v, i, j, at + t) + k, out[j]);
             }
         }
     }
@@ -328,10 +297,10 @@ WINOGRAD_INLINE void input_gradient_body(const winograd_impl *c, float *dx, cons
                 for (uint32_t i = 0; i < side; i++) {
                     const float *from = point_at(side, dv, i, j, at + t) + k;
                     __builtin_prefetch(from + c->ci);
-                    memcpy(line[i], from, sizeof(lanes));
+                    line[i] = load(from);
                 }
                 EITHER(side, input_gradient, out, (const lanes *)line);
-                for (uint32_t i = 0; i < side; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+                for (uint32_t i = 0; i < side; i++) rows[i][j] = out[i];
             }
             for (int32_t i = 0; i < (int32_t)side; i++) {
                 if (p.in_y + i < 0 || p.in_y + i >= (int32_t)c->h) continue;
@@ -339,7 +308,7 @@ WINOGRAD_INLINE void input_gradient_body(const winograd_impl *c, float *dx, cons
                 for (int32_t j = 0; j < (int32_t)side; j++) {
                     float *to = image + ((ptrdiff_t)(p.in_y + i) * c->w + (p.in_x + j)) * (ptrdiff_t)c->ci + k;
                     if (p.in_x + j < 0 || p.in_x + j >= (int32_t)c->w) continue;
-                    EACH_LANE to[l] += out[j][l];
+                    store(to, load(to) + out[j]);
                 }
             }
         }
@@ -365,22 +334,22 @@ WINOGRAD_INLINE void output_body(const winograd_impl *c, float *y, const points 
         const tile_place p = place_of(c, first + t);
         float *image = y + p.image * c->out_h * c->out_w * c->co;
         for (uint32_t k = 0; k < c->co; k += LANES) {
-            lanes rows[TILE][MAX_SIDE], line[MAX_SIDE], out[TILE], start;
-            EACH_LANE start[l] = bias ? bias[k + l] : 0.0f;
+            lanes rows[TILE][MAX_SIDE], line[MAX_SIDE], out[TILE], start = {0};
+            if (bias) start = load(bias + k);
             for (uint32_t j = 0; j < side; j++) {
                 for (uint32_t i = 0; i < side; i++) {
                     const float *from = point_at(side, m, i, j, at + t) + k;
                     __builtin_prefetch(from + c->co);
-                    memcpy(line[i], from, sizeof(lanes));
+                    line[i] = load(from);
                 }
                 EITHER(side, output, out, (const lanes *)line);
-                for (uint32_t i = 0; i < TILE; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+                for (uint32_t i = 0; i < TILE; i++) rows[i][j] = out[i];
             }
             for (uint32_t i = 0; i < TILE && (uint32_t)p.y + i < c->out_h; i++) {
                 float *to = image + (((size_t)p.y + i) * c->out_w + (size_t)p.x) * c->co + k;
                 EITHER(side, output, out, (const lanes *)rows[i]);
                 for (uint32_t j = 0; j < TILE && (uint32_t)p.x + j < c->out_w; j++) {
-                    EACH_LANE to[(size_t)j * c->co + l] = out[j][l] + start[l];
+                    store(to + (size_t)j * c->co, out[j] + start);
                 }
             }
         }
@@ -412,17 +381,17 @@ WINOGRAD_INLINE void output_gradient_body(const winograd_impl *c, const points *
                     if ((uint32_t)p.y + i < c->out_h && (uint32_t)p.x + j < c->out_w) {
                         const float *from = image + (((size_t)p.y + i) * c->out_w + (size_t)p.x + j) * c->co + k;
                         __builtin_prefetch(from + TILE * c->co);
-                        memcpy(line[i], from, sizeof(lanes));
+                        line[i] = load(from);
                     } else {
-                        memset(line[i], 0, sizeof(lanes));
+                        line[i] = (lanes){0};
                     }
                 }
                 EITHER(side, output_gradient, out, (const lanes *)line);
-                for (uint32_t i = 0; i < side; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+                for (uint32_t i = 0; i < side; i++) rows[i][j] = out[i];
             }
             for (uint32_t i = 0; i < side; i++) {
                 EITHER(side, output_gradient, out, (const lanes *)rows[i]);
-                for (uint32_t j = 0; j < side; j++) memcpy(point_at(side, dm, i, j, at + t) + k, out[j], sizeof(lanes));
+                for (uint32_t j = 0; j < side; j++) store(point_at(side, dm, i, j, at + t) + k, out[j]);
             }
         }
     }
@@ -454,14 +423,16 @@ static void transform_weights(uint32_t side, float *restrict panels, size_t pane
             for (size_t j = 0; j < 3; j++) {
                 for (size_t i = 0; i < 3; i++) {
                     const float *from = w + a * row + b * column + (i * 3 + j) * tap;
-                    EACH_LANE line[i][l] = from[l * column];
+                    float apart[LANES];
+                    for (size_t l = 0; l < LANES; l++) apart[l] = from[l * column];
+                    line[i] = load(apart);
                 }
                 EITHER(side, weight, out, (const lanes *)line);
-                for (size_t i = 0; i < 6; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+                for (size_t i = 0; i < 6; i++) rows[i][j] = out[i];
             }
             for (size_t i = 0; i < 6; i++) {
                 EITHER(side, weight, out, (const lanes *)rows[i]);
-                for (size_t j = 0; j < 6; j++) memcpy(to + (i * 6 + j) * panel_step, out[j], sizeof(lanes));
+                for (size_t j = 0; j < 6; j++) store(to + (i * 6 + j) * panel_step, out[j]);
             }
         }
     }
@@ -488,13 +459,13 @@ static void transform_weight_gradient(uint32_t side, float *restrict dw, const f
     for (size_t k = 0; k < count; k += LANES) {
         lanes rows[3][6], line[6], out[3];
         for (size_t j = 0; j < 6; j++) {
-            for (size_t i = 0; i < 6; i++) memcpy(line[i], du + (i * 6 + j) * du_step + k, sizeof(lanes));
+            for (size_t i = 0; i < 6; i++) line[i] = load(du + (i * 6 + j) * du_step + k);
             EITHER(side, weight_gradient, out, (const lanes *)line);
-            for (size_t i = 0; i < 3; i++) memcpy(rows[i][j], out[i], sizeof(lanes));
+            for (size_t i = 0; i < 3; i++) rows[i][j] = out[i];
         }
         for (size_t i = 0; i < 3; i++) {
             EITHER(side, weight_gradient, out, (const lanes *)rows[i]);
-            for (size_t j = 0; j < 3; j++) memcpy(dw + (i * 3 + j) * dw_step + k, out[j], sizeof(lanes));
+            for (size_t j = 0; j < 3; j++) store(dw + (i * 3 + j) * dw_step + k, out[j]);
         }
     }
 }
@@ -752,7 +723,7 @@ int isgi_winograd_fits(const isgi_net *net, const isgi_netop *op)
     const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
     const isg_value *v = &net->graph->values[net->weights[op->weight].value];
     if (x->rank != 4 || v->rank != 4 || v->dims[2] != 3 || v->dims[3] != 3 || a->groups > 1) return 0;
-    if (x->dims[1] % LANES || y->dims[1] % LANES || v->dims[0] != y->dims[1] || v->dims[1] != x->dims[1]) return 0;
+    if (x->dims[1] % LINE || y->dims[1] % LINE || v->dims[0] != y->dims[1] || v->dims[1] != x->dims[1]) return 0;
     if (a->stride[0] > 2) return 0;
     for (int k = 0; k < 2; k++) {
         if (a->stride[k] != a->stride[0] || a->dilation[k] > 1 || a->pads[k] < 0 || a->pads[k] > 2) return 0;
@@ -763,7 +734,7 @@ int isgi_winograd_fits(const isgi_net *net, const isgi_netop *op)
 /* Between two points a cache line more than needed, so that the 36 of a tile do not fall into one set of the cache. */
 static size_t spread(size_t floats)
 {
-    return floats + LANES;
+    return floats + LINE;
 }
 
 static size_t panel_floats(size_t depth, size_t width)

@@ -4,6 +4,7 @@
 #define INSITU_INSITU_H
 
 #include <insitu/bit_errors.h>
+#include <insitu/comm.h>
 #include <insitu/compress.h>
 #include <insitu/data.h>
 #include <insitu/factors.h>

@@ -3,6 +3,7 @@
 #ifndef INSITU_TRAIN_H
 #define INSITU_TRAIN_H
 
+#include <insitu/comm.h>
 #include <insitu/data.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
@@ -65,12 +66,20 @@ typedef struct isg_train_options {
     uint32_t execution;        /* isg_execution */
     uint32_t precision;        /* isg_precision; a teacher's too */
     isg_progress progress;
+    /* Ranks that train together, each calling isg_train() with the same arguments; NULL: this process alone. `batch` is
+     * then that of all ranks together. Rank 0 reports progress, writes and reads files; all end with the same status
+     * and weights. Borrowed. */
+    isg_comm *comm;
 } isg_train_options;
 
 typedef struct isg_train_report {
     uint64_t steps;
     uint32_t epochs;
     double seconds, final_loss, train_accuracy, validation_accuracy; /* validation: of the chosen epoch, fraction */
+    uint32_t ranks;
+    /* Of this call, a step: numbers that this rank handed in to be summed, and the time it spent on that and on waiting
+     * for the others. 0 for a process alone. */
+    double step_bytes, step_wait_seconds;
 } isg_train_report;
 
 void isg_train_options_default(isg_train_options *o);

@@ -98,10 +98,13 @@ static void order_epoch(isgi_feed *f)
 
 static isg_status prepare(isgi_feed *f, isgi_batch *b, isg_error *err)
 {
-    const uint32_t first = f->index * f->batch;
+    const uint32_t left = f->train_count - f->index * f->batch;
+    uint32_t first;
     const int augmented = f->o->crop_pad || f->o->flip || f->o->cutout;
     order_epoch(f);
-    b->count = f->train_count - first < f->batch ? f->train_count - first : f->batch;
+    b->total = left < f->batch ? left : f->batch;
+    b->count = isgi_batch_part(f->o->comm, f->batch, b->total, &first);
+    first += f->index * f->batch;
     for (uint32_t i = 0; i < b->count; i++) {
         const uint32_t item = f->order[first + i];
         float *x = b->x + (size_t)i * f->size;
@@ -247,8 +250,9 @@ static isg_status feed_allocate(isgi_feed *f, isg_error *err)
     f->image = isgi_malloc(f->size * sizeof(float));
     if (!f->image) return isgi_nomem(err);
     for (int i = 0; i < SLOTS; i++) {
-        f->slot[i].x = isgi_malloc(f->size * f->batch * sizeof(float));
-        f->slot[i].labels = isgi_malloc(f->batch * sizeof(int32_t));
+        const size_t share = isgi_batch_share(f->o->comm, f->batch);
+        f->slot[i].x = isgi_malloc(f->size * share * sizeof(float));
+        f->slot[i].labels = isgi_malloc(share * sizeof(int32_t));
         if (!f->slot[i].x || !f->slot[i].labels) return isgi_nomem(err);
     }
     return ISG_OK;

@@ -9,13 +9,28 @@
 /* Everything random is a function of (seed, epoch, place in the epoch): there is no state to save. */
 typedef struct isgi_feed isgi_feed;
 
+/* The samples of a batch that a rank works on: places *first.. of it, as many as returned. Ranks take equal runs of
+ * `batch` in their order, so the last ones have less of a short batch (`total` samples), or nothing. */
+static inline uint32_t isgi_batch_share(const isg_comm *c, uint32_t batch)
+{
+    return c ? (batch + c->size - 1) / c->size : batch;
+}
+static inline uint32_t isgi_batch_part(const isg_comm *c, uint32_t batch, uint32_t total, uint32_t *first)
+{
+    const uint32_t share = isgi_batch_share(c, batch), rank = c ? c->rank : 0;
+    *first = rank * (uint64_t)share < total ? rank * share : total;
+    return total - *first < share ? total - *first : share;
+}
+
 typedef struct isgi_batch {
     float *x;        /* count samples in the network's layout */
     int32_t *labels; /* output index, or -1 */
     uint32_t count;  /* the last batch of an epoch may be short; it is kept */
+    uint32_t total;  /* of all ranks together; count may then be 0 in a short batch */
 } isgi_batch;
 
-/* channels x height x width of the network's input; outputs: labels + offset outside 0..outputs-1 are refused (ARG). */
+/* o->comm: batches hold this rank's part, o->batch is of all ranks together. channels x height x width of the network's
+ * input; outputs: labels + offset outside 0..outputs-1 are refused (ARG). */
 ISG_NODISCARD isg_status isgi_feed_create(isgi_feed **out, const isg_dataset *data, const isg_input_spec *spec,
                                           const uint32_t shape[3], int32_t label_offset, uint32_t outputs,
                                           const isg_train_options *o, isg_error *err);

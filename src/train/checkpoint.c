@@ -213,6 +213,19 @@ isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err)
     return reload_csv(t, err);
 }
 
+isg_status isgi_checkpoint_share(isgi_trainer *t, isg_error *err)
+{
+    isg_comm *c = t->o.comm;
+    part parts[6];
+    const int n = list_parts(t, parts);
+    if (!c) return ISG_OK;
+    ISGI_TRY(c->broadcast(c, &t->at, sizeof t->at, 0, err));
+    ISGI_TRY(c->broadcast(c, &t->optim->step, sizeof t->optim->step, 0, err));
+    ISGI_TRY(c->broadcast(c, &t->seconds_before, sizeof t->seconds_before, 0, err));
+    for (int i = 0; i < n; i++) ISGI_TRY(c->broadcast(c, parts[i].data, parts[i].count * sizeof(float), 0, err));
+    return ISG_OK;
+}
+
 void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset)
 {
     const isg_train_options *o = &t->o;

@@ -52,6 +52,7 @@ double isgi_loss_kd(const isgi_kd *kd, const float *student, const float *teache
                     size_t classes, float *grad, double *cross_entropy, size_t *correct)
 {
     const double beta = teacher ? fmin(fmax((double)kd->beta, 0.0), 1.0) : 0.0;
+    const double mean = kd->total ? (double)kd->total : (double)batch;
     double loss = 0, ce = 0;
     size_t right = 0;
     for (size_t i = 0; grad && i < batch * classes; i++) grad[i] = 0.0f;
@@ -59,13 +60,13 @@ double isgi_loss_kd(const isgi_kd *kd, const float *student, const float *teache
         const float *s = student + b * classes;
         float *g = grad ? grad + b * classes : NULL;
         if (beta > 0.0) {
-            loss += distil_row(s, teacher + b * classes, classes, beta, (double)kd->temperature, (double)batch, g);
+            loss += distil_row(s, teacher + b * classes, classes, beta, (double)kd->temperature, mean, g);
         }
         if (!labels || labels[b] < 0 || (size_t)labels[b] >= classes) continue;
         right += argmax(s, classes) == (size_t)labels[b];
-        ce += entropy_row(s, (size_t)labels[b], classes, 1.0 - beta, (double)kd->smoothing, (double)batch, g);
+        ce += entropy_row(s, (size_t)labels[b], classes, 1.0 - beta, (double)kd->smoothing, mean, g);
     }
-    if (cross_entropy) *cross_entropy = ce / (double)batch;
+    if (cross_entropy) *cross_entropy = ce / mean;
     if (correct) *correct = right;
-    return (loss + (1.0 - beta) * ce) / (double)batch;
+    return (loss + (1.0 - beta) * ce) / mean;
 }

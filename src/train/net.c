@@ -65,15 +65,34 @@ void isgi_net_want_common(isgi_net *net, size_t floats)
     if (net->common_floats < floats) net->common_floats = floats;
 }
 
+#define SUM_BLOCK 512
+
+/* dst[0..n) = pairwise sum of the partials of `count` chunks from `first` on; dst may be the first one's. */
+static void sum_tree(const isgi_net *net, float *dst, size_t offset, size_t n, uint32_t first, uint32_t count)
+{
+    const float *p = isgi_net_partial(net, first) + offset;
+    float right[SUM_BLOCK];
+    uint32_t half = 1;
+    if (count == 1) {
+        if (dst != p) memcpy(dst, p, n * sizeof *dst);
+        return;
+    }
+    while (half * 2 < count) half *= 2;
+    sum_tree(net, dst, offset, n, first, half);
+    sum_tree(net, right, offset, n, first + half, count - half);
+    for (size_t i = 0; i < n; i++) dst[i] += right[i];
+}
+
 void isgi_reduce_partials(const isgi_net *net, float *dst, size_t offset, size_t begin, size_t end)
 {
-    const float *p = isgi_net_partial(net, 0) + offset;
-    if (begin >= end) return;
-    if (dst != p) memcpy(dst + begin, p + begin, (end - begin) * sizeof *dst);
-    for (uint32_t c = 1; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
-        p = isgi_net_partial(net, c) + offset;
-        for (size_t i = begin; i < end; i++) dst[i] += p[i];
+    uint32_t used = 0;
+    while (used < net->chunks && isgi_chunk_count(net, used) > 0) used++;
+    for (size_t at = begin; used && at < end; at += SUM_BLOCK) {
+        const size_t n = end - at < SUM_BLOCK ? end - at : SUM_BLOCK;
+        sum_tree(net, dst + at, offset + at, n, 0, used);
     }
+    /* a rank without samples of a short batch */
+    if (used == 0 && begin < end) memset(dst + begin, 0, (end - begin) * sizeof *dst);
 }
 
 int32_t isgi_net_add_param(isgi_net *net, const char *name, const char *suffix, float *origin, size_t count, int decay)
@@ -498,6 +517,7 @@ static isg_status compile(isgi_net *net, isg_error *err)
     fuse_relu(net);
     plan_gradients(net);
     ISGI_TRY(build_primitives(net, err));
+    ISGI_TRY(isgi_net_plan_shares(net, err));
     return isgi_net_refresh(net, err);
 }
 
@@ -517,6 +537,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->precision = o->precision;
     net->input_gradient = o->trainable && o->input_gradient;
     net->parallel = o->parallel;
+    net->comm = o->comm;
     isgk_table_init(&net->kernels, isgi_cpu_effective_isa(ISG_ISA_ALL));
     omp = isgi_omp_enter();
     status = compile(net, err);
@@ -555,5 +576,6 @@ void isgi_net_destroy(isgi_net *net)
     isg_free(net->partial);
     isg_free(net->spare);
     isg_free(net->common);
+    isgi_net_clear_shares(net);
     isg_free(net);
 }

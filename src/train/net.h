@@ -3,6 +3,7 @@
 #ifndef INSITU_TRAIN_NET_H
 #define INSITU_TRAIN_NET_H
 
+#include <insitu/comm.h>
 #include <insitu/data.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
@@ -47,9 +48,10 @@ typedef struct isgi_param {
     char name[96];
     float *w, *g, *origin;
     size_t count;
-    float floor;   /* lowest value allowed (learned scales), or 0 */
-    uint8_t decay; /* takes part in weight decay */
-    uint8_t scale; /* a learned quantiser step */
+    float floor;    /* lowest value allowed (learned scales), or 0 */
+    uint8_t decay;  /* takes part in weight decay */
+    uint8_t scale;  /* a learned quantiser step */
+    uint8_t summed; /* its gradient is the sum over all ranks as it is made */
 } isgi_param;
 
 /* The weight of a convolution or fully connected layer: dense in ONNX order, or generated from factors. */
@@ -104,6 +106,18 @@ typedef struct isgi_step {
     uint8_t barrier;
 } isgi_step;
 
+typedef struct isgi_array {
+    float *data;
+    size_t count;
+} isgi_array;
+
+/* Gradients to be summed over ranks in one go. */
+typedef struct isgi_share {
+    isgi_array *list;
+    int32_t count;
+    size_t floats;
+} isgi_share;
+
 struct isgi_net {
     const isg_graph *graph;
     uint32_t batch, chunks, chunk_cap, n; /* n: samples loaded now */
@@ -140,6 +154,12 @@ struct isgi_net {
     dnnl_engine_t engine;
     dnnl_stream_t stream[ISGI_MAX_CHUNKS];
     atomic_int failed; /* a primitive reported an error */
+    isg_comm *comm;    /* NULL: this process is alone */
+    uint32_t total;    /* samples loaded now on all ranks together */
+    isgi_share share[2];
+    float *share_room; /* the arrays of a share, one behind the other */
+    isg_status comm_status;
+    isg_error comm_error;
 };
 
 typedef struct isgi_net_options {
@@ -148,6 +168,7 @@ typedef struct isgi_net_options {
     int input_gradient;            /* also the gradient of the input: for tests */
     uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
+    isg_comm *comm; /* ranks that share every batch, or NULL */
 } isgi_net_options;
 
 /* Compiles g, which stays borrowed (its constants are the origins of the parameters). Errors: UNSUPPORTED naming the
@@ -157,7 +178,8 @@ void isgi_net_destroy(isgi_net *net);
 /* channels, height, width of the input as the data layer counts them. Error: UNSUPPORTED (rank over 4). */
 ISG_NODISCARD isg_status isgi_net_input_shape(const isgi_net *net, const isg_input_spec *input, uint32_t shape[3],
                                               isg_error *err);
-/* Loads n samples (<= batch), each in the logical row-major order of the graph's input. */
+/* Loads n samples (<= batch), each in the logical row-major order of the graph's input. With ranks, n may be 0 and
+ * net->total is to be set behind it. */
 void isgi_net_load(isgi_net *net, const float *samples, uint32_t n);
 /* Call after parameters changed: quantises factors, generates weights, reorders. Errors: NUMERIC, INTERNAL. */
 ISG_NODISCARD isg_status isgi_net_refresh(isgi_net *net, isg_error *err);
@@ -214,7 +236,9 @@ static inline void isgi_slice(const isgi_net *net, size_t total, uint32_t chunk,
     *begin = step * chunk < total ? step * chunk : total;
     *end = *begin + step < total ? *begin + step : total;
 }
-/* dst[begin..end) = sum over chunks, in order, of the partials at `offset`. */
+/* dst[begin..end) = sum over chunks of the partials at `offset`: neighbours first, then pairs and so on. Ranks are
+ * summed the same way (insitu/comm.h), so that chunks spread over ranks give the bits of the same chunks in one
+ * process. */
 void isgi_reduce_partials(const isgi_net *net, float *dst, size_t offset, size_t begin, size_t end);
 int32_t isgi_net_add_param(isgi_net *net, const char *name, const char *suffix, float *origin, size_t count, int decay);
 
@@ -242,6 +266,16 @@ isg_status isgi_build_softmax(isgi_net *net, isgi_netop *op, isg_error *err);
 int isgi_read_ints(const isgi_net *net, const isg_node *node, int32_t k, int64_t *out, int32_t limit, int32_t *count);
 /* Moves: reshape, transpose, slice, pad, gather, concat; `which` is the output number (SPLIT). */
 isg_status isgi_build_move(isgi_net *net, isgi_netop *op, const isg_node *node, int32_t which, isg_error *err);
+
+/* Ranks (net_ranks.c). Which gradients are summed, and when: of layers that write the gradient of quantised factors,
+ * that one and before it goes back through the quantisers (BEFORE); of a weight that is generated, the much smaller one
+ * of its masters, after (AFTER). */
+enum { ISGI_SHARE_BEFORE = 0, ISGI_SHARE_AFTER = 1 };
+isg_status isgi_net_plan_shares(isgi_net *net, isg_error *err);
+void isgi_net_clear_shares(isgi_net *net);
+isg_status isgi_net_sum_share(isgi_net *net, int which, isg_error *err);
+/* x[0..n) summed over ranks; for joins, which cannot fail: the error comes back from the running call at its end. */
+void isgi_net_sum(isgi_net *net, double *x, size_t n);
 
 /* Weights. */
 isg_status isgi_weight_plan(isgi_net *net, isgi_netweight *w, isg_error *err); /* declares the parameters */

@@ -71,15 +71,22 @@ static void sum_chunk(isgi_net *net, const bn_impl *b, uint32_t chunk, const flo
     }
 }
 
-static void total_sums(const isgi_net *net, size_t c, size_t channels, double *s, double *q)
+/* Sums over all chunks and ranks, s then q: added in pairs, as isgi_reduce_partials() does. They replace those of the
+ * first chunk. */
+static const double *total_sums(isgi_net *net, size_t channels)
 {
-    *s = *q = 0;
-    for (uint32_t k = 0; k < net->chunks; k++) {
-        double *sums;
-        chunk_sums(net, k, &sums);
-        *s += sums[c];
-        *q += sums[channels + c];
+    double *total;
+    for (uint32_t step = 1; step < net->chunks; step *= 2) {
+        for (uint32_t k = 0; k + step < net->chunks; k += 2 * step) {
+            double *a, *b;
+            chunk_sums(net, k, &a);
+            chunk_sums(net, k + step, &b);
+            for (size_t c = 0; c < 2 * channels; c++) a[c] += b[c];
+        }
     }
+    chunk_sums(net, 0, &total);
+    isgi_net_sum(net, total, 2 * channels);
+    return total;
 }
 
 static void bn_statistics(isgi_net *net, isgi_netop *op, uint32_t chunk)
@@ -94,12 +101,12 @@ static void bn_combine(isgi_net *net, isgi_netop *op)
     bn_impl *b = op->impl;
     float *running_mean = net->running + b->running, *running_var = running_mean + b->channels;
     const float *gamma = net->param_list[b->gamma].w, *beta = net->param_list[b->beta].w;
-    const double m = (double)b->rows * net->n;
+    const double m = (double)b->rows * net->total;
+    const double *sums = net->training ? total_sums(net, b->channels) : NULL;
     for (size_t c = 0; c < b->channels; c++) {
         double mean = (double)running_mean[c], var = (double)running_var[c];
         if (net->training) {
-            double s, q;
-            total_sums(net, c, b->channels, &s, &q);
+            const double s = sums[c], q = sums[b->channels + c];
             var = q / m - (s / m) * (s / m);
             if (var < 0) var = 0;
             mean += s / m;
@@ -147,10 +154,10 @@ static void bn_backward_sums(isgi_net *net, isgi_netop *op, uint32_t chunk)
 static void bn_backward_combine(isgi_net *net, isgi_netop *op)
 {
     bn_impl *b = op->impl;
-    const double m = (double)b->rows * net->n;
+    const double m = (double)b->rows * net->total;
+    const double *sums = total_sums(net, b->channels);
     for (size_t c = 0; c < b->channels; c++) {
-        double s, q;
-        total_sums(net, c, b->channels, &s, &q);
+        const double s = sums[c], q = sums[b->channels + c];
         net->param_list[b->beta].g[c] = (float)s;
         net->param_list[b->gamma].g[c] = (float)(q * (double)b->istd[c]);
         b->k0[c] = (float)(-(double)b->mul[c] * s / m);
@@ -253,6 +260,7 @@ isg_status isgi_build_batchnorm(isgi_net *net, isgi_netop *op, const isg_node *n
     memcpy(grown + b->running + ch, t[4]->data, ch * sizeof(float));
     b->gamma = isgi_net_add_param(net, op->name, ".gamma", t[1]->data, ch, 0);
     b->beta = isgi_net_add_param(net, op->name, ".beta", t[2]->data, ch, 0);
+    net->param_list[b->gamma].summed = net->param_list[b->beta].summed = 1;
     isgi_net_want(net, 6 * ch, 0);
     return ISG_OK;
 }

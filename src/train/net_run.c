@@ -23,7 +23,7 @@ void isgi_net_load(isgi_net *net, const float *samples, uint32_t n)
 {
     const isgi_act *a = &net->acts[net->input];
     const size_t channels = a->rank >= 3 && a->rank <= 5 ? (size_t)a->dims[1] : 1, inner = a->size / channels;
-    net->n = n;
+    net->n = net->total = n;
     for (uint32_t i = 0; i < n; i++) {
         const float *src = samples + (size_t)i * a->size;
         float *dst = isgi_act_data(net, net->input, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * a->size;
@@ -87,6 +87,10 @@ static isg_status run_steps(isgi_net *net, const isgi_step *steps, int32_t count
             isgi_omp_leave(omp);
         }
     }
+    if (net->comm_status != ISG_OK) {
+        if (err) *err = net->comm_error;
+        return net->comm_status;
+    }
     if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN primitive failed");
     return ISG_OK;
 }
@@ -145,12 +149,20 @@ isg_status isgi_net_forward(isgi_net *net, int training, isg_error *err)
 
 isg_status isgi_net_backward(isgi_net *net, isg_error *err)
 {
+    isg_status status;
     for (int32_t i = 0; i < net->weight_count; i++) {
         if (net->weights[i].uses > 1) memset(net->weights[i].dw, 0, net->weights[i].count * sizeof(float));
     }
-    ISGI_TRY(run_steps(net, net->backward, net->backward_count, err));
-    run_tasks(&net->parallel, weight_backward_task, net, (uint32_t)net->weight_count);
-    return weight_status(net, err);
+    status = run_steps(net, net->backward, net->backward_count, err);
+    /* a rank whose primitive failed still owes the others its sums */
+    if (status == ISG_OK || (net->comm && !net->comm->broken))
+        ISGI_TRY(isgi_net_sum_share(net, ISGI_SHARE_BEFORE, err));
+    if (status == ISG_OK) {
+        run_tasks(&net->parallel, weight_backward_task, net, (uint32_t)net->weight_count);
+        status = weight_status(net, err);
+    }
+    if (status == ISG_OK || (net->comm && !net->comm->broken)) ISGI_TRY(isgi_net_sum_share(net, ISGI_SHARE_AFTER, err));
+    return status;
 }
 
 double isgi_net_ortho(isgi_net *net, double weight)

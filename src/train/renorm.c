@@ -129,15 +129,18 @@ isg_status isgi_renorm_insert(isg_graph *g, const isg_dataset *data, const isg_i
                               const isg_train_options *o, isg_parallel parallel, isg_error *err)
 {
     /* a trainable net keeps every activation until backward */
+    isg_train_options alone = *o;
     const isgi_net_options n = {.batch = o->batch, .trainable = 1, .parallel = parallel};
     isgi_net *net = NULL;
     isgi_feed *feed = NULL;
     moments *list = isgi_calloc((size_t)g->node_count + 1, sizeof *list);
     int32_t count = 0;
     uint32_t shape[3];
-    isg_status status = list ? isgi_net_create(&net, g, &n, err) : isgi_nomem(err);
+    isg_status status;
+    alone.comm = NULL; /* every rank measures the same whole batches: that is less than agreeing on parts */
+    status = list ? isgi_net_create(&net, g, &n, err) : isgi_nomem(err);
     if (status == ISG_OK) status = isgi_net_input_shape(net, input, shape, err);
-    if (status == ISG_OK) status = isgi_feed_create(&feed, data, input, shape, 0, INT32_MAX, o, err);
+    if (status == ISG_OK) status = isgi_feed_create(&feed, data, input, shape, 0, INT32_MAX, &alone, err);
     if (status == ISG_OK) status = list_convolutions(net, list, &count, err);
     if (status == ISG_OK && count) status = measure(net, feed, list, count, err);
     isgi_feed_destroy(feed);

@@ -49,6 +49,23 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     return ISG_OK;
 }
 
+/* One rank is a process alone. The others of many write nothing and are silent. */
+static isg_status check_ranks(isg_train_options *o, isg_error *err)
+{
+    isg_comm *c = o->comm;
+    if (c && c->size < 2) o->comm = c = NULL;
+    if (!c) return ISG_OK;
+    if ((uint64_t)(c->size - 1) * isgi_batch_share(c, o->batch) >= o->batch) {
+        return isgi_fail(err, ISG_E_ARG, "a batch of %u cannot be shared by %u ranks", (unsigned)o->batch,
+                         (unsigned)c->size);
+    }
+    if (c->rank > 0) {
+        o->checkpoint = o->log_csv = NULL;
+        o->progress.report = NULL;
+    }
+    return ISG_OK;
+}
+
 static double elapsed(const isgi_trainer *t)
 {
     return t->seconds_before + (double)(isg_host_nanoseconds() - t->started) * 1e-9;
@@ -58,7 +75,8 @@ static double elapsed(const isgi_trainer *t)
 
 static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error *err)
 {
-    isgi_net_options n = {.batch = t->o.batch, .trainable = 1, .paper_clamp = t->o.paper_clamp};
+    isgi_net_options n = {.trainable = 1, .paper_clamp = t->o.paper_clamp, .comm = t->o.comm};
+    n.batch = isgi_batch_share(t->o.comm, t->o.batch);
     n.execution = t->o.execution;
     n.precision = t->o.precision;
     n.parallel = isg_pool_parallel(t->pool);
@@ -112,9 +130,12 @@ static isg_status not_finite(const isgi_trainer *t, int backward, isg_error *err
 {
     char name[100];
     const char *where = isgi_net_find_nan(t->net, backward);
-    return isgi_fail(err, ISG_E_NUMERIC, "step %llu: %s is not a finite number, first seen in %s",
-                     (unsigned long long)t->at.step + 1, backward ? "the gradient" : "the loss",
-                     where ? isgi_escape(name, sizeof name, where) : "the total");
+    const isg_status status = isgi_fail(err, ISG_E_NUMERIC, "step %llu: %s is not a finite number, first seen in %s",
+                                        (unsigned long long)t->at.step + 1, backward ? "the gradient" : "the loss",
+                                        where ? isgi_escape(name, sizeof name, where) : "the total");
+    /* a rank that saw where it began speaks for all */
+    ISGI_TRY(isgi_ranks_agree(t, where ? status : ISG_OK, err));
+    return status;
 }
 
 static void gather_logits(const isgi_net *net, float *dst)
@@ -144,27 +165,38 @@ static isg_status refresh_after_step(isgi_trainer *t, isg_error *err)
     return isgi_fail(err, status, "step %llu: %s", (unsigned long long)t->at.step + 1, inner.message);
 }
 
+static isg_status forward_both(isgi_trainer *t, const isgi_batch *b, isg_error *err)
+{
+    isgi_net_load(t->net, b->x, b->count);
+    t->net->total = b->total;
+    ISGI_TRY(isgi_net_forward(t->net, 1, err));
+    gather_logits(t->net, t->student_logits);
+    if (!t->teacher) return ISG_OK;
+    isgi_net_load(t->teacher, b->x, b->count);
+    ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
+    gather_logits(t->teacher, t->teacher_logits);
+    return ISG_OK;
+}
+
 static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_error *err)
 {
-    const isgi_kd kd = {t->o.distill_beta, t->o.distill_temperature, t->o.label_smoothing};
+    const isgi_kd kd = {t->o.distill_beta, t->o.distill_temperature, t->o.label_smoothing, b->total};
     isgi_net *net = t->net;
-    double loss, ce = 0, ortho = 0, norm;
+    double figures[3], loss, ce, ortho = 0, norm; /* figures: loss, cross entropy, correct */
     size_t correct = 0;
-    isgi_net_load(net, b->x, b->count);
-    ISGI_TRY(isgi_net_forward(net, 1, err));
-    gather_logits(net, t->student_logits);
-    if (t->teacher) {
-        isgi_net_load(t->teacher, b->x, b->count);
-        ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
-        gather_logits(t->teacher, t->teacher_logits);
-    }
-    loss = isgi_loss_kd(&kd, t->student_logits, t->teacher ? t->teacher_logits : NULL, b->labels, b->count,
-                        net->classes, t->grad_logits, &ce, &correct);
+    ISGI_TRY(isgi_ranks_agree(t, forward_both(t, b, err), err));
+    figures[0] = isgi_loss_kd(&kd, t->student_logits, t->teacher ? t->teacher_logits : NULL, b->labels, b->count,
+                              net->classes, t->grad_logits, &figures[1], &correct);
+    figures[2] = (double)correct;
+    ISGI_TRY(isgi_ranks_sum(t, figures, 3, err));
+    loss = figures[0];
+    ce = figures[1];
+    correct = (size_t)figures[2];
     if (!isfinite(loss)) return not_finite(t, 0, err);
     for (uint32_t i = 0; i < b->count; i++) {
         memcpy(isgi_net_logits_grad(net, i), t->grad_logits + (size_t)i * net->classes, net->classes * sizeof(float));
     }
-    ISGI_TRY(isgi_net_backward(net, err));
+    ISGI_TRY(isgi_ranks_agree(t, isgi_net_backward(net, err), err));
     if (t->o.ortho_weight > 0) ortho = isgi_net_ortho(net, (double)t->o.ortho_weight);
     norm = isgi_optim_norm(t->optim, net);
     if (!isfinite(norm + ortho)) return not_finite(t, 1, err);
@@ -172,10 +204,10 @@ static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_
                     t->o.grad_clip > 0 && norm > (double)t->o.grad_clip ? t->o.grad_clip / (float)norm : 1.0f);
     ISGI_TRY(refresh_after_step(t, err));
     t->at.step++;
-    t->at.epoch_loss += (loss + ortho) * b->count;
-    t->at.epoch_images += b->count;
+    t->at.epoch_loss += (loss + ortho) * b->total;
+    t->at.epoch_images += b->total;
     t->at.epoch_correct += correct;
-    return log_step(t, lr, loss + ortho, ce, ortho, (double)correct / b->count, norm, err);
+    return log_step(t, lr, loss + ortho, ce, ortho, (double)correct / b->total, norm, err);
 }
 
 /* ---- validation ---- */
@@ -192,14 +224,17 @@ static isg_status swap_ema(isgi_trainer *t, isg_error *err)
     return isgi_net_refresh(t->net, err);
 }
 
-static isg_status count_correct(isgi_trainer *t, uint64_t *correct, uint64_t *labelled, isg_error *err)
+static isg_status count_own(isgi_trainer *t, uint64_t *correct, uint64_t *labelled, isg_error *err)
 {
-    const isgi_kd kd = {0, 1, 0};
+    const isgi_kd kd = {.temperature = 1};
     const uint32_t total = isgi_feed_validation_count(t->feed);
     for (uint32_t first = 0; first < total; first += t->o.batch) {
-        const uint32_t n = total - first < t->o.batch ? total - first : t->o.batch;
+        uint32_t begin;
+        const uint32_t all = total - first < t->o.batch ? total - first : t->o.batch;
+        const uint32_t n = isgi_batch_part(t->o.comm, t->o.batch, all, &begin);
         size_t right = 0;
-        ISGI_TRY(isgi_feed_validation(t->feed, first, n, t->x, t->labels, err));
+        if (n == 0) continue;
+        ISGI_TRY(isgi_feed_validation(t->feed, first + begin, n, t->x, t->labels, err));
         isgi_net_load(t->net, t->x, n);
         ISGI_TRY(isgi_net_forward(t->net, 0, err));
         gather_logits(t->net, t->student_logits);
@@ -207,6 +242,18 @@ static isg_status count_correct(isgi_trainer *t, uint64_t *correct, uint64_t *la
         *correct += right;
         for (uint32_t i = 0; i < n; i++) *labelled += t->labels[i] >= 0;
     }
+    return ISG_OK;
+}
+
+static isg_status count_correct(isgi_trainer *t, uint64_t *correct, uint64_t *labelled, isg_error *err)
+{
+    double sums[2];
+    ISGI_TRY(isgi_ranks_agree(t, count_own(t, correct, labelled, err), err));
+    sums[0] = (double)*correct;
+    sums[1] = (double)*labelled;
+    ISGI_TRY(isgi_ranks_sum(t, sums, 2, err));
+    *correct = (uint64_t)sums[0];
+    *labelled = (uint64_t)sums[1];
     return ISG_OK;
 }
 
@@ -280,7 +327,8 @@ static isg_status end_epoch(isgi_trainer *t, isg_error *err)
     t->at.epoch_images = t->at.epoch_correct = 0;
     t->at.epoch++;
     t->at.index = 0;
-    return ISG_OK;
+    /* machines of different make may differ in the last bits: they must not drift apart */
+    return isgi_checkpoint_share(t, err);
 }
 
 static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
@@ -299,22 +347,27 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
     /* a student may start better than a short run leaves it: where it starts is a candidate too */
     if (t->teacher && t->at.step == 0) ISGI_TRY(validate(t, err));
-    while (t->at.step < total && !out_of_time(t)) {
+    while (t->at.step < total) {
         const isgi_batch *b;
-        const float lr = isgi_schedule(&t->o, run_progress(t, total), epochs, t->at.step);
-        if (t->o.progress.cancelled && t->o.progress.cancelled(t->o.progress.user)) {
+        isgi_turn turn;
+        turn.rate = (double)isgi_schedule(&t->o, run_progress(t, total), epochs, t->at.step);
+        turn.out_of_time = out_of_time(t);
+        turn.cancelled = t->o.progress.cancelled && t->o.progress.cancelled(t->o.progress.user);
+        ISGI_TRY(isgi_ranks_turn(t, &turn, err));
+        if (turn.out_of_time) break;
+        if (turn.cancelled) {
             ISGI_TRY(checkpoint_if_due(t, 1, err));
             return isgi_fail(err, ISG_E_CANCELLED, "training stopped after step %llu", (unsigned long long)t->at.step);
         }
-        ISGI_TRY(isgi_feed_next(t->feed, &b, err));
-        ISGI_TRY(take_step(t, b, lr, err));
+        ISGI_TRY(isgi_ranks_agree(t, isgi_feed_next(t->feed, &b, err), err));
+        ISGI_TRY(take_step(t, b, (float)turn.rate, err));
         t->at.index++;
         report_progress(t, total, 0);
         if (t->at.index == isgi_feed_batches(t->feed)) {
             report_progress(t, total, 1);
             ISGI_TRY(end_epoch(t, err));
         }
-        ISGI_TRY(checkpoint_if_due(t, 0, err));
+        ISGI_TRY(isgi_ranks_agree(t, checkpoint_if_due(t, 0, err), err));
     }
     /* the sitting ends, not the run: what follows is for this call's result and must not be resumed from */
     if (t->at.step < total && isgi_bounded(&t->o)) {
@@ -354,6 +407,11 @@ static void fill_report(const isgi_trainer *t, isg_train_report *r)
     r->final_loss = part ? t->at.epoch_loss / n : t->at.last_loss;
     r->train_accuracy = part ? (double)t->at.epoch_correct / n : t->at.last_accuracy;
     r->validation_accuracy = t->at.best_accuracy < 0 ? 0 : t->at.best_accuracy;
+    r->ranks = t->o.comm ? t->o.comm->size : 1;
+    if (t->o.comm && t->at.step > t->steps_before) {
+        r->step_bytes = (double)t->o.comm->bytes / (double)(t->at.step - t->steps_before);
+        r->step_wait_seconds = t->o.comm->seconds / (double)(t->at.step - t->steps_before);
+    }
 }
 
 static isg_status prepare_run(isgi_trainer *t, const isg_graph *teacher, const isg_dataset *data,
@@ -379,7 +437,8 @@ static isg_status run_training(isgi_trainer *t, const isg_graph *teacher, const 
                                const isg_input_spec *input, int32_t label_offset, isg_train_report *report,
                                isg_error *err)
 {
-    isg_status status = prepare_run(t, teacher, data, input, label_offset, err);
+    isg_status status = isgi_ranks_agree(t, prepare_run(t, teacher, data, input, label_offset, err), err);
+    if (status == ISG_OK) status = isgi_ranks_start(t, err);
     if (status != ISG_OK) return status;
     status = run_loop(t, err);
     if (status != ISG_OK && status != ISG_E_CANCELLED) return status;
@@ -395,6 +454,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
 {
     isgi_trainer t;
     isg_graph *work = NULL;
+    isg_error unwanted = {0};
     isg_status status;
     ISGI_TRY(check_options(options, teacher, err));
     memset(&t, 0, sizeof t);
@@ -404,12 +464,15 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     if (t.o.batch == 0) t.o.batch = 128;
     if (t.o.epochs == 0 && t.o.max_steps == 0 && t.o.max_seconds <= 0) t.o.epochs = 1;
     if (t.o.checkpoint_seconds <= 0) t.o.checkpoint_seconds = 120;
+    err = err ? err : &unwanted;
+    ISGI_TRY(check_ranks(&t.o, err));
     status = isg_pool_create(&t.pool, t.o.threads, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);
         if (status == ISG_OK) status = isgi_renorm_insert(work, data, input, &t.o, isg_pool_parallel(t.pool), err);
         t.g = work;
     }
+    status = isgi_ranks_agree(&t, status, err);
     if (status == ISG_OK) status = run_training(&t, teacher, data, input, label_offset, report, err);
     trainer_clear(&t);
     if (work && (status == ISG_OK || status == ISG_E_CANCELLED)) {

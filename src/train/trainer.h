@@ -37,7 +37,22 @@ typedef struct isgi_trainer {
     double seconds_before;                          /* of earlier runs */
     float *student_logits, *teacher_logits, *grad_logits, *x;
     int32_t *labels;
+    uint64_t steps_before; /* of earlier runs */
 } isgi_trainer;
+
+/* ---- ranks (ranks.c); all of it does nothing for a process alone ---- */
+/* The status of the lowest rank that failed, with its error, on all ranks. err must not be NULL. */
+ISG_NODISCARD isg_status isgi_ranks_agree(const isgi_trainer *t, isg_status status, isg_error *err);
+/* What all do in the coming step: rank 0 decides, any may cancel. */
+typedef struct isgi_turn {
+    double rate; /* learning rate */
+    int out_of_time, cancelled;
+} isgi_turn;
+ISG_NODISCARD isg_status isgi_ranks_turn(const isgi_trainer *t, isgi_turn *turn, isg_error *err);
+/* Sums of a step's or an epoch's figures. */
+ISG_NODISCARD isg_status isgi_ranks_sum(const isgi_trainer *t, double *x, size_t n, isg_error *err);
+/* Refuses ranks that were started on another network or other data, then gives all the state of rank 0. */
+ISG_NODISCARD isg_status isgi_ranks_start(isgi_trainer *t, isg_error *err);
 
 /* Atomic; docs/training.md describes the bytes. Also writes the CSV log, first, so that it never lags behind. */
 ISG_NODISCARD isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err);
@@ -46,6 +61,8 @@ ISG_NODISCARD isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err);
 /* The same from memory, without the log; the parser alone. Nothing of t changes on an error. t->feed may be NULL. */
 ISG_NODISCARD isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size, isg_error *err);
 int isgi_checkpoint_exists(const char *path);
+/* All that a checkpoint of rank 0 would hold, to every rank. */
+ISG_NODISCARD isg_status isgi_checkpoint_share(isgi_trainer *t, isg_error *err);
 /* Epochs or steps bound the run; max_seconds is then about one sitting only. */
 static inline int isgi_bounded(const isg_train_options *o)
 {

@@ -422,7 +422,7 @@ static void check_block(block *k, isgi_net *net, const gold_tensor *x, const gol
 {
     gold_set *g = k->b.set;
     const cJSON *c = k->b.c;
-    const isgi_kd kd = {0.0f, 1.0f, 0.0f};
+    const isgi_kd kd = {.temperature = 1.0f};
     const double weight = gold_number(c, "ortho_weight", 0.05), ortho = gold_number(c, "ortho", -1);
     float *logits = calloc((size_t)net->batch * net->classes, sizeof *logits);
     float *grad = calloc((size_t)net->batch * net->classes, sizeof *grad);

@@ -18,7 +18,7 @@ void gold_group_kd(gold_set *g, const cJSON *cases)
     cJSON_ArrayForEach(c, cases)
     {
         const double alpha = gold_number(c, "alpha", 0), t = gold_number(c, "T", 1);
-        const isgi_kd kd = {(float)alpha, (float)t, 0.0f};
+        const isgi_kd kd = {.beta = (float)alpha, .temperature = (float)t};
         const gold_tensor *student, *teacher, *labels, *grad;
         char name[64];
         snprintf(name, sizeof name, "%s.T%g.a%g", cJSON_GetStringValue(cJSON_GetObjectItem(c, "case")), t, alpha);

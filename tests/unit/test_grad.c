@@ -749,7 +749,8 @@ static void test_winograd(void **state)
 
 static void test_loss(void **state)
 {
-    static const isgi_kd settings[] = {{0, 1, 0}, {0, 1, 0.1f}, {0.9f, 3, 0}, {1, 4, 0}, {0.5f, 2, 0.1f}};
+    static const isgi_kd settings[] = {
+        {0, 1, 0, 0}, {0, 1, 0.1f, 0}, {0.9f, 3, 0, 0}, {1, 4, 0, 0}, {0.5f, 2, 0.1f, 0}};
     enum { ROWS = 4, CLASSES = 7 };
     float y[ROWS * CLASSES], t[ROWS * CLASSES], g[ROWS * CLASSES];
     const int32_t labels[ROWS] = {0, 6, 3, 3};

@@ -60,12 +60,13 @@ static int train_run(tool *t, train_args *a, train_job *job)
     isg_status status;
     cJSON *json;
     char text[512];
-    int code = train_load(t, a, job);
+    int code = tool_ranks_agree(t, train_load(t, a, job));
     if (code != EXIT_OK) return code;
     if (job->teacher && a->o.distill_beta == 0.0f) a->o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
     tool_train_common(t, &a->o);
     status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
     if (status != ISG_OK) return tool_data_error(t, NULL, status, &err);
+    if (t->silent) return EXIT_OK;
     status = isg_onnx_export_file(job->graph, a->output, ISG_ONNX_DENSE, &err);
     if (status != ISG_OK) return tool_error(t, a->output, status, &err);
     isg_input_spec_format(text, sizeof text, &job->input);

@@ -84,7 +84,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
     isg_error err = {0};
     isg_status status;
     cJSON *json;
-    int code = tune_load(t, a, job, source);
+    int code = tool_ranks_agree(t, tune_load(t, a, job, source));
     if (code != EXIT_OK) return code;
     if (!isg_dataset_has_labels(job->ds)) {
         if (!job->teacher) return tool_usage_error(t, "data without labels need --teacher");
@@ -96,6 +96,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
     if (status != ISG_OK) return tool_data_error(t, status == ISG_E_CANCELLED ? NULL : source, status, &err);
+    if (t->silent) return EXIT_OK;
     code = tune_write(t, a, job);
     if (code != EXIT_OK) return code;
     if (!t->json) {

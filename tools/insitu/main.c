@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     t.terminal = isatty(STDERR_FILENO);
     t.seed = 1;
     t.verb = "";
-    tool_signals();
+    tool_signals(0);
     if (argc < 2) return tool_usage_error(&t, "no verb given (see insitu --help)");
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return print_help(&t);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version"))
@@ -57,10 +57,12 @@ int main(int argc, char **argv)
     for (i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(argv[1], verbs[i].name)) continue;
         t.verb = verbs[i].name;
-        code = verbs[i].run(&t, &verbs[i], argc - 2, argv + 2);
+        /* the verbs that ranks share; the others run as often as they are started */
+        code = verbs[i].run == cmd_train || verbs[i].run == cmd_tune ? tool_ranks_start(&t) : EXIT_OK;
+        if (code == EXIT_OK) code = verbs[i].run(&t, &verbs[i], argc - 2, argv + 2);
         tool_progress_end(&t);
         isg_pool_destroy(t.pool);
-        return tool_finish(&t, code);
+        return tool_ranks_end(&t, tool_finish(&t, code));
     }
     {
         char shown[80];

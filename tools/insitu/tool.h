@@ -31,6 +31,10 @@ typedef struct tool {
     char progress_stage[64];
     int progress_open; /* a bar stands on the current line */
     isg_pool *pool;
+    isg_comm *comm;                        /* the ranks that train together, or NULL */
+    int agreed;                            /* an error that all ranks know of: nothing is left to agree on */
+    int silent;                            /* this is not rank 0, which speaks for all */
+    isg_error held;                        /* the error of a silent rank: its line, with the exit code as offset */
     const char *outputs[TOOL_MAX_OUTPUTS]; /* files that this run replaces, checked against every input */
     uint32_t output_count;
 } tool;
@@ -84,7 +88,7 @@ typedef struct tool_usage {
  * Returns -1 to go on, or an exit code (help was printed, or usage is wrong). */
 int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arguments);
 /* One "insitu: error: ..." line for wrong usage; returns EXIT_USAGE. */
-int tool_usage_error(const tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int tool_usage_error(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- errors ---- */
 /* Prints "insitu: error: PATH: message" (the path only where the message lacks it; path may be NULL). Returns the exit
@@ -93,6 +97,8 @@ int tool_error(tool *t, const char *path, isg_status status, const isg_error *er
 int tool_exit_code(isg_status status);
 /* The same where shapes that do not fit mean the wrong data or network was given: EXIT_USAGE for SHAPE. */
 int tool_data_error(tool *t, const char *path, isg_status status, const isg_error *err);
+/* Writes the whole line of an error, or keeps it where this rank is silent. */
+void tool_error_line(tool *t, const char *line, int code);
 /* A note on stderr unless --quiet. */
 void tool_note(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
@@ -101,8 +107,17 @@ char *tool_escape(char *dst, size_t size, const char *s, size_t n);
  * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output. Links are seen through. */
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
 
+/* ---- ranks: mpirun -n N insitu train|tune (docs/cluster.md) ---- */
+/* Joins the ranks if a launcher started several; without one nothing happens. Returns an exit code. */
+int tool_ranks_start(tool *t);
+/* Every rank passes its exit code; where one failed all get its code, and its line is written once. */
+int tool_ranks_agree(tool *t, int code);
+/* The last thing that a rank does; agrees first. */
+int tool_ranks_end(tool *t, int code);
+
 /* ---- progress and cancellation ---- */
-void tool_signals(void);
+/* keep: a repeated signal does not end the process, as a launcher may send one that came to all processes anyway. */
+void tool_signals(int keep);
 int tool_cancelled(void);
 void tool_progress(tool *t, const char *stage, uint64_t done, uint64_t total, const char *text);
 void tool_progress_end(tool *t);

@@ -26,15 +26,16 @@ static void common_options(tool_option list[COMMON_COUNT], tool *t, const char *
     memcpy(list, common, sizeof common);
 }
 
-int tool_usage_error(const tool *t, const char *format, ...)
+int tool_usage_error(tool *t, const char *format, ...)
 {
-    char message[1024], shown[1024];
+    char message[1024], shown[1024], line[1100];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     tool_escape(shown, sizeof shown, message, strlen(message)); /* arguments may hold control characters */
-    fprintf(stderr, "insitu: error: %s%s%s\n", t->verb, *t->verb ? ": " : "", shown);
+    snprintf(line, sizeof line, "insitu: error: %s%s%s", t->verb, *t->verb ? ": " : "", shown);
+    tool_error_line(t, line, EXIT_USAGE);
     return EXIT_USAGE;
 }
 

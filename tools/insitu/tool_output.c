@@ -10,6 +10,7 @@
 
 #include "tool.h"
 
+#define PREFIX "insitu: error: "
 #define BAR_WIDTH 24
 #define TERMINAL_PERIOD 100000000ull /* nanoseconds between two states of the bar */
 #define PLAIN_PERIOD 5000000000ull   /* and between two plain lines */
@@ -22,15 +23,16 @@ static void on_signal(int number)
     cancel_requested = 1;
 }
 
-void tool_signals(void)
+void tool_signals(int keep)
 {
     struct sigaction action, old;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    action.sa_flags = SA_RESETHAND; /* the second signal ends the process */
+    action.sa_flags = keep ? 0 : SA_RESETHAND; /* the second signal ends the process */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* what mpirun hands on without ending the job itself */
     sigaction(SIGHUP, NULL, &old);
     if (old.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup stays nohup */
     signal(SIGPIPE, SIG_IGN);
@@ -58,17 +60,31 @@ int tool_exit_code(isg_status status)
     }
 }
 
+void tool_error_line(tool *t, const char *line, int code)
+{
+    tool_progress_end(t);
+    if (!t->silent) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    t->held.status = ISG_E_INTERNAL; /* any that is none; the code is what counts */
+    t->held.offset = (uint64_t)code;
+    snprintf(t->held.message, sizeof t->held.message, PREFIX "rank %u: %.180s", t->comm ? t->comm->rank : 0,
+             line + (strncmp(line, PREFIX, sizeof PREFIX - 1) ? 0 : sizeof PREFIX - 1));
+}
+
 int tool_error(tool *t, const char *path, isg_status status, const isg_error *err)
 {
-    char shown[512], message[512];
+    char shown[512], message[512], line[1100];
+    const int lost = t->comm && t->comm->broken; /* that is no fault of a file */
     const char *text = err && err->status == status ? err->message : isg_status_text(status);
-    tool_progress_end(t);
     tool_escape(message, sizeof message, text, strlen(text));
     if (path) tool_escape(shown, sizeof shown, path, strlen(path));
-    if (path && !strstr(message, shown))
-        fprintf(stderr, "insitu: error: %s: %s\n", shown, message);
+    if (path && !lost && !strstr(message, shown))
+        snprintf(line, sizeof line, PREFIX "%s: %s", shown, message);
     else
-        fprintf(stderr, "insitu: error: %s\n", message);
+        snprintf(line, sizeof line, PREFIX "%s", message);
+    tool_error_line(t, line, tool_exit_code(status));
     return tool_exit_code(status);
 }
 

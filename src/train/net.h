@@ -268,8 +268,8 @@ int isgi_read_ints(const isgi_net *net, const isg_node *node, int32_t k, int64_t
 isg_status isgi_build_move(isgi_net *net, isgi_netop *op, const isg_node *node, int32_t which, isg_error *err);
 
 /* Ranks (net_ranks.c). Which gradients are summed, and when: of layers that write the gradient of quantised factors,
- * that one and before it goes back through the quantisers (BEFORE); of a weight that is generated, the much smaller one
- * of its masters, after (AFTER). */
+ * that one and before it goes back through the quantisers (BEFORE), which keeps the bits of one process; of a weight
+ * that is generated and larger than its factors, that of the masters, after (AFTER). */
 enum { ISGI_SHARE_BEFORE = 0, ISGI_SHARE_AFTER = 1 };
 isg_status isgi_net_plan_shares(isgi_net *net, isg_error *err);
 void isgi_net_clear_shares(isgi_net *net);

@@ -23,14 +23,21 @@ static void add_array(isgi_share *s, float *data, size_t count)
 static void list_weight(isgi_net *net, const isgi_netweight *w, uint8_t *listed)
 {
     const isg_factor *all[3] = {&w->f.basis, &w->f.u, &w->f.v};
-    for (int k = 0; w->factored && k < 3; k++) {
+    isgi_share *before = &net->share[ISGI_SHARE_BEFORE], *after = &net->share[ISGI_SHARE_AFTER];
+    size_t masters = 0;
+    int whole;
+    if (!w->factored) return;
+    for (int k = 0; k < 3; k++) masters += w->master[k] < 0 ? 0 : (size_t)all[k]->rows * all[k]->cols;
+    whole = !w->direct && w->count <= masters;
+    if (whole) add_array(before, w->dw, w->count);
+    for (int k = 0; k < 3; k++) {
         const int32_t of[2] = {w->master[k], w->scale[k]};
         if (of[0] < 0) continue;
-        if (w->direct) add_array(&net->share[ISGI_SHARE_BEFORE], w->dq[k], (size_t)all[k]->rows * all[k]->cols);
+        if (w->direct) add_array(before, w->dq[k], (size_t)all[k]->rows * all[k]->cols);
         for (int i = 0; i < 2 && of[i] >= 0; i++) {
             listed[of[i]] = 1;
-            if (w->direct) continue;
-            add_array(&net->share[ISGI_SHARE_AFTER], net->param_list[of[i]].g, net->param_list[of[i]].count);
+            if (w->direct || whole) continue;
+            add_array(after, net->param_list[of[i]].g, net->param_list[of[i]].count);
         }
     }
 }

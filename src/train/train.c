@@ -334,10 +334,13 @@ static isg_status end_epoch(isgi_trainer *t, isg_error *err)
 static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
 {
     const uint64_t now = isg_host_nanoseconds();
-    if (!force && (double)(now - t->last_checkpoint) * 1e-9 < t->o.checkpoint_seconds) return ISG_OK;
-    t->last_checkpoint = now;
-    t->at.seconds = elapsed(t);
-    return isgi_checkpoint_save(t, err);
+    isg_status status = ISG_OK;
+    if (force || (double)(now - t->last_checkpoint) * 1e-9 >= t->o.checkpoint_seconds) {
+        t->last_checkpoint = now;
+        t->at.seconds = elapsed(t);
+        status = isgi_checkpoint_save(t, err);
+    }
+    return isgi_ranks_agree(t, status, err); /* a full disk of rank 0 ends all */
 }
 
 static isg_status run_loop(isgi_trainer *t, isg_error *err)
@@ -367,7 +370,7 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
             report_progress(t, total, 1);
             ISGI_TRY(end_epoch(t, err));
         }
-        ISGI_TRY(isgi_ranks_agree(t, checkpoint_if_due(t, 0, err), err));
+        ISGI_TRY(checkpoint_if_due(t, 0, err));
     }
     /* the sitting ends, not the run: what follows is for this call's result and must not be resumed from */
     if (t->at.step < total && isgi_bounded(&t->o)) {

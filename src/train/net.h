@@ -25,7 +25,7 @@
 #endif
 
 /* The batch is cut into a fixed number of chunks that depends on the batch size only. Each chunk is computed by one
- * thread with single-threaded primitives and partial sums are added in chunk order: every number is the same for any
+ * thread with single-threaded primitives and partial sums are added in a fixed order: every number is the same for any
  * number of threads. */
 #define ISGI_MAX_CHUNKS 8
 

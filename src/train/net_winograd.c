@@ -489,9 +489,14 @@ static void multiply_gradient(isgi_net *net, const winograd_impl *c, uint32_t ki
 {
     const uint32_t i = kind / KINDS, j = kind % KINDS;
     const dnnl_dim_t rows = (dnnl_dim_t)((size_t)members(c->side, i) * members(c->side, j) * v->rows);
-    if (dnnl_sgemm('T', 'N', c->ci, c->co, rows, 1.0f, v->data + kind_at(c->side, v, i, j), c->ci,
-                   dm->data + kind_at(c->side, dm, i, j), c->co, add ? 1.0f : 0.0f, du + kind * c->u_step,
-                   c->co) != dnnl_success) {
+    const float *a = v->data + kind_at(c->side, v, i, j), *b = dm->data + kind_at(c->side, dm, i, j);
+    du += kind * c->u_step;
+    if (rows == 0) { /* a rank without samples of a short batch */
+        memset(du, 0, (size_t)c->ci * c->co * sizeof *du);
+        return;
+    }
+    if (dnnl_sgemm('T', 'N', c->ci, c->co, rows, 1.0f, a, c->ci, b, c->co, add ? 1.0f : 0.0f, du, c->co) !=
+        dnnl_success) {
         atomic_store(&net->failed, 1);
     }
 }

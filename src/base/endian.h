@@ -7,6 +7,15 @@
 
 #include "base/mem.h"
 
+/* Whether numbers in a file can be used where they lie. Compilers make a constant of it. */
+static inline int isgi_host_is_little(void)
+{
+    const uint16_t probe = 1;
+    uint8_t first;
+    memcpy(&first, &probe, 1);
+    return first == 1;
+}
+
 static inline uint16_t isgi_load_u16(const uint8_t *p)
 {
     return (uint16_t)(p[0] | (uint16_t)p[1] << 8);

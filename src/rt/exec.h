@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/endian.h"
 #include "kernels/kernels.h"
 #include "rt/int8.h"
 #include "rt/view.h"
@@ -92,9 +93,10 @@ static inline size_t isgi_round_floats(size_t n)
 void isgi_run_tasks(const isg_rt_context *ctx, isg_task_fn task, void *arg, uint64_t count);
 /* Numbers of an unfactored vector weight: in the image if they can be used there, else dequantised to dst. */
 const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst);
-static inline int isgi_raw_f32(const isg_weight *w)
+/* Whether the numbers of W are used where they lie in the image. A big-endian machine converts them like any other. */
+static inline int isgi_lies_ready(const isg_weight *w)
 {
-    return !w->level1 && !w->level2 && w->basis.family == ISG_QUANT_RAW && w->basis.bits == 32;
+    return isgi_host_is_little() && !w->level1 && !w->level2 && w->basis.family == ISG_QUANT_RAW && w->basis.bits == 32;
 }
 
 /* What a plan is made for. The way a layer is run must not depend on the workers: bits do not. */

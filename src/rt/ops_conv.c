@@ -255,7 +255,7 @@ const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)
     const isg_weight *w;
     if (weight < 0) return NULL;
     w = &ctx->weights[weight];
-    if (isgi_raw_f32(w)) return (const float *)(const void *)w->basis.data;
+    if (isgi_lies_ready(w)) return (const float *)(const void *)w->basis.data;
     isgi_gen_dequant(&ctx->kernels, dst, &w->basis, 0, 1);
     return dst;
 }

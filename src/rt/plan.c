@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cpu/cpu.h"
 #include "rt/exec.h"
+#include "rt/gen.h"
 #include "rt/int8_ops.h"
 #include "rt/plan_memory.h"
 
@@ -15,7 +16,7 @@
 
 /* Where things lie in the workspace, in bytes. */
 typedef struct workspace_layout {
-    uint64_t steps, tensors, weights, arena, scratch, total;
+    uint64_t steps, tensors, weights, constants, arena, scratch, total;
     uint64_t arena_bytes, scratch_bytes, weight_bytes;
 } workspace_layout;
 
@@ -27,11 +28,12 @@ typedef struct plan_walk {
     uint32_t layer; /* number of conv and fc operations so far */
     int keep;       /* a hook may read every tensor: nothing is fused or overwritten */
     isgi_arena arena;
-    uint64_t scratch; /* floats */
-    uint32_t chunk;   /* number of the chunk that last_use describes, plus 1 */
+    uint64_t scratch;   /* floats */
+    uint64_t constants; /* bytes of constant tensors that are not used where they lie in the image */
+    uint32_t chunk;     /* number of the chunk that last_use describes, plus 1 */
     uint32_t last_use[LAST_CHUNK];
     isg_rt_context *ctx; /* NULL when only planning */
-    uint8_t *arena_data;
+    uint8_t *arena_data, *constant_data;
 } plan_walk;
 
 static isg_status too_large(isg_error *err, const char *message)
@@ -84,6 +86,19 @@ static uint32_t last_use_of(plan_walk *p, uint32_t tensor)
     return p->last_use[tensor % LAST_CHUNK];
 }
 
+/* Constants are only ever read: operations write their own output. A big-endian machine needs its own copy of them. */
+static void place_constant(plan_walk *p, isgi_tensor *t, uint32_t weight, uint64_t bytes)
+{
+    const uint64_t offset = p->constants;
+    const int ready = isgi_host_is_little();
+    if (!ready) p->constants += align_up(bytes);
+    if (!t) return;
+    t->data = (float *)(uintptr_t)p->ctx->weights[weight].basis.data;
+    if (ready) return;
+    t->data = (float *)(void *)(p->constant_data + offset);
+    isgi_gen_dequant(&p->ctx->kernels, t->data, &p->ctx->weights[weight].basis, 0, 1);
+}
+
 /* Gives tensor `index`, made by operation `now`, its place: that of tensor `over` if it has just as many numbers. */
 static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32_t over, isg_error *err)
 {
@@ -107,9 +122,9 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32
         t->shape = s;
         t->count = count;
         t->data = (float *)(void *)(p->arena_data + offset);
-        /* Constants are only ever read: operations write their own output. */
-        if (isgi_view_is_constant(p->m, index)) t->data = (float *)(uintptr_t)p->ctx->weights[weight].basis.data;
     }
+    if (isgi_view_is_constant(p->m, index))
+        place_constant(p, p->ctx ? &p->ctx->tensors[index] : NULL, weight, count * sizeof(float));
     return ISG_OK;
 }
 
@@ -250,6 +265,7 @@ static isg_status walk(plan_walk *p, isg_error *err)
     isgi_arena_init(&p->arena);
     p->chunk = 0;
     p->scratch = 0;
+    p->constants = 0;
     p->layer = 0;
     for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, -1, err));
     for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, &done, err));
@@ -278,7 +294,7 @@ static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_
     if (p->batch > MAX_BATCH) return too_large(err, "batch is above 65536");
     if (p->workers > MAX_WORKERS) return too_large(err, "more than 1024 workers");
     p->ctx = NULL;
-    p->arena_data = NULL;
+    p->arena_data = p->constant_data = NULL;
     return ISG_OK;
 }
 
@@ -288,7 +304,8 @@ static isg_status lay_out(const plan_walk *p, workspace_layout *l, isg_error *er
     l->steps = align_up(sizeof(isg_rt_context));
     l->tensors = align_up(l->steps + (uint64_t)m->ops * sizeof(isgi_step));
     l->weights = align_up(l->tensors + (uint64_t)m->tensors * sizeof(isgi_tensor));
-    l->arena = align_up(l->weights + (uint64_t)m->weight_count * sizeof(isg_weight));
+    l->constants = align_up(l->weights + (uint64_t)m->weight_count * sizeof(isg_weight));
+    l->arena = l->constants + p->constants;
     l->arena_bytes = p->arena.peak;
     l->scratch = l->arena + l->arena_bytes;
     l->scratch_bytes = align_up(p->scratch * sizeof(float));
@@ -349,6 +366,7 @@ isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t byt
     for (uint32_t i = 0; i < p.m->weight_count; i++) isgi_view_weight(p.m, i, &made->weights[i]);
     p.ctx = made;
     p.arena_data = base + l.arena;
+    p.constant_data = base + l.constants;
     ISGI_TRY(walk(&p, err));
     *ctx = made;
     return ISG_OK;

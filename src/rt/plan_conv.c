@@ -42,7 +42,7 @@ static void set_geometry(isgi_conv *c, const isgi_op *op, const isg_weight *w, c
     c->depthwise = c->groups == c->ic && c->ic == c->oc && c->ic > 1;
     c->direct = c->taps == 1 && g->sh == 1 && g->sw == 1 && c->oh == c->ih && c->ow == c->iw && !g->top && !g->left &&
                 c->groups == 1;
-    c->in_place = isgi_raw_f32(w) && ((uintptr_t)w->basis.data & 3u) == 0;
+    c->in_place = (uint8_t)isgi_lies_ready(w);
     c->k = c->taps * (c->ic / c->groups);
 }
 
@@ -120,7 +120,7 @@ static uint64_t way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, 
 {
     const cost_table *t = cost_of(isa);
     const way_work n = work_of(c, w, way);
-    const uint64_t unpack = isgi_raw_f32(w) ? 0 : codes_of(w);
+    const uint64_t unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
     return (n.gemm * t->gemm + n.taps * t->taps + n.compose * t->compose + n.gather * t->gather + unpack * t->unpack) /
            64;
 }
@@ -244,7 +244,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
 {
     uint64_t at = 0, part = 0;
     const uint64_t pointer = sizeof(void *) / sizeof(float);
-    if (bias && !isgi_raw_f32(bias)) c->bias = place(&at, c->oc);
+    if (bias && !isgi_lies_ready(bias)) c->bias = place(&at, c->oc);
     if (c->fused.on) {
         set_fused_scratch(c, w, at, workers);
         return;

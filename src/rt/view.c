@@ -159,14 +159,10 @@ isg_status isgi_view_container(isgi_model *m, const uint8_t *image, uint64_t byt
 
 isg_status isg_rt_open(isg_rt_model *model, const void *image, size_t bytes, isg_error *err)
 {
-    const uint16_t probe = 1;
     isgi_model m;
     if (!model || !image) return isgi_error(err, ISG_E_ARG, "model and image must not be null", ISG_ERROR_NONE, -1);
     if ((uintptr_t)image % ISG_RT_ALIGNMENT)
         return isgi_error(err, ISG_E_ARG, "image is not aligned to 64 bytes", ISG_ERROR_NONE, -1);
-    if (*(const uint8_t *)&probe != 1)
-        return isgi_error(err, ISG_E_UNSUPPORTED, "big-endian machines cannot use the image in place", ISG_ERROR_NONE,
-                          -1);
     memset(&m, 0, sizeof m);
     ISGI_TRY(isgi_view_container(&m, (const uint8_t *)image, bytes, err));
     ISGI_TRY(isgi_view_graph(&m, err));

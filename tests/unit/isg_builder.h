@@ -216,6 +216,17 @@ static inline uint8_t *finish_image(builder *b, size_t *size)
     return image;
 }
 
+/* CRC32C over the bits of numbers, the same on every machine that computes the same bits. */
+static inline uint32_t digest_floats(uint32_t crc, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t raw[4];
+        isgi_store_f32(raw, x[i]);
+        crc = isgi_crc32c(crc, raw, sizeof raw);
+    }
+    return crc;
+}
+
 static inline void reset_builder(builder *b, uint64_t seed)
 {
     bytes *all[] = {&b->inputs, &b->constants, &b->results, &b->outputs, &b->weights, &b->ops, &b->blobs, &b->graph};

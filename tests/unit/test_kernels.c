@@ -565,7 +565,8 @@ static void check_softmax_f32(isgk_softmax_f32_fn *fn)
         assert_same(got, want, count);
         for (size_t r = 0; r < rows; r++) {
             double top = -INFINITY, sum = 0.0;
-            for (size_t j = 0; j < n; j++) top = fmax(top, (double)src[r * lds + j]);
+            /* Not fmax: GCC 12 for AArch64 ends in an internal error where it makes vectors of that. */
+            for (size_t j = 0; j < n; j++) top = (double)src[r * lds + j] > top ? (double)src[r * lds + j] : top;
             for (size_t j = 0; j < n; j++) sum += exp((double)src[r * lds + j] - top);
             for (size_t j = 0; j < n; j++) {
                 const double exact = exp((double)src[r * lds + j] - top) / sum;

@@ -105,7 +105,8 @@ typedef struct isg_rt_memory {
 } isg_rt_memory;
 
 /* Validates a whole image in place: structure, ranges, checksums. `image` must be aligned to ISG_RT_ALIGNMENT (else
- * ISG_E_ARG), is borrowed and must outlive the model. Errors: ARG, FORMAT, VERSION, CHECKSUM, UNSUPPORTED, LIMIT,
+ * ISG_E_ARG), is borrowed and must outlive the model. A big-endian machine takes the
+ * same images; it converts raw numbers in the workspace. Errors: ARG, FORMAT, VERSION, CHECKSUM, UNSUPPORTED, LIMIT,
  * SHAPE. */
 ISG_NODISCARD isg_status isg_rt_open(isg_rt_model *model, const void *image, size_t bytes, isg_error *err);
 

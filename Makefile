@@ -3,7 +3,7 @@
 JOBS ?= $(shell nproc)
 BUILD ?= build
 
-.PHONY: all deps build demo test bench fuzz install format clean
+.PHONY: all deps build demo test cross bench fuzz install format clean
 all: build
 
 deps:
@@ -18,6 +18,10 @@ demo: deps build
 
 test: deps
 	@scripts/test
+
+# The runtime on other machines, under emulators: docs/portability.md.
+cross:
+	@scripts/cross
 
 bench: deps build
 	@scripts/bench $(BUILD)

@@ -194,6 +194,27 @@ static int bench(bench_run *runs, int count, uint32_t channels, uint32_t side, i
     return 0;
 }
 
+/* Takes a step for every line of input and prints the milliseconds of wall time it took: for turns with other programs.
+ */
+static int serve(bench_run *r, isg_pool *pool)
+{
+    char line[16];
+    if (start(r, 3, 32, pool)) return 1;
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        if (step(r, 0)) return 1;
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        printf("%.3f\n", (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) * 1e-6);
+        fflush(stdout);
+    }
+    isgi_net_destroy(r->net);
+    isg_graph_destroy(r->g);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     bench_run small[] = {{.arch = "fig5a", .title = "dense", .batch = 128}};
@@ -210,7 +231,10 @@ int main(int argc, char **argv)
     isg_pool *pool = NULL;
     int failed;
     if (isg_pool_create(&pool, argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0, NULL) != ISG_OK) return 1;
-    if (argc > 2) {
+    if (argc > 3 && strcmp(argv[2], "serve") == 0) {
+        const size_t which = strtoul(argv[3], NULL, 10);
+        failed = which >= sizeof large / sizeof *large || serve(&large[which], pool);
+    } else if (argc > 2) {
         failed = bench(large, strcmp(argv[2], "ratio") == 0 ? 2 : 4, 3, 32, pool);
     } else {
         failed = bench(small, 1, 1, 28, pool) || bench(medium, 1, 3, 32, pool);

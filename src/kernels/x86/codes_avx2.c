@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between packed codes, bytes, sums and floats with AVX2: the integer kernels around the products. */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include "base/mem.h"
+
+#include <immintrin.h>
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* ---- unpacking ---- */
+
+/* For sixteen codes of one width: which two bytes hold each, what moves the code to the top of its 16 bits, and back.
+ */
+typedef struct codes_plan {
+    __m256i bytes, up, add;
+    __m128i down;
+    int twice;
+} codes_plan;
+
+static codes_plan make_plan(uint32_t bits, int32_t mul, int32_t add)
+{
+    uint8_t control[32];
+    uint16_t factor[16];
+    codes_plan plan;
+    for (uint32_t i = 0; i < 16; i++) {
+        const uint32_t bit = i * bits;
+        control[2 * i] = (uint8_t)(bit >> 3);
+        control[2 * i + 1] = (uint8_t)((bit >> 3) + 1); /* the 16th byte wraps: then it holds no bit of the code */
+        factor[i] = (uint16_t)(1u << (16 - bits - (bit & 7u)));
+    }
+    for (uint32_t i = 0; i < 32; i++) control[i] &= 15u;
+    plan.bytes = _mm256_loadu_si256((const __m256i *)(const void *)control);
+    plan.up = _mm256_loadu_si256((const __m256i *)(const void *)factor);
+    plan.down = _mm_cvtsi32_si128((int)(16 - bits));
+    plan.add = _mm256_set1_epi8((char)add);
+    plan.twice = mul == 2;
+    return plan;
+}
+
+/* Sixteen codes as 16-bit numbers from the 16 bytes at src. */
+ALWAYS __m256i sixteen_codes(const uint8_t *src, const codes_plan *plan)
+{
+    const __m256i raw = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)src));
+    const __m256i top = _mm256_mullo_epi16(_mm256_shuffle_epi8(raw, plan->bytes), plan->up);
+    return _mm256_srl_epi16(top, plan->down);
+}
+
+ALWAYS __m256i unpack_thirtytwo(const uint8_t *src, uint32_t bits, const codes_plan *plan)
+{
+    const __m256i first = sixteen_codes(src, plan), second = sixteen_codes(src + 2 * (size_t)bits, plan);
+    __m256i codes = _mm256_permute4x64_epi64(_mm256_packus_epi16(first, second), 0xd8);
+    if (plan->twice) codes = _mm256_add_epi8(codes, codes);
+    return _mm256_add_epi8(codes, plan->add);
+}
+
+void isgk_unpack_s8__avx2(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
+                          int32_t add)
+{
+    const codes_plan plan = make_plan(bits, mul, add);
+    const size_t step = 4 * (size_t)bits, reach = 2 * (size_t)bits + 16; /* bytes used, and read, for 32 codes */
+    while (n) {
+        const size_t count = n < 32 ? n : 32;
+        uint8_t copy[32 + 16] = {0};
+        int8_t codes[32];
+        const uint8_t *from = src;
+        if (src_bytes < reach) {
+            memcpy(copy, src, src_bytes);
+            from = copy;
+        }
+        if (count == 32) {
+            _mm256_storeu_si256((__m256i *)(void *)dst, unpack_thirtytwo(from, bits, &plan));
+        } else {
+            _mm256_storeu_si256((__m256i *)(void *)codes, unpack_thirtytwo(from, bits, &plan));
+            memcpy(dst, codes, count);
+        }
+        n -= count;
+        dst += count;
+        src += src_bytes < step ? src_bytes : step;
+        src_bytes -= src_bytes < step ? src_bytes : step;
+    }
+}
+
+/* ---- interleaving ---- */
+
+ALWAYS void interleave_sixteen(int8_t *dst, const __m128i row[4])
+{
+    const __m128i low01 = _mm_unpacklo_epi8(row[0], row[1]), high01 = _mm_unpackhi_epi8(row[0], row[1]);
+    const __m128i low23 = _mm_unpacklo_epi8(row[2], row[3]), high23 = _mm_unpackhi_epi8(row[2], row[3]);
+    __m128i *to = (__m128i *)(void *)dst;
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(low01, low23));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(low01, low23));
+    _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(high01, high23));
+    _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(high01, high23));
+}
+
+void isgk_interleave_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
+    size_t c = 0;
+    for (; cols - c >= 16; c += 16) {
+        __m128i row[4];
+        for (size_t r = 0; r < 4; r++)
+            row[r] =
+                r < rows ? _mm_loadu_si128((const __m128i *)(const void *)(src + r * lds + c)) : _mm_setzero_si128();
+        interleave_sixteen(dst + 4 * c, row);
+    }
+    for (; c < cols; c++)
+        for (size_t r = 0; r < 4; r++) dst[4 * c + r] = r < rows ? src[r * lds + c] : 0;
+}
+
+/* ---- floats and sums to codes ---- */
+
+/* The first n lanes. */
+ALWAYS __m256i first_lanes(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* Eight numbers 0 .. 255 as bytes, the first n stored. */
+ALWAYS void store_eight(uint8_t *dst, __m256i q, size_t n)
+{
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    const __m128i bytes = _mm_packus_epi16(words, words);
+    uint8_t rest[8];
+    if (n >= 8) {
+        _mm_storel_epi64((__m128i *)(void *)dst, bytes);
+    } else {
+        _mm_storel_epi64((__m128i *)(void *)rest, bytes);
+        memcpy(dst, rest, n);
+    }
+}
+
+ALWAYS void store_thirtytwo(uint8_t *dst, const __m256i q[4])
+{
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i words = _mm256_packs_epi32(q[0], q[1]), more = _mm256_packs_epi32(q[2], q[3]);
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words, more), order);
+    _mm256_storeu_si256((__m256i *)(void *)dst, bytes);
+}
+
+typedef struct quantise_plan {
+    __m256 scale, lo, hi;
+    __m256i zero;
+} quantise_plan;
+
+/* A NaN becomes the lower end: max and min give their second operand then. */
+ALWAYS __m256i quantise_eight(__m256 x, const quantise_plan *plan)
+{
+    const __m256 y = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(x, plan->scale), plan->lo), plan->hi);
+    return _mm256_add_epi32(_mm256_cvtps_epi32(y), plan->zero);
+}
+
+void isgk_quantise_u8__avx2(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)
+{
+    const quantise_plan plan = {_mm256_set1_ps(inverse), _mm256_set1_ps((float)-zero),
+                                _mm256_set1_ps((float)(255 - zero)), _mm256_set1_epi32(zero)};
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        __m256i q[4];
+        for (size_t v = 0; v < 4; v++) q[v] = quantise_eight(_mm256_loadu_ps(src + i + 8 * v), &plan);
+        store_thirtytwo(dst + i, q);
+    }
+    for (; i < n; i += 8) {
+        const __m256 x = _mm256_maskload_ps(src + i, first_lanes(n - i));
+        store_eight(dst + i, quantise_eight(x, &plan), n - i);
+    }
+}
+
+ALWAYS __m256i requantise_eight(__m256i sum, __m256 mul, __m256 add)
+{
+    const __m256 y = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), mul), add);
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(y, _mm256_setzero_ps()), _mm256_set1_ps(255.0f)));
+}
+
+void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                              const float *mul, float add)
+{
+    const __m256 start = _mm256_set1_ps(add);
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        size_t c = 0;
+        for (; cols - c >= 32; c += 32) {
+            __m256i q[4];
+            for (size_t v = 0; v < 4; v++)
+                q[v] = requantise_eight(_mm256_loadu_si256((const __m256i *)(const void *)(src + c + 8 * v)),
+                                        _mm256_loadu_ps(mul + c + 8 * v), start);
+            store_thirtytwo(dst + c, q);
+        }
+        for (; c < cols; c += 8) {
+            const __m256i some = first_lanes(cols - c);
+            store_eight(
+                dst + c,
+                requantise_eight(_mm256_maskload_epi32(src + c, some), _mm256_maskload_ps(mul + c, some), start),
+                cols - c);
+        }
+    }
+}
+
+void isgk_dequantise_f32__avx2(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                               const float *mul, const float *add)
+{
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        size_t c = 0;
+        for (; cols - c >= 8; c += 8) {
+            const __m256 x = _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(src + c)));
+            const __m256 y = _mm256_mul_ps(x, _mm256_loadu_ps(mul + c));
+            _mm256_storeu_ps(dst + c, _mm256_add_ps(y, _mm256_loadu_ps(add + c)));
+        }
+        if (c < cols) {
+            const __m256i some = first_lanes(cols - c);
+            const __m256 x = _mm256_cvtepi32_ps(_mm256_maskload_epi32(src + c, some));
+            const __m256 y = _mm256_mul_ps(x, _mm256_maskload_ps(mul + c, some));
+            _mm256_maskstore_ps(dst + c, some, _mm256_add_ps(y, _mm256_maskload_ps(add + c, some)));
+        }
+    }
+}
+#endif

@@ -6,6 +6,7 @@
 #include <insitu/bit_errors.h>
 #include <insitu/comm.h>
 #include <insitu/compress.h>
+#include <insitu/costs.h>
 #include <insitu/data.h>
 #include <insitu/factors.h>
 #include <insitu/graph.h>

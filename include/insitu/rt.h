@@ -53,6 +53,24 @@ typedef struct isg_rt_context isg_rt_context; /* lives inside the caller's works
  * `op` indexes isg_rt_op_info(). For profiling and for reading intermediate tensors. */
 typedef void (*isg_rt_hook)(void *user, const isg_rt_context *ctx, uint32_t op, int done);
 
+/* What a unit of each kind of work costs on one core, in femtoseconds (1e-15 s): the planner's cost model
+ * (docs/numerics.md). isg_costs_measure() of the hosted library fills it in; a product may hold its own constants. */
+typedef struct isg_rt_costs {
+    uint32_t struct_size; /* sizeof(isg_rt_costs) */
+    uint32_t panel;       /* a multiply-add of a product with a factor in panels (FACTORED, HALF of 1x1) */
+    uint32_t gemm;        /* a multiply-add of a product with a plain matrix (DENSE, GENERATE, HALF) */
+    uint32_t weight;      /* a number of such a matrix brought to the product */
+    uint32_t taps;        /* a multiply-add of a sum over taps */
+    uint32_t compose;     /* a multiply-add of level 1 when rows of W are made */
+    uint32_t gather;      /* a number of the input gathered for a product */
+    uint32_t unpack;      /* a code unpacked */
+    uint32_t stream;      /* a byte of weights read from memory, in networks that the cache does not hold */
+    uint32_t cache;       /* that cache in kB (1024) */
+    uint32_t gemm_int8;   /* int8: a multiply-add of a product, of a sum over taps, and a number quantised, */
+    uint32_t taps_int8;   /* requantised or dequantised */
+    uint32_t pass_int8;
+} isg_rt_costs;
+
 typedef struct isg_rt_options {
     uint32_t struct_size; /* sizeof(isg_rt_options) */
     uint32_t batch;       /* images per run; 0 means 1 */
@@ -66,11 +84,15 @@ typedef struct isg_rt_options {
      * operations are fused and tensors overwritten as without one. */
     uint32_t hook_timing;
     uint32_t mode; /* isg_mode */
+    /* NULL: the table built in for the instruction set in effect, so that every machine plans alike. Read while
+     * planning only. With costs of one machine the plan, and so the last bits of a result, may differ from another
+     * machine's. */
+    const isg_rt_costs *costs;
 } isg_rt_options;
 
 #define ISG_RT_OPTIONS_INIT                                                                                            \
     {                                                                                                                  \
-        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0, 0, ISG_MODE_F32                 \
+        sizeof(isg_rt_options), 1, ISG_ISA_ALL, ISG_STRATEGY_AUTO, 0, {0, 0, 1}, 0, 0, 0, ISG_MODE_F32, 0              \
     }
 
 typedef struct isg_rt_io {
@@ -91,9 +113,14 @@ typedef struct isg_rt_op {
     uint32_t input_rank, output_rank;
     uint32_t input_dims[ISG_RT_MAX_RANK], output_dims[ISG_RT_MAX_RANK]; /* logical order, with the planned batch */
     int32_t weight;                                                     /* index for isg_rt_weight(), or -1 */
-    uint32_t fused;  /* 1: an addition that the operation before does in passing */
-    uint64_t cycles; /* of one core, as the planner's cost model predicts; 0 where there is no weight */
-    uint32_t mode;   /* isg_mode the layer runs in */
+    uint32_t fused; /* 1: an addition that the operation before does in passing */
+    uint32_t mode;  /* isg_mode the layer runs in */
+    /* As the planner's cost model predicts for one core, in nanoseconds: as planned, and for weights stored as plain
+     * float32 run DENSE. A layer whose predicted_ns is above its dense_ns is slower compressed. 0: no weight. */
+    uint64_t predicted_ns, dense_ns;
+    uint32_t tile_pixels; /* output pixels that a task computes at once */
+    uint32_t tile_rows;   /* rows of the matrix made at once; FACTORED: input rows whose products with U are kept */
+    uint32_t tasks;       /* pieces of the layer's main part: more threads than these find no work */
 } isg_rt_op;
 
 typedef struct isg_rt_memory {

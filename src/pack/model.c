@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "pack/isa.h"
 #include "pack/meta.h"
 
 struct isg_model {
@@ -142,8 +143,7 @@ struct isg_session {
     uint64_t workspace_bytes;
 };
 
-/* What INSITU_ISA allows; everything when it is not set. */
-static isg_status mask_from_environment(uint32_t *mask, isg_error *err)
+isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
 {
     static const struct {
         const char *name;
@@ -175,7 +175,7 @@ isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_r
     isg_session *s;
     isg_status status;
     *out = NULL;
-    if (o.isa_mask == ISG_ISA_ALL) ISGI_TRY(mask_from_environment(&o.isa_mask, err));
+    if (o.isa_mask == ISG_ISA_ALL) ISGI_TRY(isgi_isa_from_environment(&o.isa_mask, err));
     ISGI_TRY(isg_rt_plan(&m->rt, &o, &memory, err));
     s = isgi_calloc(1, sizeof *s);
     if (!s) return isgi_nomem(err);

@@ -113,6 +113,20 @@ uint32_t isg_rt_op_count(const isg_rt_context *ctx)
     return ctx->ops;
 }
 
+static void set_tiles(isg_rt_op *info, const isgi_step *s)
+{
+    const isgi_conv *c = &s->conv;
+    if (s->int8.on) {
+        info->tile_pixels = ISGI_INT8_PIXELS;
+        info->tile_rows = s->int8.rows;
+        info->tasks = isgi_int8_tasks(&s->int8, c);
+    } else if (c->tasks) {
+        info->tile_pixels = c->fused.on ? c->fused.group * c->ow : c->depthwise ? ISGI_PIXELS : c->strip;
+        info->tile_rows = c->fused.on ? c->fused.ring : c->tile_rows;
+        info->tasks = c->tasks;
+    }
+}
+
 isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info)
 {
     const isgi_step *s;
@@ -130,7 +144,9 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->macs = s->macs;
     info->dense_macs = s->dense_macs;
     info->weight_bytes = s->weight_bytes;
-    info->cycles = s->cost;
+    info->predicted_ns = s->cost;
+    info->dense_ns = s->dense_cost;
+    set_tiles(info, s);
     info->fused = s->done;
     info->input_rank = x->rank;
     info->output_rank = out->rank;

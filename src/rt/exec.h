@@ -49,7 +49,8 @@ typedef struct isgi_conv {
     size_t bias, basis, u, v, tile, rows_tmp, half, zeros, worker, worker_floats;
     size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
     uint64_t scratch;
-    uint64_t macs, dense_macs, cost;
+    uint64_t macs, dense_macs, cost, dense_cost; /* costs in nanoseconds */
+    uint32_t tasks;
 } isgi_conv;
 
 typedef struct isgi_step {
@@ -57,7 +58,7 @@ typedef struct isgi_step {
     isgi_conv conv;
     isgi_int8 int8;
     uint64_t scratch; /* floats */
-    uint64_t macs, dense_macs, weight_bytes, cost;
+    uint64_t macs, dense_macs, weight_bytes, cost, dense_cost;
     uint32_t strategy;
     int32_t residual;      /* tensor added before the activation, or -1: the addition that follows is done here */
     uint8_t done;          /* the step before has done it */
@@ -101,8 +102,15 @@ static inline int isgi_lies_ready(const isg_weight *w)
 
 /* What a plan is made for. The way a layer is run must not depend on the workers: bits do not. */
 typedef struct isgi_plan_for {
-    uint32_t workers, forced, isa; /* forced: isg_strategy */
+    uint32_t workers, forced; /* forced: isg_strategy */
+    const isg_rt_costs *costs;
+    int streams, dense_streams; /* the network's weights, or those of the dense one, do not stay in the cache */
 } isgi_plan_for;
+
+/* The built-in unit costs of an instruction set. */
+void isgi_costs_of(isg_rt_costs *costs, uint32_t isa);
+/* Work units times unit costs, in nanoseconds. */
+uint64_t isgi_int8_cost(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isg_rt_costs *t);
 
 /* Fills `c` for weight `w` on a bound input and output shape; `bias` tells whether there is one. */
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,
@@ -116,6 +124,9 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
 /* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+/* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
+void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
+                      uint32_t k0, uint32_t k1);
 /* Bias, residual and activation of channels from .. from+n-1 of `pixels` output pixels from `first`. */
 void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const float *bias, uint64_t first,
                         size_t pixels, uint32_t from, uint32_t n);

@@ -7,6 +7,7 @@
 
 #define ISGI_INT8_PIXELS 32u   /* output pixels at a time */
 #define ISGI_INT8_COLUMNS 128u /* columns of a product at a time, so that its sums stay in L1 */
+#define ISGI_INT8_ROWS 8u      /* output rows of a task of a depthwise layer */
 #define ISGI_INT8_BLOCK 32u    /* rows of a factor unpacked at a time: whole bytes whatever the bits */
 
 typedef enum isgi_int8_form {
@@ -19,6 +20,8 @@ typedef enum isgi_int8_form {
 /* Fills `q` for a layer whose float plan is `c`; q->on stays 0 where the layer must run in float. */
 void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t workers);
 uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w);
+/* Tasks of the main part. */
+uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c);
 void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step);
 
 /* Checks the ACTIVATIONS section, if there is one. Errors: FORMAT. */

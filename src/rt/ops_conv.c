@@ -112,9 +112,8 @@ static inline void gather_line(float *dst, const isgi_conv *c, const float *line
     }
 }
 
-/* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
-static void gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
-                   uint32_t k0, uint32_t k1)
+void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
+                      uint32_t k0, uint32_t k1)
 {
     const isgi_window *g = &c->window;
     const uint32_t cg = c->ic / c->groups, line = g->kw * cg, plane = c->oh * c->ow, ky0 = k0 / line, from0 = k0 % line;
@@ -165,7 +164,7 @@ static void product_task(void *arg, uint32_t index, uint32_t worker)
                 a = j->x + (size_t)(j->first + at) * c->ic + k0;
                 lda = c->ic;
             } else {
-                gather(columns, c, j->x, j->first + at, pixels, group, k0, k1);
+                isgi_conv_gather(columns, c, j->x, j->first + at, pixels, group, k0, k1);
             }
             j->ctx->kernels.gemm_f32(dst + n0, j->ldd, a, lda, j->matrix + (size_t)(k0 - j->row0) * c->width + n0,
                                      c->width, pixels, n, k1 - k0, k0 > 0);

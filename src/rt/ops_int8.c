@@ -384,15 +384,13 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
     }
 }
 
-#define DEPTHWISE_ROWS 8u
-
 static void depthwise_u8_task(void *arg, uint32_t index, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
     const isgi_conv *c = j->c;
-    const uint32_t strips = (c->oh + DEPTHWISE_ROWS - 1) / DEPTHWISE_ROWS, image = index / strips;
-    const uint32_t y0 = index % strips * DEPTHWISE_ROWS;
-    const uint32_t y1 = c->oh - y0 < DEPTHWISE_ROWS ? c->oh : y0 + DEPTHWISE_ROWS;
+    const uint32_t strips = (c->oh + ISGI_INT8_ROWS - 1) / ISGI_INT8_ROWS, image = index / strips;
+    const uint32_t y0 = index % strips * ISGI_INT8_ROWS;
+    const uint32_t y1 = c->oh - y0 < ISGI_INT8_ROWS ? c->oh : y0 + ISGI_INT8_ROWS;
     const size_t plane = (size_t)c->ih * c->iw * j->q->x_step;
     const int8_taps g = {j->base + j->q->x + image * plane, 0, j->q->x_step, 0, 1};
     strip_of_taps(j, &g, image, y0, y1, worker_part(j, worker));
@@ -442,7 +440,7 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
         isgi_run_tasks(ctx, factored_u8_task, &j, (uint64_t)c->batch * ((c->oh + j.q->rows - 1) / j.q->rows));
     else if (j.q->form == ISGI_INT8_DEPTHWISE)
         isgi_run_tasks(ctx, depthwise_u8_task, &j,
-                       (uint64_t)c->batch * ((c->oh + DEPTHWISE_ROWS - 1) / DEPTHWISE_ROWS));
+                       (uint64_t)c->batch * ((c->oh + ISGI_INT8_ROWS - 1) / ISGI_INT8_ROWS));
     else
         isgi_run_tasks(ctx, pixels_task, &j, (out + ISGI_INT8_PIXELS - 1) / ISGI_INT8_PIXELS);
 }

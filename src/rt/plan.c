@@ -25,8 +25,10 @@ typedef struct plan_walk {
     const isgi_model *m;
     const isg_rt_options *options;
     uint32_t batch, workers, isa;
-    uint32_t layer; /* number of conv and fc operations so far */
-    int keep;       /* a hook may read every tensor: nothing is fused or overwritten */
+    uint32_t layer;             /* number of conv and fc operations so far */
+    int keep;                   /* a hook may read every tensor: nothing is fused or overwritten */
+    int streams, dense_streams; /* see isgi_plan_for */
+    isg_rt_costs costs;
     isgi_arena arena;
     uint64_t scratch;   /* floats */
     uint64_t constants; /* bytes of constant tensors that are not used where they lie in the image */
@@ -144,6 +146,7 @@ static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
     s->over_residual = 0;
     s->scratch = s->int8.scratch;
     s->macs = isgi_int8_macs(&s->int8, &s->conv, w);
+    s->cost = isgi_int8_cost(&s->int8, &s->conv, w, &p->costs);
     s->strategy = s->int8.form == ISGI_INT8_FACTORED ? ISG_STRATEGY_FACTORED
                   : s->int8.form == ISGI_INT8_CHAIN  ? ISG_STRATEGY_HALF
                                                      : ISG_STRATEGY_DENSE;
@@ -152,7 +155,7 @@ static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
 {
     const isgi_op *op = &s->op;
-    const isgi_plan_for f = {p->workers, p->options->strategy, p->isa};
+    const isgi_plan_for f = {p->workers, p->options->strategy, &p->costs, p->streams, p->dense_streams};
     isg_weight w, vector;
     isgi_view_weight(p->m, (uint32_t)op->weight, &w);
     s->weight_bytes = stored_bytes(&w);
@@ -164,6 +167,7 @@ static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const
     isgi_conv_plan(&s->conv, op, &w, x, out, op->vector >= 0 ? &vector : NULL, &f);
     s->over_residual = (uint8_t)isgi_conv_in_place(&s->conv, &w);
     s->cost = s->conv.cost;
+    s->dense_cost = s->conv.dense_cost;
     s->scratch = s->conv.scratch;
     s->macs = s->conv.macs;
     s->dense_macs = s->conv.dense_macs;
@@ -272,6 +276,27 @@ static isg_status walk(plan_walk *p, isg_error *err)
     return ISG_OK;
 }
 
+/* Unit costs, and whether the weights of this network and of its dense form come from memory in every run. */
+static isg_status set_costs(plan_walk *p, isg_error *err)
+{
+    uint64_t dense = 0, cache;
+    if (p->options->costs && p->options->costs->struct_size != sizeof p->costs)
+        return isgi_error(err, ISG_E_ARG, "costs have another struct_size", ISG_ERROR_NONE, -1);
+    if (p->options->costs)
+        p->costs = *p->options->costs;
+    else
+        isgi_costs_of(&p->costs, p->isa);
+    for (uint32_t i = 0; i < p->m->weight_count; i++) {
+        isg_weight w;
+        isgi_view_weight(p->m, i, &w);
+        dense += (uint64_t)w.taps * w.ci * w.co * sizeof(float);
+    }
+    cache = (uint64_t)p->costs.cache * 1024;
+    p->streams = p->m->weights_bytes > cache;
+    p->dense_streams = dense > cache;
+    return ISG_OK;
+}
+
 static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_rt_options *options, isg_error *err)
 {
     const isgi_model *m = isgi_model_of_const(model);
@@ -295,7 +320,7 @@ static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_
     if (p->workers > MAX_WORKERS) return too_large(err, "more than 1024 workers");
     p->ctx = NULL;
     p->arena_data = p->constant_data = NULL;
-    return ISG_OK;
+    return set_costs(p, err);
 }
 
 static isg_status lay_out(const plan_walk *p, workspace_layout *l, isg_error *err)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a convolution is run: the cheapest of the three ways, its tiles and its scratch. */
 #include "rt/exec.h"
+#include "rt/plan_cost.h"
 
 #include <string.h>
 
 #define TILE_FLOATS 65536u   /* of the weight matrix: half of a usual L2 */
 #define TILE_ROWS 288u       /* 3 x 3 x 32 */
 #define GATHER_FLOATS 49152u /* of gathered input pixels */
-#define HALF_FLOATS 131072u  /* of intermediate channels in the HALF way */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
 #define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
@@ -46,106 +46,28 @@ static void set_geometry(isgi_conv *c, const isgi_op *op, const isg_weight *w, c
     c->k = c->taps * (c->ic / c->groups);
 }
 
-/* ---- the cost model ---- */
-
-/* Cost of one unit of each kind of work in 1/64 of a clock cycle, by instruction set: measured with bench_kernels on
- * one core (docs/numerics.md). The ratios decide, not the clock. */
-typedef struct cost_table {
-    uint32_t isa;
-    uint32_t gemm, taps, compose, gather, unpack; /* a multiply-add, ..., a number gathered, a code unpacked */
-} cost_table;
-
-static const cost_table costs[] = {
-    {ISG_ISA_AVX512, 2, 4, 6, 20, 14},
-    {ISG_ISA_AVX2, 5, 10, 9, 22, 34},
-    {ISG_ISA_NEON, 5, 10, 10, 24, 120},
-    {ISG_ISA_SCALAR, 24, 40, 24, 32, 200},
-};
-
-static const cost_table *cost_of(uint32_t isa)
-{
-    size_t i = 0;
-    while ((isa & costs[i].isa) != costs[i].isa) i++;
-    return &costs[i];
-}
-
-static uint64_t codes_of(const isg_weight *w)
-{
-    return (uint64_t)w->basis.rows * w->basis.cols + (uint64_t)w->u.rows * w->u.cols + (uint64_t)w->v.rows * w->v.cols;
-}
-
-/* A 1x1 kernel without padding: output pixel (y, x) reads input pixel (y stride, x stride) only. */
-static int is_pointwise(const isgi_conv *c)
-{
-    const isgi_window *g = &c->window;
-    return c->taps == 1 && !g->top && !g->left && !g->bottom && !g->right;
-}
-
-static int fuses(const isgi_conv *c, const isg_weight *w, uint32_t way)
-{
-    if (c->groups != 1 || c->depthwise || w->depthwise) return 0;
-    return way == ISG_STRATEGY_FACTORED || (way == ISG_STRATEGY_HALF && !w->level1 && is_pointwise(c));
-}
-
-/* Multiply-adds of one way, by kind. */
-typedef struct way_work {
-    uint64_t gemm, taps, compose, gather;
-} way_work;
-
-static way_work work_of(const isgi_conv *c, const isg_weight *w, uint32_t way)
-{
-    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
-    const uint64_t rows = (uint64_t)w->taps * w->ci, bibo = (uint64_t)w->bi * w->bo;
-    const uint64_t gathered = c->direct || c->depthwise ? 0 : pixels * c->k;
-    way_work n = {0, 0, w->level1 ? rows * bibo : 0, gathered};
-    if (way == ISG_STRATEGY_FACTORED) {
-        const uint64_t input = is_pointwise(c) ? pixels : (uint64_t)c->batch * c->ih * c->iw;
-        n.gemm = input * c->ic * bibo + (w->level2 ? pixels * w->bo * c->oc : 0);
-        n.taps = pixels * c->taps * bibo;
-        n.compose = n.gather = 0;
-    } else if (way == ISG_STRATEGY_HALF) {
-        n.gemm = pixels * w->bo * ((uint64_t)c->k + c->oc);
-        n.compose *= ceil_div(pixels, HALF_FLOATS / w->bo + 1);
-        if (fuses(c, w, way)) n.gather = 0;
-    } else {
-        n.gemm = c->depthwise ? 0 : pixels * c->k * (c->oc / c->groups);
-        n.taps = c->depthwise ? pixels * c->taps * c->oc : 0;
-        if (w->level2) n.gemm += rows * w->bo * w->co;
-    }
-    return n;
-}
-
-/* Predicted clock cycles of one core. */
-static uint64_t way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, uint32_t isa)
-{
-    const cost_table *t = cost_of(isa);
-    const way_work n = work_of(c, w, way);
-    const uint64_t unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
-    return (n.gemm * t->gemm + n.taps * t->taps + n.compose * t->compose + n.gather * t->gather + unpack * t->unpack) /
-           64;
-}
-
 static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
-    way_work n;
+    isgi_work n;
     c->strategy =
         w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
-    c->cost = way_cost(c, w, c->strategy, f->isa);
+    c->cost = isgi_way_cost(c, w, c->strategy, f);
+    c->dense_cost = isgi_dense_cost(c, w, f);
     for (size_t i = 0; i < sizeof ways && c->groups == 1 && !w->depthwise; i++) {
         const int possible = ways[i] == ISG_STRATEGY_HALF       ? w->level2
                              : ways[i] == ISG_STRATEGY_FACTORED ? w->level1
                                                                 : w->level1 || w->level2;
-        const uint64_t cost = possible ? way_cost(c, w, ways[i], f->isa) : UINT64_MAX;
+        const uint64_t cost = possible ? isgi_way_cost(c, w, ways[i], f) : UINT64_MAX;
         if (possible && (ways[i] == f->forced || cost < c->cost)) {
             c->strategy = ways[i];
             c->cost = cost;
         }
         if (possible && ways[i] == f->forced) break;
     }
-    n = work_of(c, w, c->strategy);
-    c->macs = n.gemm + n.taps + n.compose;
-    c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * (c->oc / c->groups);
+    n = isgi_work_of(c, w, c->strategy);
+    c->macs = n.macs;
+    c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * c->oc;
 }
 
 /* ---- tiles ---- */
@@ -154,7 +76,7 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
 {
     isgi_fused *f = &c->fused;
     const isgi_window *g = &c->window;
-    const int point = is_pointwise(c);
+    const int point = isgi_is_pointwise(c);
     const uint64_t reach = (uint64_t)(g->kh - 1) * g->dh + 1;
     uint64_t rows;
     f->on = 1;
@@ -197,7 +119,7 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     if (c->strip < STRIP_STEP) c->strip = STRIP_STEP;
     c->span = pixels;
     if (c->strategy == ISG_STRATEGY_HALF) {
-        c->span = HALF_FLOATS / w->bo + 1;
+        c->span = ISGI_HALF_FLOATS / w->bo + 1;
         c->span = ceil_div(c->span, c->strip) * c->strip;
         if (c->span > pixels) c->span = pixels;
     }
@@ -266,15 +188,28 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
     finish_scratch(c, at, part, workers);
 }
 
+/* Pieces of the main part, for reports. */
+static uint32_t count_tasks(const isgi_conv *c)
+{
+    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
+    uint64_t n = ceil_div(pixels, ISGI_PIXELS);
+    if (c->fused.on)
+        n = (uint64_t)c->batch * c->fused.strips;
+    else if (!c->depthwise)
+        n = ceil_div(c->span, c->strip) * c->blocks;
+    return (uint32_t)min_u64(n, UINT32_MAX);
+}
+
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,
                     const isg_weight *bias, const isgi_plan_for *f)
 {
     set_geometry(c, op, w, x, out);
     choose_way(c, w, f);
-    if (fuses(c, w, c->strategy)) {
+    if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->workers);
     } else if (!c->depthwise) {
         set_matrix_tiles(c, w, f->workers);
     }
+    c->tasks = count_tasks(c);
     set_scratch(c, w, bias, f->workers);
 }

@@ -133,6 +133,17 @@ uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight
     return c->dense_macs;
 }
 
+uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c)
+{
+    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
+    uint64_t n = ceil_div64(pixels, ISGI_INT8_PIXELS);
+    if (q->form == ISGI_INT8_FACTORED)
+        n = (uint64_t)c->batch * ceil_div64(c->oh, q->rows);
+    else if (q->form == ISGI_INT8_DEPTHWISE)
+        n = (uint64_t)c->batch * ceil_div64(c->oh, ISGI_INT8_ROWS);
+    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
 /* ---- the section ---- */
 
 static int good_number(float x)

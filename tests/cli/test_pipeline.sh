@@ -50,6 +50,22 @@ expect_error 3 "$tool" selftest "$model"
 expect 0 "$tool" eval "$work/a.isg" --data "$data" --json
 expect 0 "$tool" bench "$work/a.isg" --baseline "$model" --runs 3 --threads 1 --json
 for key in median_ms p90_ms speedup load_average; do [ "$(json $key)" != None ] || fail "no $key"; done
+[ "$(json costs)" = built-in ] || fail "bench without --plan does not say that it used the built-in costs"
+XDG_CACHE_HOME=$work/cache
+export XDG_CACHE_HOME
+expect 0 "$tool" bench "$work/a.isg" --plan --runs 2 --threads 2
+grep -q '^insitu: measured the costs' "$work/err" || fail "the first --plan did not measure"
+says 'predicted'
+cp "$work"/cache/insitu/costs-*.txt "$work/costs.txt" || fail "no file of costs"
+expect 0 "$tool" bench "$work/a.isg" --plan --baseline "$model" --runs 2 --threads 1 --json
+[ -s "$work/err" ] && fail "the second --plan measured again, or said something: $(cat "$work/err")"
+[ "$(json costs)" = machine ] || fail "bench --plan does not say whose costs"
+for key in strategy tile_pixels tile_rows tasks threads predicted_ms median_ms predicted_dense_ms slower_than_dense; do
+    grep -q "\"$key\"" "$work/out" || fail "bench --plan --json has no $key"
+done
+expect 0 "$tool" bench "$work/a.isg" --plan --recalibrate --runs 1 --threads 1
+grep -q '^insitu: measured the costs' "$work/err" || fail "--recalibrate did not measure"
+expect_error 2 "$tool" bench "$work/a.isg" --recalibrate
 
 # tune keeps the file's size
 expect 0 "$tool" tune "$work/a.isg" --teacher "$model" --data "$data" --steps 2 --threads 1 --quiet -o "$work/t.isg"

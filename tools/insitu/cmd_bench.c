@@ -7,10 +7,13 @@
 
 #define WARM_UP 3
 #define MAX_RUNS 100000
+#define PROFILE_RUNS 20
 
 typedef struct bench_options {
     const char *baseline;
     uint32_t runs, batch, strategy;
+    int plan, recalibrate;
+    isg_rt_costs costs; /* of this machine, with --plan */
 } bench_options;
 
 typedef struct bench_side {
@@ -21,9 +24,9 @@ typedef struct bench_side {
     double *times; /* [runs], milliseconds */
     double median, p90;
     tool_sizes sizes;
-    double *layer_ms; /* [ops], of the profiling runs */
+    double *layer_ms; /* [ops][profiling runs], sorted when they are over */
     uint64_t layer_start;
-    uint32_t ops;
+    uint32_t ops, layer_runs, layer_run; /* ops 0: the run warms up */
 } bench_side;
 
 static void profile_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
@@ -34,7 +37,7 @@ static void profile_hook(void *user, const isg_rt_context *ctx, uint32_t op, int
     if (!done)
         side->layer_start = now;
     else if (op < side->ops)
-        side->layer_ms[op] += (double)(now - side->layer_start) * 1e-6;
+        side->layer_ms[(size_t)op * side->layer_runs + side->layer_run] = (double)(now - side->layer_start) * 1e-6;
 }
 
 static float **make_buffers(const isg_rt_model *rt, uint32_t count, int outputs, uint32_t batch)
@@ -80,6 +83,7 @@ static int make_session(tool *t, bench_side *side, const bench_options *o, int p
         if (!tool_pool(t)) return EXIT_RUNTIME;
         options.parallel = isg_pool_parallel(t->pool);
     }
+    if (o->plan) options.costs = &o->costs;
     if (profile) {
         options.hook = profile_hook;
         options.hook_user = side;
@@ -137,10 +141,15 @@ static int by_time(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+static double middle(const double *sorted, uint32_t n)
+{
+    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
+}
+
 static void summarise(bench_side *side, uint32_t runs)
 {
     qsort(side->times, runs, sizeof *side->times, by_time);
-    side->median = runs % 2 ? side->times[runs / 2] : 0.5 * (side->times[runs / 2 - 1] + side->times[runs / 2]);
+    side->median = middle(side->times, runs);
     side->p90 = side->times[(runs * 9 + 9) / 10 - 1];
 }
 
@@ -162,21 +171,37 @@ static int measure(tool *t, bench_side *sides, int count, const bench_options *o
     return EXIT_OK;
 }
 
+static double layer_median(const bench_side *side, uint32_t op)
+{
+    return middle(side->layer_ms + (size_t)op * side->layer_runs, side->layer_runs);
+}
+
+static double layer_mean(const bench_side *side, uint32_t op)
+{
+    double sum = 0.0;
+    uint32_t i;
+    for (i = 0; i < side->layer_runs; i++) sum += side->layer_ms[(size_t)op * side->layer_runs + i];
+    return sum / side->layer_runs;
+}
+
 /* Time per layer comes from runs of its own: reading the clock around each layer would blur the medians. */
 static int profile(tool *t, bench_side *side, const bench_options *o)
 {
     isg_session *session = NULL;
-    uint32_t i, k, runs = o->runs < 10 ? o->runs : 10;
+    uint32_t ops, k;
     double ms;
     int code = make_session(t, side, o, 1, &session);
     if (code != EXIT_OK) return code;
-    side->layer_ms = calloc(isg_rt_op_count(isg_session_context(session)) + 1, sizeof *side->layer_ms);
+    ops = isg_rt_op_count(isg_session_context(session));
+    side->layer_runs = o->runs < PROFILE_RUNS ? o->runs : PROFILE_RUNS;
+    side->layer_ms = calloc((size_t)ops * side->layer_runs + 1, sizeof *side->layer_ms);
     if (!side->layer_ms) code = tool_error(t, NULL, ISG_E_NOMEM, NULL);
-    for (i = 0; code == EXIT_OK && i < runs + 1; i++) {
-        if (i == 1) side->ops = isg_rt_op_count(isg_session_context(session)); /* the first run only warms up */
+    if (code == EXIT_OK) code = run_once(t, side, session, &ms);
+    side->ops = ops;
+    for (side->layer_run = 0; code == EXIT_OK && side->layer_run < side->layer_runs; side->layer_run++)
         code = run_once(t, side, session, &ms);
-    }
-    for (k = 0; code == EXIT_OK && k < side->ops; k++) side->layer_ms[k] /= runs;
+    for (k = 0; code == EXIT_OK && k < ops; k++)
+        qsort(side->layer_ms + (size_t)k * side->layer_runs, side->layer_runs, sizeof *side->layer_ms, by_time);
     isg_session_destroy(session);
     return code;
 }
@@ -199,30 +224,67 @@ static void json_side(cJSON *o, const bench_side *side)
     cJSON_AddNumberToObject(o, "workspace_bytes", (double)side->sizes.workspace_bytes);
 }
 
-static void report_layers(const bench_side *side, cJSON *list)
+/* Measured time of the layer of the same name in the baseline; below 0: it has none. */
+static double baseline_ms(const bench_side *other, const isg_rt_op *op)
 {
     uint32_t i;
+    for (i = 0; other && i < other->ops && op->name_bytes; i++) {
+        isg_rt_op theirs;
+        if (isg_rt_op_info(isg_session_context(other->session), i, &theirs) != ISG_OK) continue;
+        if (theirs.name_bytes == op->name_bytes && !memcmp(theirs.name, op->name, op->name_bytes) &&
+            theirs.dense_macs == op->dense_macs)
+            return layer_median(other, i);
+    }
+    return -1.0;
+}
+
+static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_side *side, uint32_t i, double other_ms)
+{
+    cJSON *o = cJSON_CreateObject();
+    tool_json_text_n(o, "name", op->name, op->name_bytes);
+    cJSON_AddStringToObject(o, "kind", op->kind);
+    cJSON_AddStringToObject(o, "strategy", tool_strategy_name(op->strategy));
+    tool_json_number(o, "mean_ms", layer_mean(side, i));
+    tool_json_number(o, "median_ms", layer_median(side, i));
+    if (other_ms >= 0.0) tool_json_number(o, "baseline_ms", other_ms);
+    cJSON_AddNumberToObject(o, "macs", (double)op->macs);
+    cJSON_AddItemToArray(list, o);
+    if (op->weight < 0) return;
+    cJSON_AddNumberToObject(o, "tile_pixels", op->tile_pixels);
+    cJSON_AddNumberToObject(o, "tile_rows", op->tile_rows);
+    cJSON_AddNumberToObject(o, "tasks", op->tasks);
+    cJSON_AddNumberToObject(o, "threads", tool_layer_threads(op, tool_threads(t)));
+    tool_json_number(o, "predicted_ms", tool_predicted_ms(op, tool_threads(t)));
+    tool_json_number(o, "predicted_dense_ms", (double)op->dense_ns * 1e-6);
+    cJSON_AddBoolToObject(o, "slower_than_dense", tool_slower_than_dense(op));
+}
+
+static void print_layer(const isg_rt_op *op, double ms)
+{
     char shown[64];
+    printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s\n", tool_escape(shown, sizeof shown, op->name, op->name_bytes),
+           op->kind, op->weight >= 0 ? tool_strategy_name(op->strategy) : "", ms,
+           ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0);
+}
+
+static void report_layers(tool *t, const bench_side *side, const bench_side *other, const bench_options *o, cJSON *list)
+{
+    uint32_t i, slower = 0;
+    if (!list && o->plan) tool_plan_head();
     for (i = 0; i < side->ops; i++) {
         isg_rt_op op;
+        double theirs;
         if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK || op.fused) continue;
-        if (list) {
-            cJSON *o = cJSON_CreateObject();
-            tool_json_text_n(o, "name", op.name, op.name_bytes);
-            cJSON_AddStringToObject(o, "kind", op.kind);
-            cJSON_AddStringToObject(o, "strategy", tool_strategy_name(op.strategy));
-            tool_json_number(o, "mean_ms", side->layer_ms[i]);
-            cJSON_AddNumberToObject(o, "macs", (double)op.macs);
-            cJSON_AddNumberToObject(o, "predicted_cycles", (double)op.cycles);
-            cJSON_AddItemToArray(list, o);
-        } else {
-            printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s %9.1f kcycles predicted\n",
-                   tool_escape(shown, sizeof shown, op.name, op.name_bytes), op.kind,
-                   op.weight >= 0 ? tool_strategy_name(op.strategy) : "", side->layer_ms[i],
-                   side->layer_ms[i] > 0.0 ? (double)op.macs / side->layer_ms[i] * 1e-6 : 0.0,
-                   (double)op.cycles * 1e-3);
-        }
+        theirs = baseline_ms(other, &op);
+        slower += tool_slower_than_dense(&op) != 0;
+        if (list)
+            json_layer(t, list, &op, side, i, theirs);
+        else if (o->plan)
+            tool_plan_line(&op, tool_threads(t), layer_median(side, i), theirs);
+        else
+            print_layer(&op, layer_median(side, i));
     }
+    if (!list) tool_slower_note(slower, o->plan);
 }
 
 static int report(tool *t, const bench_side *sides, int count, const bench_options *o, const double load[3])
@@ -237,7 +299,7 @@ static int report(tool *t, const bench_side *sides, int count, const bench_optio
         if (count > 1) print_side("baseline", &sides[1]);
         if (count > 1) printf("speed-up over the baseline: %.2f\n", sides[1].median / sides[0].median);
         printf("layers:\n");
-        report_layers(&sides[0], NULL);
+        report_layers(t, &sides[0], count > 1 ? &sides[1] : NULL, o, NULL);
         return EXIT_OK;
     }
     json = tool_json("bench");
@@ -254,8 +316,19 @@ static int report(tool *t, const bench_side *sides, int count, const bench_optio
         json_side(cJSON_AddObjectToObject(json, "baseline"), &sides[1]);
         tool_json_number(json, "speedup", sides[1].median / sides[0].median);
     }
-    report_layers(&sides[0], cJSON_AddArrayToObject(json, "layers"));
+    cJSON_AddStringToObject(json, "costs", o->plan ? "machine" : "built-in");
+    report_layers(t, &sides[0], count > 1 ? &sides[1] : NULL, o, cJSON_AddArrayToObject(json, "layers"));
     return tool_json_print(t, json);
+}
+
+static int calibrate(tool *t, bench_options *o)
+{
+    isg_error err = {0};
+    int measured = 0;
+    const isg_status status = isg_costs_load(&o->costs, t->isa_mask, o->recalibrate, &measured, &err);
+    if (status != ISG_OK) return tool_error(t, NULL, status, &err);
+    if (measured) tool_note(t, "measured the costs of this machine for the planner");
+    return EXIT_OK;
 }
 
 int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
@@ -268,12 +341,15 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
         {"batch", 'b', OPTION_U32, &o.batch, "N", "items a run (default 1)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
+        {"plan", 0, OPTION_FLAG, &o.plan, NULL, "plan with this machine's measured costs; show tiles and predictions"},
+        {"recalibrate", 0, OPTION_FLAG, &o.recalibrate, NULL, "with --plan: measure the costs again"},
     };
     const tool_usage usage = {
         verb,
         "FILE",
         "Threads share the work inside each layer. Memory is the plan's: packed weights (resident), "
-        "and\nthose with the workspace (peak).",
+        "and\nthose with the workspace (peak). Without --plan the planner uses its built-in costs; those that --plan "
+        "measures\nare kept under $XDG_CACHE_HOME/insitu or ~/.cache/insitu.",
         options,
         OPTION_COUNT(options),
         1,
@@ -284,12 +360,16 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code >= 0) return code;
     if (o.runs < 1 || o.runs > MAX_RUNS) return tool_usage_error(t, "option --runs: must be in 1..%d", MAX_RUNS);
     if (o.batch < 1 || o.batch > 4096) return tool_usage_error(t, "option --batch: must be in 1..4096");
+    if (o.recalibrate && !o.plan) return tool_usage_error(t, "option --recalibrate needs --plan");
     count = o.baseline ? 2 : 1;
+    code = o.plan ? calibrate(t, &o) : EXIT_OK;
+    if (code != EXIT_OK) return code;
     if (getloadavg(load, 3) != 3) memset(load, 0, sizeof load);
     code = side_open(t, &sides[0], argv[0], &o);
     if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o);
     if (code == EXIT_OK) code = measure(t, sides, count, &o);
     if (code == EXIT_OK) code = profile(t, &sides[0], &o);
+    if (code == EXIT_OK && o.baseline && o.plan) code = profile(t, &sides[1], &o);
     if (code == EXIT_OK) code = report(t, sides, count, &o, load);
     side_close(&sides[0]);
     side_close(&sides[1]);

@@ -62,9 +62,10 @@ static void print_layer(const info_layer *layer)
     kernel_text(kernel, sizeof kernel, w->taps);
     factors_text(factors, sizeof factors, w);
     bits_text(bits, sizeof bits, w);
-    printf("%-32.32s %-6s %5u x%5u %-5s %-9s %-6s %-8s %9llu %7.2f%%\n", name, layer->op.kind, w->co, w->ci, kernel,
+    printf("%-32.32s %-6s %5u x%5u %-5s %-9s %-6s %-8s %9llu %7.2f%%%s\n", name, layer->op.kind, w->co, w->ci, kernel,
            factors, bits, tool_strategy_name(layer->op.strategy), (unsigned long long)layer->op.weight_bytes,
-           100.0 * (double)layer->op.weight_bytes / (double)dense_bytes(w));
+           100.0 * (double)layer->op.weight_bytes / (double)dense_bytes(w),
+           tool_slower_than_dense(&layer->op) ? "  slower than dense" : "");
 }
 
 static void json_layer(cJSON *list, const info_layer *layer)
@@ -77,6 +78,7 @@ static void json_layer(cJSON *list, const info_layer *layer)
     cJSON_AddStringToObject(o, "strategy", tool_strategy_name(layer->op.strategy));
     cJSON_AddNumberToObject(o, "macs", (double)layer->op.macs);
     cJSON_AddNumberToObject(o, "dense_macs", (double)layer->op.dense_macs);
+    if (layer->op.weight >= 0) cJSON_AddBoolToObject(o, "slower_than_dense", tool_slower_than_dense(&layer->op));
     tool_json_dims(o, "output", layer->op.output_dims, layer->op.output_rank);
     if (!layer->has_weight) return;
     cJSON_AddNumberToObject(o, "co", w->co);
@@ -159,7 +161,7 @@ static void json_io(cJSON *object, const char *key, const isg_rt_model *rt, int 
 
 typedef struct info_totals {
     uint64_t macs, dense_macs;
-    uint32_t ops, weights, factored;
+    uint32_t ops, weights, factored, slower;
     tool_sizes sizes;
     isg_accounting accounting;
     int accounted;
@@ -179,6 +181,7 @@ static void add_totals(info_totals *totals, const info_layer *layer)
     totals->macs += layer->op.macs;
     totals->dense_macs += layer->op.dense_macs;
     totals->weights += layer->has_weight != 0;
+    totals->slower += tool_slower_than_dense(&layer->op) != 0;
     totals->factored += layer->has_weight && (layer->weight.level1 || layer->weight.level2);
 }
 
@@ -198,6 +201,7 @@ static void print_info(const tool_model *m, isg_session *session)
            totals.factored);
     printf("%-14s %.2f million a run (%.2f dense)\n", "multiply-adds", (double)totals.macs / 1e6,
            (double)totals.dense_macs / 1e6);
+    tool_slower_note(totals.slower, 0);
 }
 
 static void print_sizes(const info_totals *totals)

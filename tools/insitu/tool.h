@@ -184,6 +184,18 @@ char *tool_dims(char *dst, size_t size, const uint32_t *dims, uint32_t rank);
 /* "1.25 MB" style text. */
 char *tool_bytes(char *dst, size_t size, double bytes);
 
+/* ---- plans ---- */
+/* Threads that find work in a layer, and its predicted time with them; both for `threads` at most. */
+uint32_t tool_layer_threads(const isg_rt_op *op, uint32_t threads);
+double tool_predicted_ms(const isg_rt_op *op, uint32_t threads);
+/* Whether the cost model says that this compressed layer would be faster with plain float32 weights. */
+int tool_slower_than_dense(const isg_rt_op *op);
+void tool_plan_head(void);
+/* other_ms: measured time of the same layer in a baseline, below 0: none. */
+void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms);
+/* One line if any layer is slower compressed; nothing otherwise. */
+void tool_slower_note(uint32_t layers, int measured_costs);
+
 int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv);

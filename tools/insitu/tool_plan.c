@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What bench and info say of the planner's decisions. */
+#include <string.h>
+
+#include "tool.h"
+
+uint32_t tool_layer_threads(const isg_rt_op *op, uint32_t threads)
+{
+    if (!op->tasks) return 1;
+    return op->tasks < threads ? op->tasks : threads;
+}
+
+double tool_predicted_ms(const isg_rt_op *op, uint32_t threads)
+{
+    const uint32_t tasks = op->tasks ? op->tasks : 1, turns = (tasks - 1) / threads + 1;
+    return (double)op->predicted_ns * 1e-6 * turns / tasks;
+}
+
+int tool_slower_than_dense(const isg_rt_op *op)
+{
+    /* A prediction within a twentieth of the other's is no finding. */
+    return op->weight >= 0 && op->strategy != ISG_STRATEGY_DENSE && op->predicted_ns > op->dense_ns + op->dense_ns / 20;
+}
+
+void tool_plan_head(void)
+{
+    printf("  %-32s %-9s %-12s %6s %7s %10s %10s %8s %10s\n", "layer", "way", "tile", "tasks", "threads", "predicted",
+           "measured", "GMAC/s", "dense");
+}
+
+void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms)
+{
+    char shown[64], tile[32] = "";
+    tool_escape(shown, sizeof shown, op->name_bytes ? op->name : op->kind,
+                op->name_bytes ? op->name_bytes : strlen(op->kind));
+    if (op->weight < 0) {
+        printf("  %-32.32s %-9s %-12s %6s %7s %10s %10.4f\n", shown, "", "", "", "", "", ms);
+        return;
+    }
+    snprintf(tile, sizeof tile, "%ux%u", op->tile_pixels, op->tile_rows);
+    printf("  %-32.32s %-9s %-12s %6u %7u %10.4f %10.4f %8.2f %10.4f%s%s\n", shown, tool_strategy_name(op->strategy),
+           tile, op->tasks, tool_layer_threads(op, threads), tool_predicted_ms(op, threads), ms,
+           ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0, other_ms >= 0.0 ? other_ms : (double)op->dense_ns * 1e-6,
+           other_ms >= 0.0 ? " measured" : "", tool_slower_than_dense(op) ? "  slower than dense" : "");
+}
+
+void tool_slower_note(uint32_t layers, int measured_costs)
+{
+    if (!layers) return;
+    printf("%u compressed layer%s would be faster with plain float32 weights, by the %s costs\n", layers,
+           layers > 1 ? "s" : "", measured_costs ? "measured" : "built-in");
+}

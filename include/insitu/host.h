@@ -40,7 +40,9 @@ ISG_NODISCARD isg_status isg_write_file(const char *path, const void *data, size
 /* 1 if both paths name the same existing file. */
 int isg_same_file(const char *a, const char *b);
 
-/* A small pool; threads sleep when idle. threads 0: min(affinity, cgroup quota). */
+/* A small pool. threads 0: min(affinity, cgroup quota). Between two jobs threads spin for some 40 microseconds, then
+ * sleep; one that shares the caller's CPU does not spin, and is moved to the others of the affinity mask that the
+ * creating thread had. */
 typedef struct isg_pool isg_pool;
 ISG_NODISCARD isg_status isg_pool_create(isg_pool **out, uint32_t threads, isg_error *err);
 void isg_pool_destroy(isg_pool *pool);

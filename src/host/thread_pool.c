@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The thread pool behind isg_parallel: the caller is worker 0, the others sleep between jobs. */
+/* The thread pool behind isg_parallel: the caller is worker 0, the others spin for a moment between jobs and then
+ * sleep. A worker on the caller's own CPU is worse than none: each would spin while the other waits for the CPU. So
+ * neither spins then, and the worker is moved away. */
+#define _GNU_SOURCE /* sched_getcpu, affinity */
 #include <errno.h>
 #include <insitu/host.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "host/alloc.h"
 
 #define MAX_THREADS 1024u
-#define SPINS 2000u /* some ten microseconds: the gap between two operations of a network */
+#define SPINS 2000u      /* some 40 microseconds: longer than the gap between two operations of a network */
+#define SPINS_A_LOOK 64u /* turns between two looks at which CPU this is */
+#define MAX_MOVED 16u    /* workers that are moved off the caller's CPU; more are left to the system */
 
 #define JOB_SHIFT 32
 #define JOB_OPEN 0x80000000ull
@@ -19,6 +25,7 @@ typedef struct pool_thread {
     pthread_t thread;
     isg_pool *pool;
     uint32_t worker;
+    atomic_int cpu; /* where it was last seen, -1: nowhere yet */
 } pool_thread;
 
 struct isg_pool {
@@ -28,12 +35,16 @@ struct isg_pool {
     /* Number of the current job, whether it may still be joined, and how many workers are in it. The caller waits only
      * for those: one that the system has not woken yet is not missed. */
     atomic_ullong state;
-    atomic_uint next; /* next index of the job */
+    atomic_uint next;        /* next index of the job */
+    atomic_uint sleepers;    /* workers that must be woken */
+    atomic_int caller_waits; /* so must the caller */
+    atomic_int caller_cpu;
     atomic_int stop;
     isg_task_fn task;
     void *arg;
     uint32_t count;
-    uint32_t workers; /* with the caller */
+    uint32_t workers;  /* with the caller */
+    cpu_set_t allowed; /* CPUs of the thread that made the pool; none: unknown, or workers stay where they are */
     pool_thread threads[];
 };
 
@@ -81,27 +92,97 @@ static int join_job(isg_pool *pool, unsigned *seen)
     return 1;
 }
 
+static int has_news(isg_pool *pool, unsigned seen)
+{
+    return job_number(pool) != seen || atomic_load(&pool->stop);
+}
+
+/* Returns when there is another job than `seen`, or the end. */
+static void wait_for_job(pool_thread *self, unsigned seen)
+{
+    isg_pool *pool = self->pool;
+    for (unsigned i = 0; i < SPINS; i++) {
+        if (has_news(pool, seen)) return;
+        if (i % SPINS_A_LOOK == 0) {
+            const int cpu = sched_getcpu();
+            atomic_store_explicit(&self->cpu, cpu, memory_order_relaxed);
+            if (cpu == atomic_load_explicit(&pool->caller_cpu, memory_order_relaxed)) break;
+        }
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->sleepers, 1); /* before the last look: pool_run() changes the state, then reads this */
+    while (!has_news(pool, seen)) pthread_cond_wait(&pool->wake, &pool->lock);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void *worker_main(void *arg)
 {
     pool_thread *self = arg;
     isg_pool *pool = self->pool;
     unsigned seen = 0;
     for (;;) {
-        for (unsigned i = 0; i < SPINS && job_number(pool) == seen && !atomic_load(&pool->stop); i++) relax();
-        if (job_number(pool) == seen && !atomic_load(&pool->stop)) {
-            pthread_mutex_lock(&pool->lock);
-            while (job_number(pool) == seen && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->wake, &pool->lock);
-            pthread_mutex_unlock(&pool->lock);
-        }
+        wait_for_job(self, seen);
         if (atomic_load(&pool->stop)) return NULL;
         if (!join_job(pool, &seen)) continue;
+        atomic_store_explicit(&self->cpu, sched_getcpu(), memory_order_relaxed);
         take_indices(pool, self->worker);
-        if ((atomic_fetch_sub(&pool->state, 1) & (JOB_OPEN | JOB_INSIDE)) == 1) { /* closed, and this was the last */
+        if ((atomic_fetch_sub(&pool->state, 1) & (JOB_OPEN | JOB_INSIDE)) == 1 && /* closed, and this was the last */
+            atomic_load(&pool->caller_waits)) {
             pthread_mutex_lock(&pool->lock);
             pthread_cond_signal(&pool->idle);
             pthread_mutex_unlock(&pool->lock);
         }
     }
+}
+
+/* Whether some worker was last seen on this CPU; those are sent to the others if `move`. */
+static int shares_cpu(isg_pool *pool, int cpu, int move)
+{
+    cpu_set_t others = pool->allowed;
+    int found = 0;
+    CPU_CLR((size_t)cpu, &others);
+    for (uint32_t i = 0; i + 1 < pool->workers && i < MAX_MOVED; i++) {
+        pool_thread *t = &pool->threads[i];
+        if (atomic_load_explicit(&t->cpu, memory_order_relaxed) != cpu) continue;
+        found = 1;
+        if (move && CPU_COUNT(&others) > 0) {
+            (void)pthread_setaffinity_np(t->thread, sizeof others, &others); /* where it fails, all stays as it was */
+            atomic_store_explicit(&t->cpu, -1, memory_order_relaxed);
+        }
+    }
+    return found;
+}
+
+/* Opens a job for the workers. */
+static void open_job(isg_pool *pool)
+{
+    const int cpu = sched_getcpu();
+    atomic_store_explicit(&pool->caller_cpu, cpu, memory_order_relaxed);
+    if (cpu >= 0 && cpu < CPU_SETSIZE) (void)shares_cpu(pool, cpu, 1);
+    atomic_store(&pool->state, (unsigned long long)(job_number(pool) + 1u) << JOB_SHIFT | JOB_OPEN);
+    if (!atomic_load(&pool->sleepers)) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Closes the job and waits for the workers that have joined it. */
+static void close_job(isg_pool *pool)
+{
+    const int cpu = atomic_load_explicit(&pool->caller_cpu, memory_order_relaxed);
+    atomic_fetch_and(&pool->state, ~JOB_OPEN);
+    for (unsigned i = 0; i < SPINS; i++) {
+        if (!(atomic_load(&pool->state) & JOB_INSIDE)) return;
+        if (i % SPINS_A_LOOK == SPINS_A_LOOK - 1 && cpu >= 0 && cpu < CPU_SETSIZE && shares_cpu(pool, cpu, 0)) break;
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->caller_waits, 1); /* before the last look: the worker changes the state, then reads this */
+    while (atomic_load(&pool->state) & JOB_INSIDE) pthread_cond_wait(&pool->idle, &pool->lock);
+    atomic_store(&pool->caller_waits, 0);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void pool_run(void *user, isg_task_fn task, void *arg, uint32_t count)
@@ -116,21 +197,9 @@ static void pool_run(void *user, isg_task_fn task, void *arg, uint32_t count)
     pool->arg = arg;
     pool->count = count;
     atomic_store(&pool->next, 0);
-    if (count <= 1) { /* not worth waking anyone */
-        take_indices(pool, 0);
-        pthread_mutex_unlock(&pool->run_lock);
-        return;
-    }
-    pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->state, (unsigned long long)(job_number(pool) + 1u) << JOB_SHIFT | JOB_OPEN);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
+    if (count > 1) open_job(pool); /* one index is not worth waking anyone */
     take_indices(pool, 0);
-    atomic_fetch_and(&pool->state, ~JOB_OPEN);
-    for (unsigned i = 0; i < SPINS && atomic_load(&pool->state) & JOB_INSIDE; i++) relax();
-    pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->state) & JOB_INSIDE) pthread_cond_wait(&pool->idle, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    if (count > 1) close_job(pool);
     pthread_mutex_unlock(&pool->run_lock);
 }
 
@@ -148,11 +217,14 @@ isg_status isg_pool_create(isg_pool **out, uint32_t threads, isg_error *err)
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->idle, NULL);
     pool->workers = 1;
+    atomic_store(&pool->caller_cpu, -1);
+    if (sched_getaffinity(0, sizeof pool->allowed, &pool->allowed) != 0) CPU_ZERO(&pool->allowed);
     for (uint32_t i = 0; i + 1 < threads; i++) {
         pool_thread *t = &pool->threads[i];
         int code;
         t->pool = pool;
         t->worker = i + 1;
+        atomic_store(&t->cpu, -1);
         code = pthread_create(&t->thread, NULL, worker_main, t);
         if (code != 0) {
             isg_pool_destroy(pool);

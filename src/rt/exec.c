@@ -14,8 +14,25 @@ static const char kind_names[][16] = {
 
 void isgi_run_tasks(const isg_rt_context *ctx, isg_task_fn task, void *arg, uint64_t count)
 {
-    if (ctx->parallel.run && ctx->parallel.workers > 1 && count > 1) {
+    if (ctx->parallel.run && ctx->parallel.workers > 1 && count > 1 && !ctx->alone) {
         ctx->parallel.run(ctx->parallel.user, task, arg, (uint32_t)count);
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) task(arg, (uint32_t)i, 0);
+}
+
+#define ALONE_NS 5000u     /* predicted work that is not worth the handshake of a second thread, about a microsecond */
+#define ALONE_FLOATS 4096u /* the same of an operation that only passes over its output */
+
+static int is_small(const isg_rt_context *ctx, const isgi_step *s)
+{
+    return s->cost ? s->cost < ALONE_NS : ctx->tensors[s->op.output].count < ALONE_FLOATS;
+}
+
+void isgi_run_few(const isg_rt_context *ctx, uint64_t numbers, isg_task_fn task, void *arg, uint64_t count)
+{
+    if (numbers >= ALONE_FLOATS) {
+        isgi_run_tasks(ctx, task, arg, count);
         return;
     }
     for (uint64_t i = 0; i < count; i++) task(arg, (uint32_t)i, 0);
@@ -90,6 +107,7 @@ isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *co
         isgi_from_logical(&ctx->kernels, ctx->tensors[i].data, inputs[i], &ctx->tensors[i].shape);
     for (uint32_t i = 0; i < ctx->ops; i++) {
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 0);
+        ctx->alone = is_small(ctx, &ctx->steps[i]);
         if (!ctx->steps[i].done) run_step(ctx, &ctx->steps[i]);
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 1);
     }

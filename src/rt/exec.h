@@ -16,6 +16,7 @@
 #include "rt/view.h"
 
 #define ISGI_PIXELS 64u /* output pixels whose taps are looked up at once */
+#define ISGI_SHARES 2u  /* tasks a worker where cutting is free: one held up leaves its second to others */
 
 /* The fused way (FACTORED, and HALF of 1x1): for a group of output rows, products of the input rows with U go to a ring
  * of rows, the taps of the basis are summed from there, and the product with V is the output. A 1x1 kernel reads only
@@ -79,6 +80,7 @@ struct isg_rt_context {
     isg_rt_hook hook;
     void *hook_user;
     uint32_t batch, isa, ops, tensor_count;
+    int alone; /* the operation that runs now is too small to share */
     isgi_step *steps;
     isgi_tensor *tensors;
     isg_weight *weights;
@@ -92,6 +94,8 @@ static inline size_t isgi_round_floats(size_t n)
 
 /* Runs task 0..count-1 through the caller's threads. */
 void isgi_run_tasks(const isg_rt_context *ctx, isg_task_fn task, void *arg, uint64_t count);
+/* The same for tasks that unpack `numbers` codes in all: few are done by the caller. */
+void isgi_run_few(const isg_rt_context *ctx, uint64_t numbers, isg_task_fn task, void *arg, uint64_t count);
 /* Numbers of an unfactored vector weight: in the image if they can be used there, else dequantised to dst. */
 const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst);
 /* Whether the numbers of W are used where they lie in the image. A big-endian machine converts them like any other. */

@@ -246,7 +246,8 @@ static void dequant_factor(const isg_rt_context *ctx, const isg_codes *codes, fl
 {
     dequant_job j = {&ctx->kernels, codes, dst, 1};
     if (codes->cols < 4096u) j.step = 4096u / codes->cols;
-    isgi_run_tasks(ctx, dequant_task, &j, ((uint64_t)codes->rows + j.step - 1) / j.step);
+    isgi_run_few(ctx, (uint64_t)codes->rows * codes->cols, dequant_task, &j,
+                 ((uint64_t)codes->rows + j.step - 1) / j.step);
 }
 
 const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)

@@ -83,7 +83,8 @@ static void unpack_factors(fused_job *j)
     const isgi_conv *c = j->c;
     uint64_t tasks = (uint64_t)panels_of(c->fused.mid) * blocks_of(c->ic);
     if (j->w->level2) tasks += (uint64_t)panels_of(c->oc) * blocks_of(j->w->bo);
-    isgi_run_tasks(j->ctx, unpack_task, j, tasks + (j->w->level1 ? 1 : 0));
+    isgi_run_few(j->ctx, (uint64_t)c->fused.mid * c->ic + (uint64_t)c->oc * j->w->bo, unpack_task, j,
+                 tasks + (j->w->level1 ? 1 : 0));
 }
 
 /* ---- the three products ---- */
@@ -256,8 +257,9 @@ void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const flo
     set_finish(&j, bias);
     unpack_factors(&j);
     if (c->fused.two_pass) {
-        const uint64_t all = (uint64_t)c->batch * c->fused.ih * c->fused.iw, workers = ctx->parallel.workers;
-        j.share = (all + workers - 1) / workers;
+        const uint64_t all = (uint64_t)c->batch * c->fused.ih * c->fused.iw,
+                       tasks = ISGI_SHARES * ctx->parallel.workers;
+        j.share = (all + tasks - 1) / tasks;
         isgi_run_tasks(ctx, share_task, &j, (all + j.share - 1) / j.share);
     }
     isgi_run_tasks(ctx, strip_task, &j, (uint64_t)c->batch * c->fused.strips);

@@ -102,6 +102,7 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
         (uint64_t)c->batch * f->ih * f->iw * f->mid <= SHARED_FLOATS) {
         f->two_pass = 1;
         f->ring = f->ih;
+        f->strips = (uint32_t)min_u64(ceil_div(ISGI_SHARES * workers, c->batch), c->oh);
     }
 }
 

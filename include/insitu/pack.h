@@ -72,6 +72,11 @@ uint64_t isg_model_file_bytes(const isg_model *m);
 ISG_NODISCARD isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options, double *max_error,
                                             double *tolerance, isg_error *err);
 
+/* isg_rt_plan() for a hosted model, with a message that names the bytes where max_memory is exceeded. options NULL: the
+ * defaults. */
+ISG_NODISCARD isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory,
+                                        isg_error *err);
+
 /* A context with its own workspace. options NULL: the defaults. Where isa_mask is ISG_ISA_ALL, the environment variable
  * INSITU_ISA (scalar, avx2, avx512, neon) limits it; another value of it is an ARG error. */
 typedef struct isg_session isg_session;

@@ -167,6 +167,19 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
                      isgi_escape(name, sizeof name, text));
 }
 
+isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+{
+    const isg_rt_options standard = ISG_RT_OPTIONS_INIT;
+    isg_rt_options o = options ? *options : standard;
+    const uint64_t allowed = o.max_memory;
+    const isg_status status = isg_rt_plan(&m->rt, &o, memory, err);
+    if (status != ISG_E_LIMIT || !allowed) return status;
+    o.max_memory = 0;
+    if (isg_rt_plan(&m->rt, &o, memory, NULL) != ISG_OK) return status; /* another limit: its message stands */
+    return isgi_fail(err, ISG_E_LIMIT, "the plan needs %llu bytes of workspace, more than the %llu allowed",
+                     (unsigned long long)memory->workspace_bytes, (unsigned long long)allowed);
+}
+
 isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options, isg_error *err)
 {
     const isg_rt_options standard = ISG_RT_OPTIONS_INIT;
@@ -176,7 +189,7 @@ isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_r
     isg_status status;
     *out = NULL;
     if (o.isa_mask == ISG_ISA_ALL) ISGI_TRY(isgi_isa_from_environment(&o.isa_mask, err));
-    ISGI_TRY(isg_rt_plan(&m->rt, &o, &memory, err));
+    ISGI_TRY(isg_model_plan(m, &o, &memory, err));
     s = isgi_calloc(1, sizeof *s);
     if (!s) return isgi_nomem(err);
     s->workspace_bytes = memory.workspace_bytes;

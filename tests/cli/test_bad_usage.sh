@@ -11,6 +11,8 @@ packed=$work/model.isg
 expect 0 "$tool" train --arch mlp --data "$data" --input unit --steps 1 --threads 1 --quiet -o "$model"
 expect 0 "$tool" compress "$model" --layer '.=bits=4' --input unit --threads 1 --quiet -o "$packed"
 [ "$failures" -eq 0 ] || finish
+XDG_CACHE_HOME=$work/cache
+export XDG_CACHE_HOME
 
 # numbers
 for option in --limit=0 --limit=-1 --limit=1e3 --batch=0 --batch=4097 --batch=99999999999999999999 --threads=1025 \
@@ -18,6 +20,15 @@ for option in --limit=0 --limit=-1 --limit=1e3 --batch=0 --batch=4097 --batch=99
     refused 2 "$tool" eval "$packed" --data "$data" --quiet $option
 done
 refused 1 "$tool" eval "$packed" --data "$data" --quiet --max-memory 1k
+refused 1 "$tool" bench "$packed" --runs 1 --threads 1 --quiet --max-memory 1k
+grep -q 'needs [0-9]* bytes of workspace, more than the 1000 allowed' "$work/err" || fail "--max-memory does not say what is needed"
+refused 1 "$tool" bench "$packed" --plan --runs 1 --threads 1 --quiet --max-memory 1k
+expect 0 "$tool" info "$packed" --max-memory 1k
+case $(uname -m) in x86_64) lacking=neon ;; *) lacking=avx2 ;; esac
+for verb in info bench selftest; do
+    refused 2 "$tool" $verb "$packed" --isa=$lacking
+    grep -q "this CPU has no $lacking" "$work/err" || fail "$verb does not say which instructions are missing"
+done
 expect 0 "$tool" eval "$packed" --data "$data" --quiet --batch 4096 --threads 1024
 for option in --ratio=0x --ratio=1 --ratio=-1 --ratio=nan --target-size=0 --target-size=-5k --bits=0 --bits=3,6 --bits=3,6,9; do
     refused 2 "$tool" compress "$model" --input unit --quiet -o "$out/o.isg" "$option"
@@ -69,6 +80,7 @@ npy("broken.npy", "<f4", (2,), floats(2))
 PYTHON
 x=npy:$work/x.npy
 expect 0 "$tool" eval "$packed" --data "$x,$work/y.npy" --quiet
+refused 1 "$tool" run "$packed" "$work/x.npy" --quiet --max-memory 1k
 refused 2 "$tool" eval "$packed" --data "$x" --quiet
 refused 2 "$tool" eval "$packed" --data "npy:$work/wide.npy,$work/y.npy" --quiet
 refused 2 "$tool" eval "$packed" --data "$x,$work/eleven.npy" --quiet

@@ -185,6 +185,67 @@ static void test_misaligned(void **state)
     free(image);
 }
 
+/* A workspace one byte too small, or off by less than a cache line, is an error value, and stays as it was. */
+static void test_bad_workspace(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size), *workspace;
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(isg_rt_open(&model, image, size, NULL), ISG_OK);
+    assert_int_equal(isg_rt_plan(&model, &options, &memory, NULL), ISG_OK);
+    workspace = (uint8_t *)aligned_alloc(64, (memory.workspace_bytes + 127) / 64 * 64);
+    memset(workspace, 0x5a, memory.workspace_bytes + 64);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes - 1, &model, &options, &err),
+                     ISG_E_WORKSPACE);
+    assert_non_null(strstr(err.message, "smaller"));
+    for (size_t off = 1; off < 64; off++)
+        assert_int_equal(isg_rt_context_init(&ctx, workspace + off, memory.workspace_bytes, &model, &options, &err),
+                         ISG_E_WORKSPACE);
+    assert_non_null(strstr(err.message, "aligned"));
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, 0, &model, &options, &err), ISG_E_WORKSPACE);
+    assert_null(ctx);
+    for (size_t i = 0; i < memory.workspace_bytes + 64; i++) assert_int_equal(workspace[i], 0x5a);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, &err), ISG_OK);
+    free(workspace);
+    free(image);
+}
+
+/* Instructions that the CPU lacks are never used, whatever the mask asks for. */
+static void test_isa_masks(void **state)
+{
+    static const uint32_t masks[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2,       ISG_ISA_AVX512,
+                                     ISG_ISA_NEON,   ISG_ISA_AVX512VNNI, ISG_ISA_AVX2 | ISG_ISA_AVX512,
+                                     ISG_ISA_ALL};
+    size_t size;
+    uint8_t *image = build_net(&size), *workspace;
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    float x[3 * 64] = {0.5f}, y[5], *out = y;
+    const float *in = x;
+    (void)state;
+    assert_int_equal(isg_rt_open(&model, image, size, NULL), ISG_OK);
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        const char *name;
+        options.isa_mask = masks[i];
+        assert_int_equal(isg_rt_plan(&model, &options, &memory, NULL), ISG_OK);
+        workspace = (uint8_t *)aligned_alloc(64, memory.workspace_bytes);
+        assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, NULL), ISG_OK);
+        name = isg_rt_isa_name(ctx);
+        if (!(masks[i] & isg_rt_isa())) assert_string_equal(name, "scalar");
+        if (!(masks[i] & ISG_ISA_AVX2)) assert_null(strstr(name, "avx"));
+        assert_int_equal(isg_rt_run(ctx, &in, &out, NULL), ISG_OK);
+        free(workspace);
+    }
+    free(image);
+}
+
 static void test_every_truncation(void **state)
 {
     size_t size;
@@ -353,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opens_and_runs),     cmocka_unit_test(test_misaligned),
+        cmocka_unit_test(test_bad_workspace),      cmocka_unit_test(test_isa_masks),
         cmocka_unit_test(test_hooks_and_sections), cmocka_unit_test(test_every_truncation),
         cmocka_unit_test(test_every_flip),         cmocka_unit_test(test_versions_and_sections),
         cmocka_unit_test(test_sealed_flips),       cmocka_unit_test(test_arena),

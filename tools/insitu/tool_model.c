@@ -113,7 +113,7 @@ int tool_model_sizes(tool *t, const tool_model *m, const isg_rt_options *options
 {
     isg_rt_memory memory;
     isg_error err = {0};
-    isg_status status = isg_rt_plan(isg_model_rt(m->model), options, &memory, &err);
+    isg_status status = isg_model_plan(m->model, options, &memory, &err);
     if (status != ISG_OK) return tool_error(t, m->path, status, &err);
     sizes->file_bytes = isg_model_file_bytes(m->model);
     sizes->resident_bytes = memory.weight_bytes;

@@ -47,7 +47,7 @@ typedef struct isgi_conv {
     uint32_t blocks;         /* tasks a strip, by output channel */
     uint64_t span;           /* HALF: output pixels between two passes over the matrix */
     isgi_fused fused;
-    size_t bias, basis, u, v, tile, rows_tmp, half, zeros, worker, worker_floats;
+    size_t bias, basis, u, v, tile, rows_tmp, half, worker, worker_floats;
     size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
     uint64_t scratch;
     uint64_t macs, dense_macs, cost, dense_cost; /* costs in nanoseconds */
@@ -125,6 +125,12 @@ static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
     return c->fused.on && w->level2;
 }
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
+/* Output rows a task of a depthwise layer, about ISGI_PIXELS pixels. */
+static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
+{
+    const uint32_t rows = (ISGI_PIXELS + c->ow - 1) / c->ow;
+    return rows < c->oh ? rows : c->oh;
+}
 /* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);

@@ -90,13 +90,32 @@ static void level1_row(float *dst, const float *basis, const float *u, uint32_t 
     }
 }
 
+/* The same for a matrix of one column (a depthwise weight): rows follow each other in dst, and a call a row would cost
+ * more than its sum. */
+static void level1_single(float *dst, const isg_weight *g, const float *basis, const float *u, uint32_t row0,
+                          uint32_t rows)
+{
+    uint32_t tap = row0 / g->ci, channel = row0 % g->ci;
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *b = basis + (size_t)tap * g->bi, *c = u + (size_t)channel * g->bi;
+        float sum = b[0] * c[0];
+        for (uint32_t i = 1; i < g->bi; i++) sum += b[i] * c[i];
+        dst[r] = sum;
+        if (++channel == g->ci) {
+            channel = 0;
+            tap++;
+        }
+    }
+}
+
 void isgi_gen_compose(const isgk_table *k, float *dst, const isg_weight *g, const float *basis, const float *u,
                       const float *v, uint32_t row0, uint32_t rows, float *scratch)
 {
     const uint32_t width = g->level2 ? g->bo : g->co;
     if (g->level1) {
         float *c = g->level2 ? scratch : dst;
-        for (uint32_t r = 0; r < rows; r++) {
+        if (width == 1) level1_single(c, g, basis, u, row0, rows);
+        for (uint32_t r = 0; width > 1 && r < rows; r++) {
             const uint32_t tap = (row0 + r) / g->ci, channel = (row0 + r) % g->ci;
             level1_row(c + (size_t)r * width, basis + (size_t)tap * g->bi * width, u + (size_t)channel * g->bi * width,
                        g->bi, width);

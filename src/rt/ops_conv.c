@@ -26,17 +26,18 @@ typedef struct rows_job {
     const isg_weight *w;
     const isgi_conv *c;
     float *scratch, *dst;
-    uint32_t row0, rows;
+    uint32_t row0, rows, step; /* step: rows a task */
 } rows_job;
 
 #define ROWS_A_TASK 16u
+#define NUMBERS_A_TASK 1024u
 
 /* Rows of the matrix that this way multiplies with: W, or for HALF what lies below V. */
 static void rows_task(void *arg, uint32_t index, uint32_t worker)
 {
     const rows_job *j = (const rows_job *)arg;
     const isg_weight *w = j->w;
-    const uint32_t at = index * ROWS_A_TASK, left = j->rows - at, rows = left < ROWS_A_TASK ? left : ROWS_A_TASK;
+    const uint32_t at = index * j->step, left = j->rows - at, rows = left < j->step ? left : j->step;
     const uint32_t width = j->c->strategy == ISG_STRATEGY_HALF ? w->bo : w->co;
     float *dst = j->dst + (size_t)at * width, *tmp = j->scratch + j->c->rows_tmp + (size_t)at * w->bo;
     (void)worker;
@@ -58,8 +59,10 @@ static void rows_task(void *arg, uint32_t index, uint32_t worker)
 
 static void make_rows(const isg_rt_context *ctx, const isgi_conv *c, const isg_weight *w, uint32_t row0, uint32_t rows)
 {
-    rows_job j = {&ctx->kernels, w, c, ctx->scratch, ctx->scratch + c->tile, row0, rows};
-    isgi_run_tasks(ctx, rows_task, &j, (rows + ROWS_A_TASK - 1) / ROWS_A_TASK);
+    const uint32_t width = c->strategy == ISG_STRATEGY_HALF ? w->bo : w->co;
+    rows_job j = {&ctx->kernels, w, c, ctx->scratch, ctx->scratch + c->tile, row0, rows, ROWS_A_TASK};
+    if (width < NUMBERS_A_TASK / ROWS_A_TASK) j.step = NUMBERS_A_TASK / width;
+    isgi_run_few(ctx, (uint64_t)rows * width, rows_task, &j, (rows + j.step - 1) / j.step);
 }
 
 /* ---- gathering pixels ---- */

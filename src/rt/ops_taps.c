@@ -36,9 +36,8 @@ void isgi_list_taps(const isgi_taps *g, uint64_t first, uint32_t count, const fl
 typedef struct taps_job {
     const isg_rt_context *ctx;
     const isgi_step *step;
-    const float *x, *bias;
+    const float *x, *bias, *weights;
     float *out;
-    uint64_t pixels;
 } taps_job;
 
 static const float **taps_of(const isg_rt_context *ctx, size_t offset)
@@ -48,33 +47,35 @@ static const float **taps_of(const isg_rt_context *ctx, size_t offset)
 
 /* ---- depthwise ---- */
 
+/* Some output rows of one image. */
 static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
 {
     const taps_job *j = (const taps_job *)arg;
     const isgi_conv *c = &j->step->conv;
+    const isgi_window *win = &c->window;
     const isg_rt_context *ctx = j->ctx;
-    const isg_weight *w = &ctx->weights[j->step->op.weight];
-    const uint64_t first = (uint64_t)index * ISGI_PIXELS;
-    const uint32_t count = j->pixels - first < ISGI_PIXELS ? (uint32_t)(j->pixels - first) : ISGI_PIXELS;
-    const float **taps = taps_of(ctx, c->worker + (size_t)worker * c->worker_floats + c->at_taps);
-    const float *matrix = c->in_place ? (const float *)(const void *)w->basis.data : ctx->scratch + c->tile;
-    const isgi_taps g = {&c->window, j->x, ctx->scratch + c->zeros,       c->ih, c->iw, c->oh, c->ow, 0, 1,
-                         c->ic,      0,    (size_t)c->ih * c->iw * c->ic, 0};
-    float *out = j->out + (size_t)first * c->oc;
-    isgi_list_taps(&g, first, count, taps);
-    ctx->kernels.dwconv_f32(out, c->oc, taps, count, c->taps, matrix, c->oc, c->oc);
-    isgi_conv_epilogue(ctx, j->step, j->bias, first, count, 0, c->oc);
+    const uint32_t some = isgi_depthwise_rows(c), strips = (c->oh + some - 1) / some, image = index / strips;
+    const uint32_t y0 = index % strips * some, y1 = c->oh - y0 < some ? c->oh : y0 + some;
+    const float *x = j->x + (size_t)image * c->ih * c->iw * c->ic;
+    const float **rows = taps_of(ctx, c->worker + (size_t)worker * c->worker_floats + c->at_taps);
+    const isgk_dwrow g = {rows, j->weights, c->oc, win->kh, win->kw, 1, c->iw, c->ic, 0, win->sw, win->dw, win->left};
+    const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow;
+    for (uint32_t y = y0; y < y1; y++) {
+        for (uint32_t ky = 0; ky < win->kh; ky++) {
+            const int64_t iy = (int64_t)y * win->sh - win->top + (int64_t)ky * win->dh;
+            rows[ky] = iy < 0 || iy >= c->ih ? NULL : x + (size_t)iy * c->iw * c->ic;
+        }
+        ctx->kernels.dwrow_f32(j->out + ((size_t)image * c->oh + y) * c->ow * c->oc, c->oc, &g, c->ow, c->oc);
+    }
+    isgi_conv_epilogue(ctx, j->step, j->bias, first, (size_t)(y1 - y0) * c->ow, 0, c->oc);
 }
 
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
-    taps_job j = {ctx,
-                  step,
-                  ctx->tensors[step->op.inputs[0]].data,
-                  bias,
-                  ctx->tensors[step->op.output].data,
-                  (uint64_t)c->batch * c->oh * c->ow};
-    memset(ctx->scratch + c->zeros, 0, c->oc * sizeof(float));
-    isgi_run_tasks(ctx, depthwise_task, &j, (j.pixels + ISGI_PIXELS - 1) / ISGI_PIXELS);
+    const isg_weight *w = &ctx->weights[step->op.weight];
+    const float *weights = c->in_place ? (const float *)(const void *)w->basis.data : ctx->scratch + c->tile;
+    taps_job j = {ctx, step, ctx->tensors[step->op.inputs[0]].data, bias, weights, ctx->tensors[step->op.output].data};
+    const uint32_t some = isgi_depthwise_rows(c);
+    isgi_run_tasks(ctx, depthwise_task, &j, (uint64_t)c->batch * ((c->oh + some - 1) / some));
 }

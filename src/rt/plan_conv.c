@@ -178,8 +178,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
     if (c->depthwise) {
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->taps * c->oc);
         if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->taps * w->bo);
-        c->zeros = place(&at, c->oc);
-        c->at_taps = place(&part, ISGI_PIXELS * (uint64_t)c->taps * pointer);
+        c->at_taps = place(&part, c->window.kh * pointer);
     } else {
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
@@ -192,11 +191,12 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
 /* Pieces of the main part, for reports. */
 static uint32_t count_tasks(const isgi_conv *c)
 {
-    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
-    uint64_t n = ceil_div(pixels, ISGI_PIXELS);
+    uint64_t n;
     if (c->fused.on)
         n = (uint64_t)c->batch * c->fused.strips;
-    else if (!c->depthwise)
+    else if (c->depthwise)
+        n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
+    else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);
 }

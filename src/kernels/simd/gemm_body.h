@@ -13,6 +13,8 @@
 #define GEMM_PANEL (2u * VF_LANES)
 #define GEMM_AHEAD 20u      /* rows of B asked for in advance by a tile */
 #define GEMM_PACK_AHEAD 48u /* and by a copy */
+/* A tile of one vector is bound by the latency of its few sums unless it has more rows. */
+#define VF_GEMM_HIGH (VF_GEMM_ROWS < 12 ? 12 : VF_GEMM_ROWS)
 #define GEMM_INLINE static inline __attribute__((always_inline))
 
 typedef struct gemm_tile {
@@ -61,7 +63,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
     const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
     const int whole = !VF_CHEAP_MASKS && tile->last == VF_LANES;
-    vf acc[VF_GEMM_ROWS][4];
+    vf acc[VF_GEMM_HIGH][4];
 
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -127,6 +129,16 @@ GEMM_TILES(8)
 GEMM_TILE(3, 4)
 GEMM_TILE(4, 4)
 #endif
+#if VF_GEMM_ROWS < 8
+GEMM_TILE(7, 1)
+GEMM_TILE(8, 1)
+#endif
+#if VF_GEMM_ROWS < 12
+GEMM_TILE(9, 1)
+GEMM_TILE(10, 1)
+GEMM_TILE(11, 1)
+GEMM_TILE(12, 1)
+#endif
 #if VF_GEMM_ROWS >= 12
 GEMM_TILES(9)
 GEMM_TILES(10)
@@ -157,6 +169,16 @@ static void gemm_run_tile(const gemm_tile *tile, size_t rows, size_t vectors)
         GEMM_CASES(8)
         GEMM_CASE(3, 4)
         GEMM_CASE(4, 4)
+#endif
+#if VF_GEMM_ROWS < 8
+        GEMM_CASE(7, 1)
+        GEMM_CASE(8, 1)
+#endif
+#if VF_GEMM_ROWS < 12
+        GEMM_CASE(9, 1)
+        GEMM_CASE(10, 1)
+        GEMM_CASE(11, 1)
+        GEMM_CASE(12, 1)
 #endif
 #if VF_GEMM_ROWS >= 12
         GEMM_CASES(9)
@@ -222,7 +244,7 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
             slice.b = panel;
             slice.ldb = GEMM_PANEL;
         }
-        gemm_panel(slice, m, VF_GEMM_ROWS, vectors);
+        gemm_panel(slice, m, vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, vectors);
         j += columns;
     }
 }
@@ -257,6 +279,6 @@ void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda
         tile.last = columns - (vectors - 1) * VF_LANES;
         if (finish && finish->bias) tile.bias = finish->bias + j;
         if (finish && finish->residual) tile.residual = finish->residual + j;
-        gemm_panel(tile, m, VF_GEMM_ROWS, vectors);
+        gemm_panel(tile, m, vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, vectors);
     }
 }

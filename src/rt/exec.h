@@ -42,12 +42,13 @@ typedef struct isgi_conv {
     uint8_t depthwise;       /* one filter a channel, W [taps][channels] */
     uint8_t direct;          /* a pixel's row of the input is its row of the product: no gathering */
     uint8_t in_place;        /* the matrix is used where it lies in the image */
+    uint8_t panels;          /* the whole matrix is copied to panels first; products finish their elements */
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t strip;          /* output pixels a task */
     uint32_t blocks;         /* tasks a strip, by output channel */
     uint64_t span;           /* HALF: output pixels between two passes over the matrix */
     isgi_fused fused;
-    size_t bias, basis, u, v, tile, rows_tmp, half, worker, worker_floats;
+    size_t bias, basis, u, v, tile, rows_tmp, half, packed, worker, worker_floats;
     size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
     uint64_t scratch;
     uint64_t macs, dense_macs, cost, dense_cost; /* costs in nanoseconds */
@@ -122,7 +123,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
 /* Whether every output element is written once, after its residual was read: they may share memory. */
 static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
 {
-    return c->fused.on && w->level2;
+    return (c->fused.on && w->level2) || c->panels;
 }
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
 /* Output rows a task of a depthwise layer, about ISGI_PIXELS pixels. */
@@ -134,6 +135,10 @@ static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
 /* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+/* What a product does to its elements in registers: bias, residual (of output pixel 0) and clamp. Returns another
+ * activation, to be applied afterwards, or NULL. */
+const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,
+                                 isgk_finish *finish);
 /* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
 void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
                       uint32_t k0, uint32_t k1);

@@ -2,6 +2,7 @@
 /* Convolution and fully connected layers: the ways GENERATE, HALF and DENSE, as products of gathered pixels. */
 #include <string.h>
 
+#include "kernels/scalar.h"
 #include "rt/exec.h"
 #include "rt/gen.h"
 
@@ -17,6 +18,8 @@ typedef struct conv_job {
     uint64_t first, count; /* pixels of this span */
     uint32_t row0, row1;   /* rows of W this call covers; `matrix` begins at row0 */
     int last;              /* no more rows follow */
+    isgk_finish finish;    /* with panels */
+    const isgk_act *after;
 } conv_job;
 
 /* ---- making rows of the matrix ---- */
@@ -177,6 +180,61 @@ static void product_task(void *arg, uint32_t index, uint32_t worker)
         isgi_conv_epilogue(j->ctx, j->step, j->bias, j->first + at, pixels, from, to - from);
 }
 
+/* ---- the product in panels ---- */
+
+typedef struct panels_job {
+    const isgi_conv *c;
+    const float *matrix;
+    float *dst;
+} panels_job;
+
+/* One panel of the matrix. */
+static void panel_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const panels_job *j = (const panels_job *)arg;
+    const uint32_t from = index * ISGK_PANEL, left = j->c->width - from, n = left < ISGK_PANEL ? left : ISGK_PANEL;
+    const float *src = j->matrix + from;
+    float *dst = j->dst + (size_t)from * j->c->k;
+    (void)worker;
+    if (n < ISGK_PANEL) memset(dst, 0, (size_t)j->c->k * ISGK_PANEL * sizeof *dst);
+    for (uint32_t r = 0; r < j->c->k; r++, src += j->c->width, dst += ISGK_PANEL) {
+        if (n == ISGK_PANEL)
+            memcpy(dst, src, ISGK_PANEL * sizeof *dst);
+        else
+            copy_short(dst, src, n);
+    }
+}
+
+/* A strip of output pixels, finished. */
+static void finish_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const conv_job *j = (const conv_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint64_t at = (uint64_t)index * c->strip;
+    const uint32_t pixels = j->count - at < c->strip ? (uint32_t)(j->count - at) : c->strip;
+    float *columns = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_gather;
+    float *dst = j->dst + (size_t)at * c->oc;
+    const float *a = c->direct ? j->x + (size_t)at * c->ic : columns;
+    isgk_finish finish = j->finish;
+    if (!c->direct) isgi_conv_gather(columns, c, j->x, at, pixels, 0, 0, c->k);
+    if (finish.residual) finish.residual += (size_t)at * c->oc;
+    j->ctx->kernels.gemm_panels_f32(dst, c->oc, a, c->k, j->ctx->scratch + c->packed, pixels, c->oc, c->k, &finish);
+    if (j->after) j->ctx->kernels.epilogue_f32(dst, c->oc, pixels, c->oc, NULL, j->after);
+}
+
+static void run_panels(const isg_rt_context *ctx, conv_job *j)
+{
+    const isgi_conv *c = j->c;
+    panels_job p = {c, NULL, ctx->scratch + c->packed};
+    if (!c->in_place) make_rows(ctx, c, j->w, 0, c->k);
+    p.matrix = c->in_place ? (const float *)(const void *)j->w->basis.data : ctx->scratch + c->tile;
+    isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, &p, (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
+    j->after = isgi_conv_finish(ctx, j->step, j->bias, &j->finish);
+    j->count = (uint64_t)c->batch * c->oh * c->ow;
+    j->dst = j->out;
+    isgi_run_tasks(ctx, finish_task, j, (j->count + c->strip - 1) / c->strip);
+}
+
 /* out = half . V for one strip of a HALF span. */
 static void expand_task(void *arg, uint32_t index, uint32_t worker)
 {
@@ -208,6 +266,10 @@ static void run_product(const isg_rt_context *ctx, const isgi_step *step, const 
     j.bias = bias;
     j.v = ctx->scratch + c->v;
     j.ldd = c->width;
+    if (c->panels) {
+        run_panels(ctx, &j);
+        return;
+    }
     for (j.first = 0; j.first < total; j.first += c->span) {
         const uint32_t rows = c->in_place ? c->k : c->tile_rows;
         j.count = total - j.first < c->span ? total - j.first : c->span;
@@ -261,6 +323,27 @@ const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)
     if (isgi_lies_ready(w)) return (const float *)(const void *)w->basis.data;
     isgi_gen_dequant(&ctx->kernels, dst, &w->basis, 0, 1);
     return dst;
+}
+
+/* What a clamp can do is done in registers; another activation follows. */
+const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,
+                                 isgk_finish *finish)
+{
+    const isgk_act *act = &step->op.act;
+    finish->bias = bias;
+    finish->residual = step->residual >= 0 ? ctx->tensors[step->residual].data : NULL;
+    finish->ldr = step->conv.oc;
+    finish->lo = ISGI_MINUS_INFINITY;
+    finish->hi = -ISGI_MINUS_INFINITY;
+    if (act->kind == ISGK_ACT_RELU) {
+        finish->lo = 0.0f;
+    } else if (act->kind == ISGK_ACT_CLIP) {
+        finish->lo = act->lo;
+        finish->hi = act->hi;
+    } else if (act->kind != ISGK_ACT_NONE) {
+        return act;
+    }
+    return NULL;
 }
 
 void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const float *bias, uint64_t first,

@@ -3,7 +3,6 @@
  * intermediates stay in the cache. */
 #include <string.h>
 
-#include "kernels/scalar.h"
 #include "rt/exec.h"
 #include "rt/gen.h"
 
@@ -224,25 +223,6 @@ static void share_task(void *arg, uint32_t index, uint32_t worker)
                    (size_t)count);
 }
 
-/* What a clamp can do is done in registers; another activation follows. */
-static void set_finish(fused_job *j, const float *bias)
-{
-    const isgk_act *act = &j->step->op.act;
-    j->finish.bias = bias;
-    j->finish.lo = ISGI_MINUS_INFINITY;
-    j->finish.hi = -ISGI_MINUS_INFINITY;
-    if (j->step->residual >= 0) j->finish.residual = j->ctx->tensors[j->step->residual].data;
-    j->finish.ldr = j->c->oc;
-    if (act->kind == ISGK_ACT_RELU) {
-        j->finish.lo = 0.0f;
-    } else if (act->kind == ISGK_ACT_CLIP) {
-        j->finish.lo = act->lo;
-        j->finish.hi = act->hi;
-    } else if (act->kind != ISGK_ACT_NONE) {
-        j->after = act;
-    }
-}
-
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
@@ -254,7 +234,7 @@ void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const flo
     j.w = &ctx->weights[step->op.weight];
     j.x = ctx->tensors[step->op.inputs[0]].data;
     j.out = ctx->tensors[step->op.output].data;
-    set_finish(&j, bias);
+    j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
     unpack_factors(&j);
     if (c->fused.two_pass) {
         const uint64_t all = (uint64_t)c->batch * c->fused.ih * c->fused.iw,

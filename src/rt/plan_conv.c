@@ -8,6 +8,9 @@
 #define TILE_FLOATS 65536u   /* of the weight matrix: half of a usual L2 */
 #define TILE_ROWS 288u       /* 3 x 3 x 32 */
 #define GATHER_FLOATS 49152u /* of gathered input pixels */
+#define PANELS_ROWS 576u     /* 3 x 3 x 64: a panel of two vectors stays near */
+#define PANELS_FLOATS 49152u /* of gathered input pixels, beside the panels */
+#define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
 #define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
@@ -106,11 +109,35 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
     }
 }
 
+/* Whether the whole matrix goes to panels first: strips then share one copy, and finish their pixels in registers. Not
+ * where it would leave the cache, nor where channels are cut for the workers. */
+static int wants_panels(const isgi_conv *c, uint64_t pixels, uint32_t workers)
+{
+    return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= PANELS_ROWS &&
+           (uint64_t)c->k * c->width <= TILE_FLOATS && pixels >= (uint64_t)PANELS_STRIP * workers;
+}
+
+static void set_panel_tiles(isgi_conv *c, uint64_t pixels, uint32_t workers)
+{
+    c->panels = 1;
+    c->blocks = 1;
+    c->tile_rows = c->k;
+    c->span = pixels;
+    c->strip = PANELS_FLOATS / c->k / STRIP_STEP * STRIP_STEP;
+    if (c->strip > STRIP_MAX) c->strip = STRIP_MAX;
+    if (c->strip < STRIP_STEP) c->strip = STRIP_STEP;
+    while (c->strip > 2 * STRIP_STEP && ceil_div(pixels, c->strip) < workers) c->strip -= STRIP_STEP;
+}
+
 static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
     uint64_t rows, strips;
     c->width = c->strategy == ISG_STRATEGY_HALF ? w->bo : c->oc;
+    if (wants_panels(c, pixels, workers)) {
+        set_panel_tiles(c, pixels, workers);
+        return;
+    }
     rows = TILE_FLOATS / c->width;
     if (rows < 16) rows = 16;
     if (rows > TILE_ROWS) rows = TILE_ROWS;
@@ -183,6 +210,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
+        if (c->panels) c->packed = place(&at, ceil_div(c->width, ISGK_PANEL) * ISGK_PANEL * c->k);
         if (!c->direct) c->at_gather = place(&part, (uint64_t)c->strip * c->tile_rows);
     }
     finish_scratch(c, at, part, workers);

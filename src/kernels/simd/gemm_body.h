@@ -11,8 +11,10 @@
 #define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
 #define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
 #define GEMM_PANEL (2u * VF_LANES)
-#define GEMM_AHEAD 20u      /* rows of B asked for in advance by a tile */
-#define GEMM_PACK_AHEAD 48u /* and by a copy */
+#define GEMM_PANEL_ROWS 48u                 /* whose partial sums of a deep panel lie in a buffer */
+#define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
+#define GEMM_AHEAD 20u                      /* rows of B asked for in advance by a tile */
+#define GEMM_PACK_AHEAD 48u                 /* and by a copy */
 /* A tile of one vector is bound by the latency of its few sums unless it has more rows. */
 #define VF_GEMM_HIGH (VF_GEMM_ROWS < 12 ? 12 : VF_GEMM_ROWS)
 #define GEMM_INLINE static inline __attribute__((always_inline))
@@ -21,8 +23,9 @@ typedef struct gemm_tile {
     float *c;
     const float *a, *b;
     size_t ldc, lda, ldb, k;
-    size_t last;    /* columns in the last vector */
-    int accumulate; /* start from C */
+    size_t last;       /* columns in the last vector */
+    const float *from; /* what the sums start from, rows ldf apart: C or partial sums; NULL: zero */
+    size_t ldf;
     const isgk_finish *finish;
     const float *bias, *residual; /* of `finish`, at the tile's first element */
 } gemm_tile;
@@ -55,10 +58,12 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
 {
     const float *a = tile->a, *b = tile->b;
     float *const origin = tile->c; /* vector stores may alias the tile: read it before */
-    const int accumulate = tile->accumulate;
+    const int accumulate = tile->from != NULL;
+    const float *const start = accumulate ? tile->from : origin;
     /* Rows of a wide B lie in pages of their own: no hardware fetches them ahead. */
     const size_t ahead = tile->ldb > GEMM_PANEL ? GEMM_AHEAD * tile->ldb : 0;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
+    const size_t ldf = accumulate ? tile->ldf : ldc;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
     const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
@@ -69,7 +74,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
         for (int v = 0; v < vectors; v++) {
-            const float *c = origin + (size_t)i * ldc + (size_t)v * VF_LANES;
+            const float *c = start + (size_t)i * ldf + (size_t)v * VF_LANES;
             if (VF_CHEAP_MASKS) {
                 acc[i][v] = vf_load_some(c, v + 1 < vectors ? load_all : load_last);
             } else if (!accumulate) {
@@ -215,6 +220,7 @@ static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
         gemm_run_tile(&tile, rows, vectors);
         tile.a += rows * tile.lda;
         tile.c += rows * tile.ldc;
+        if (tile.from) tile.from += rows * tile.ldf;
         if (tile.residual) tile.residual += rows * tile.finish->ldr;
     }
 }
@@ -228,6 +234,7 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
             gemm_tile flat = tile;
             flat.b += j;
             flat.c += j;
+            if (flat.from) flat.from += j;
             flat.last = VF_LANES;
             gemm_panel(flat, m, VF_GEMM_FLAT, 4);
         }
@@ -238,6 +245,7 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
         gemm_tile slice = tile;
         slice.b += j;
         slice.c += j;
+        if (slice.from) slice.from += j;
         slice.last = columns - (vectors - 1) * VF_LANES;
         if (slice.last != VF_LANES || m > VF_GEMM_ROWS) {
             gemm_pack(panel, slice.b, slice.ldb, slice.k, columns);
@@ -257,28 +265,69 @@ void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const
         const size_t depth = k - p < GEMM_K_BLOCK ? k - p : GEMM_K_BLOCK;
         for (size_t i = 0; i < m; i += GEMM_M_BLOCK) {
             const size_t rows = m - i < GEMM_M_BLOCK ? m - i : GEMM_M_BLOCK;
-            gemm_tile tile = {c + i * ldc, a + i * lda + p, b + p * ldb, ldc,  lda, ldb, depth,
-                              0,           accumulate || p, NULL,        NULL, NULL};
+            float *const at = c + i * ldc;
+            const float *const from = accumulate || p ? at : NULL;
+            const gemm_tile tile = {at,  a + i * lda + p, b + p * ldb, ldc, lda, ldb, depth, 0, from, ldc, NULL, NULL,
+                                    NULL};
             gemm_block(tile, rows, n);
         }
         p += depth;
     } while (p < k);
 }
 
+/* Some rows of one panel. A deep one is cut into blocks that stay in L1 while the rows pass; partial sums go through a
+ * buffer, for C may still hold the residual. */
+static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk_finish *finish)
+{
+    float sums[GEMM_PANEL_ROWS * GEMM_PANEL] __attribute__((aligned(64)));
+    const size_t most = vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, k = tile.k;
+    const size_t blocks = k > GEMM_PANEL_DEPTH ? (k + GEMM_PANEL_DEPTH - 1) / GEMM_PANEL_DEPTH : 1;
+    const size_t step = (k + blocks - 1) / blocks;
+    for (size_t block = 0; block < blocks; block++) {
+        const size_t p = block * step;
+        gemm_tile part = tile;
+        part.a += p;
+        part.b += p * ISGK_PANEL;
+        part.k = k - p < step ? k - p : step;
+        if (block > 0) part.from = sums;
+        part.ldf = GEMM_PANEL;
+        if (block + 1 < blocks) {
+            part.c = sums;
+            part.ldc = GEMM_PANEL;
+            part.last = VF_LANES; /* panels are padded, and so is the buffer */
+            part.bias = part.residual = NULL;
+        } else {
+            part.finish = finish;
+        }
+        gemm_panel(part, m, most, vectors);
+    }
+}
+
 void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
                                 size_t n, size_t k, const isgk_finish *finish)
 {
-    if (!m) return;
+    const size_t most = k > GEMM_PANEL_DEPTH ? GEMM_PANEL_ROWS : m;
     for (size_t j = 0; j < n; j += GEMM_PANEL) {
         const size_t columns = n - j < GEMM_PANEL ? n - j : GEMM_PANEL;
         const size_t vectors = (columns + VF_LANES - 1) / VF_LANES;
-        gemm_tile tile = {c + j,  a,    panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL,
-                          ldc,    lda,  ISGK_PANEL,
-                          k,      0,    0,
-                          finish, NULL, NULL};
-        tile.last = columns - (vectors - 1) * VF_LANES;
-        if (finish && finish->bias) tile.bias = finish->bias + j;
-        if (finish && finish->residual) tile.residual = finish->residual + j;
-        gemm_panel(tile, m, vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, vectors);
+        for (size_t i = 0; i < m; i += most) {
+            gemm_tile tile = {c + i * ldc + j,
+                              a + i * lda,
+                              panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL,
+                              ldc,
+                              lda,
+                              ISGK_PANEL,
+                              k,
+                              0,
+                              NULL,
+                              0,
+                              NULL,
+                              NULL,
+                              NULL};
+            tile.last = columns - (vectors - 1) * VF_LANES;
+            if (finish && finish->bias) tile.bias = finish->bias + j;
+            if (finish && finish->residual) tile.residual = finish->residual + i * finish->ldr + j;
+            gemm_deep_panel(tile, m - i < most ? m - i : most, vectors, finish);
+        }
     }
 }

@@ -4,8 +4,9 @@
 #include "kernels/simd/unroll.h"
 
 #define TAPS_INLINE static inline __attribute__((always_inline))
-#define TAPS_PIXELS 4u  /* pixels that share a load of weights */
-#define TAPS_CHUNK 128u /* channels at a time, so that the weights of all taps stay in L1 */
+#define TAPS_PIXELS 4u   /* pixels that share a load of weights */
+#define DWROW_CHUNK 192u /* channels of rows at a time: pixels come first, so that wide maps are read line by line */
+#define TAPS_CHUNK 128u  /* channels at a time, so that the weights of all taps stay in L1 */
 
 typedef struct dwconv_tile {
     float *dst;
@@ -227,17 +228,30 @@ static void dwrow_run_tile(const dwrow_tile *tile, size_t pixels, size_t vectors
     }
 }
 
-/* Pixels from .. to-1, which have the same taps kx inside, of one channel tile. The last tile overlaps the one before:
- * it writes the same numbers again. */
-static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t vectors)
+/* Channels begin .. end-1 of `pixels` pixels from tile.x. */
+static void dwrow_channels(dwrow_tile tile, size_t begin, size_t end, size_t pixels)
 {
-    float *const dst = tile.dst;
+    float *const dst = tile.dst + tile.x * tile.ldd;
+    for (tile.channel = begin; tile.channel < end;) {
+        const size_t left = end - tile.channel, all = (left + VF_LANES - 1) / VF_LANES;
+        const size_t vectors = all <= VF_ROW_VECTORS ? all : all == 4 ? 2 : VF_ROW_VECTORS;
+        const size_t count = left < vectors * VF_LANES ? left : vectors * VF_LANES;
+        tile.last = count - (vectors - 1) * VF_LANES;
+        tile.dst = dst + tile.channel;
+        dwrow_run_tile(&tile, pixels, vectors);
+        tile.channel += count;
+    }
+}
+
+/* Pixels from .. to-1, which have the same taps kx inside. The last tile overlaps the one before: it writes the same
+ * numbers again. */
+static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t begin, size_t end)
+{
     const size_t count = to - from;
     const size_t width = count >= VF_ROW_PIXELS ? VF_ROW_PIXELS : count >= VF_ROW_PIXELS / 2 ? VF_ROW_PIXELS / 2 : 1;
     for (size_t x = from; x < to; x += width) {
         tile.x = to - x < width ? to - width : x;
-        tile.dst = dst + tile.x * tile.ldd;
-        dwrow_run_tile(&tile, width, vectors);
+        dwrow_channels(tile, begin, end, width);
     }
 }
 
@@ -259,19 +273,14 @@ void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pi
     const size_t reach = (g->kw - 1) * g->dilation + 1, inner = (g->left + g->stride - 1) / g->stride;
     size_t outer = g->width + g->left >= reach ? (g->width + g->left - reach) / g->stride + 1 : 0;
     if (outer > pixels) outer = pixels;
-    while (tile.channel < channels) {
-        const size_t left = channels - tile.channel, all = (left + VF_LANES - 1) / VF_LANES;
-        const size_t vectors = all <= VF_ROW_VECTORS ? all : all == 4 ? 2 : VF_ROW_VECTORS;
-        const size_t count = left < vectors * VF_LANES ? left : vectors * VF_LANES;
-        tile.last = count - (vectors - 1) * VF_LANES;
-        tile.dst = dst + tile.channel;
+    for (size_t c = 0; c < channels; c += DWROW_CHUNK) {
+        const size_t end = channels - c < DWROW_CHUNK ? channels : c + DWROW_CHUNK;
         for (size_t x = 0; x < pixels;) {
-            const size_t end = x >= inner && x < outer ? outer : x + 1;
+            const size_t to = x >= inner && x < outer ? outer : x + 1;
             dwrow_inside(&tile, x);
-            dwrow_pixels(tile, x, end, vectors);
-            x = end;
+            dwrow_pixels(tile, x, to, c, end);
+            x = to;
         }
-        tile.channel += count;
     }
 }
 

@@ -129,15 +129,25 @@ typedef struct tap_weights {
     int16_t pair[4][16];
 } tap_weights;
 
+/* Eight channels of four weights each: the pairs (0, 1) and (2, 3). */
+ALWAYS void widen_eight(int16_t *first, int16_t *second, const uint32_t *channels)
+{
+    const __m256i apart = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9, 12,
+                                           13, 2, 3, 6, 7, 10, 11, 14, 15);
+    const __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)channels);
+    const __m256i pairs = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(w, apart), 0xd8);
+    _mm256_storeu_si256((__m256i *)(void *)first, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(pairs)));
+    _mm256_storeu_si256((__m256i *)(void *)second, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(pairs, 1)));
+}
+
 /* Channels from .. from+count-1, zeros behind. */
 static void widen_weights(tap_weights *dst, const int8_t *src, size_t step, size_t groups, size_t from, size_t count)
 {
-    memset(dst, 0, groups * sizeof *dst);
     for (size_t g = 0; g < groups; g++, src += step) {
-        for (size_t c = 0; c < count; c++) {
-            const int8_t *w = src + isgk_dw_slot(from + c);
-            for (size_t t = 0; t < 4; t++) dst[g].pair[t / 2 * 2 + c / 8][c % 8 * 2 + t % 2] = w[t];
-        }
+        uint32_t four[16] = {0};
+        for (size_t c = 0; c < count; c++) memcpy(four + c, src + isgk_dw_slot(from + c), 4);
+        widen_eight(dst[g].pair[0], dst[g].pair[2], four);
+        widen_eight(dst[g].pair[1], dst[g].pair[3], four + 8);
     }
 }
 

@@ -275,14 +275,13 @@ void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const
     } while (p < k);
 }
 
-/* Some rows of one panel. A deep one is cut into blocks that stay in L1 while the rows pass; partial sums go through a
- * buffer, for C may still hold the residual. */
+/* Rows of one deep panel, cut into blocks that stay in L1 while the rows pass; partial sums go through a buffer, for C
+ * may still hold the residual. */
 static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk_finish *finish)
 {
     float sums[GEMM_PANEL_ROWS * GEMM_PANEL] __attribute__((aligned(64)));
     const size_t most = vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, k = tile.k;
-    const size_t blocks = k > GEMM_PANEL_DEPTH ? (k + GEMM_PANEL_DEPTH - 1) / GEMM_PANEL_DEPTH : 1;
-    const size_t step = (k + blocks - 1) / blocks;
+    const size_t blocks = (k + GEMM_PANEL_DEPTH - 1) / GEMM_PANEL_DEPTH, step = (k + blocks - 1) / blocks;
     for (size_t block = 0; block < blocks; block++) {
         const size_t p = block * step;
         gemm_tile part = tile;
@@ -296,6 +295,7 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
             part.ldc = GEMM_PANEL;
             part.last = VF_LANES; /* panels are padded, and so is the buffer */
             part.bias = part.residual = NULL;
+            part.finish = NULL;
         } else {
             part.finish = finish;
         }
@@ -303,31 +303,39 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
     }
 }
 
-void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                size_t n, size_t k, const isgk_finish *finish)
+/* Some rows of all panels. */
+static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, size_t ldc, const float *a, size_t lda,
+                                                                   const float *panels, size_t m, size_t n, size_t k,
+                                                                   const isgk_finish *finish, const int deep)
 {
-    const size_t most = k > GEMM_PANEL_DEPTH ? GEMM_PANEL_ROWS : m;
     for (size_t j = 0; j < n; j += GEMM_PANEL) {
         const size_t columns = n - j < GEMM_PANEL ? n - j : GEMM_PANEL;
         const size_t vectors = (columns + VF_LANES - 1) / VF_LANES;
-        for (size_t i = 0; i < m; i += most) {
-            gemm_tile tile = {c + i * ldc + j,
-                              a + i * lda,
-                              panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL,
-                              ldc,
-                              lda,
-                              ISGK_PANEL,
-                              k,
-                              0,
-                              NULL,
-                              0,
-                              NULL,
-                              NULL,
-                              NULL};
-            tile.last = columns - (vectors - 1) * VF_LANES;
-            if (finish && finish->bias) tile.bias = finish->bias + j;
-            if (finish && finish->residual) tile.residual = finish->residual + i * finish->ldr + j;
-            gemm_deep_panel(tile, m - i < most ? m - i : most, vectors, finish);
-        }
+        gemm_tile tile = {.c = c + j, .a = a, .ldc = ldc, .lda = lda, .ldb = ISGK_PANEL, .k = k, .finish = finish};
+        tile.b = panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL;
+        tile.last = columns - (vectors - 1) * VF_LANES;
+        if (finish && finish->bias) tile.bias = finish->bias + j;
+        if (finish && finish->residual) tile.residual = finish->residual + j;
+        if (deep)
+            gemm_deep_panel(tile, m, vectors, finish);
+        else
+            gemm_panel(tile, m, vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, vectors);
+    }
+}
+
+void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
+                                size_t n, size_t k, const isgk_finish *finish)
+{
+    isgk_finish here;
+    if (!m) return;
+    if (k <= GEMM_PANEL_DEPTH) {
+        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, 0);
+        return;
+    }
+    if (finish) here = *finish;
+    for (size_t i = 0; i < m; i += GEMM_PANEL_ROWS) {
+        const size_t rows = m - i < GEMM_PANEL_ROWS ? m - i : GEMM_PANEL_ROWS;
+        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, 1);
+        if (finish && here.residual) here.residual += rows * here.ldr;
     }
 }

@@ -8,7 +8,7 @@
 #define TILE_FLOATS 65536u   /* of the weight matrix: half of a usual L2 */
 #define TILE_ROWS 288u       /* 3 x 3 x 32 */
 #define GATHER_FLOATS 49152u /* of gathered input pixels */
-#define PANELS_ROWS 576u     /* 3 x 3 x 64: a panel of two vectors stays near */
+#define PANELS_ROWS 288u     /* deeper ones gain nothing: blocks of k are packed for all strips alike */
 #define PANELS_FLOATS 49152u /* of gathered input pixels, beside the panels */
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */

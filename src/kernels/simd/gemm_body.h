@@ -11,7 +11,7 @@
 #define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
 #define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
 #define GEMM_PANEL (2u * VF_LANES)
-#define GEMM_PANEL_ROWS 48u                 /* whose partial sums of a deep panel lie in a buffer */
+#define GEMM_PANEL_ROWS 96u                 /* whose partial sums of a deep panel lie in a buffer */
 #define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
 #define GEMM_AHEAD 20u                      /* rows of B asked for in advance by a tile */
 #define GEMM_PACK_AHEAD 48u                 /* and by a copy */
@@ -326,15 +326,17 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
 void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
                                 size_t n, size_t k, const isgk_finish *finish)
 {
+    const size_t parts = (m + GEMM_PANEL_ROWS - 1) / GEMM_PANEL_ROWS, most = parts ? (m + parts - 1) / parts : 0;
     isgk_finish here;
     if (!m) return;
-    if (k <= GEMM_PANEL_DEPTH) {
+    /* A panel of 32 kB still streams from L2 as fast as it is used; few rows read one only a few times. */
+    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS) {
         gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, 0);
         return;
     }
     if (finish) here = *finish;
-    for (size_t i = 0; i < m; i += GEMM_PANEL_ROWS) {
-        const size_t rows = m - i < GEMM_PANEL_ROWS ? m - i : GEMM_PANEL_ROWS;
+    for (size_t i = 0; i < m; i += most) {
+        const size_t rows = m - i < most ? m - i : most;
         gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, 1);
         if (finish && here.residual) here.residual += rows * here.ldr;
     }

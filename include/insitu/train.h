@@ -65,6 +65,10 @@ typedef struct isg_train_options {
     const char *log_csv;       /* NULL: none */
     uint32_t execution;        /* isg_execution */
     uint32_t precision;        /* isg_precision; a teacher's too */
+    /* with renormalise and a teacher: gamma and beta from the statistics of the teacher's convolution of the same name,
+     * as the paper copies them, so that a student whose few factors leave every Relu shut starts alive. The function
+     * changes. */
+    int match_teacher;
     isg_progress progress;
     /* Ranks that train together, each calling isg_train() with the same arguments; NULL: this process alone. `batch` is
      * then that of all ranks together. Rank 0 reports progress, writes and reads files; all end with the same status

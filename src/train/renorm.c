@@ -22,6 +22,12 @@ typedef struct moments {
     double count, *sum, *square;
 } moments;
 
+/* The convolutions without BatchNorm of one graph. */
+typedef struct survey {
+    moments *list;
+    int32_t count;
+} survey;
+
 static void add_moments(const isgi_net *net, const isgi_netop *op, moments *m)
 {
     const isgi_act *a = &net->acts[op->out];
@@ -47,35 +53,85 @@ static int has_batchnorm(const isg_graph *g, int32_t value)
     return 0;
 }
 
-static isg_status list_convolutions(const isgi_net *net, moments *list, int32_t *count, isg_error *err)
+static isg_status list_convolutions(const isgi_net *net, survey *s, isg_error *err)
 {
+    s->list = isgi_calloc((size_t)net->op_count + 1, sizeof *s->list);
+    if (!s->list) return isgi_nomem(err);
     for (int32_t i = 0; i < net->op_count; i++) {
         const isgi_netop *op = &net->ops[i];
-        moments *m = &list[*count];
+        moments *m = &s->list[s->count];
         if (op->op != ISG_OP_CONV || has_batchnorm(net->graph, net->acts[op->out].value)) continue;
         m->value = net->acts[op->out].value;
         m->channels = net->acts[op->out].dims[1];
         m->sum = isgi_calloc((size_t)m->channels * 2, sizeof *m->sum);
         if (!m->sum) return isgi_nomem(err);
         m->square = m->sum + m->channels;
-        (*count)++;
+        s->count++;
     }
     return ISG_OK;
 }
 
-static isg_status measure(isgi_net *net, isgi_feed *feed, moments *list, int32_t count, isg_error *err)
+static isg_status measure(isgi_net *net, isgi_feed *feed, const survey *s, isg_error *err)
 {
+    if (s->count == 0) return ISG_OK;
     ISGI_TRY(isgi_feed_seek(feed, 0, 0, err));
     for (uint32_t b = 0; b < BATCHES && b < isgi_feed_batches(feed); b++) {
         const isgi_batch *batch;
         ISGI_TRY(isgi_feed_next(feed, &batch, err));
         isgi_net_load(net, batch->x, batch->count);
         ISGI_TRY(isgi_net_forward(net, 0, err));
-        for (int32_t i = 0, k = 0; i < net->op_count && k < count; i++) {
-            if (net->acts[net->ops[i].out].value == list[k].value) add_moments(net, &net->ops[i], &list[k++]);
+        for (int32_t i = 0, k = 0; i < net->op_count && k < s->count; i++) {
+            if (net->acts[net->ops[i].out].value == s->list[k].value) add_moments(net, &net->ops[i], &s->list[k++]);
         }
     }
     return ISG_OK;
+}
+
+static isg_status survey_graph(survey *s, const isg_graph *g, const isg_dataset *data, const isg_input_spec *input,
+                               const isg_train_options *o, isg_parallel parallel, isg_error *err)
+{
+    /* a trainable net keeps every activation until backward */
+    const isgi_net_options n = {.batch = o->batch, .trainable = 1, .parallel = parallel};
+    isgi_net *net = NULL;
+    isg_train_options alone = *o;
+    isgi_feed *feed = NULL;
+    uint32_t shape[3];
+    isg_status status = isgi_net_create(&net, g, &n, err);
+    alone.comm = NULL; /* every rank measures the same whole batches: that is less than agreeing on parts */
+    if (status == ISG_OK) status = isgi_net_input_shape(net, input, shape, err);
+    if (status == ISG_OK) status = isgi_feed_create(&feed, data, input, shape, 0, INT32_MAX, &alone, err);
+    if (status == ISG_OK) status = list_convolutions(net, s, err);
+    if (status == ISG_OK) status = measure(net, feed, s, err);
+    isgi_feed_destroy(feed);
+    isgi_net_destroy(net);
+    return status;
+}
+
+static void survey_clear(survey *s)
+{
+    for (int32_t i = 0; i < s->count; i++) isg_free(s->list[i].sum);
+    isg_free(s->list);
+}
+
+static void channel_statistics(const moments *m, int64_t k, float *mean, float *var)
+{
+    const double average = m->sum[k] / m->count, spread = m->square[k] / m->count - average * average;
+    *mean = (float)average;
+    *var = spread > 0 ? (float)spread : 0.0f;
+}
+
+/* The teacher's convolution of the same name and width, or NULL. */
+static const moments *counterpart(const isg_graph *g, const moments *m, const isg_graph *teacher, const survey *s)
+{
+    const char *name = isg_graph_layer_name(g, g->values[m->value].producer);
+    for (int32_t i = 0; i < s->count; i++) {
+        const moments *t = &s->list[i];
+        if (t->channels == m->channels &&
+            !strcmp(name, isg_graph_layer_name(teacher, teacher->values[t->value].producer))) {
+            return t;
+        }
+    }
+    return NULL;
 }
 
 /* ---- inserting ---- */
@@ -96,7 +152,8 @@ static isg_status vector_constant(isg_graph *g, const char *layer, const char *s
     return ISG_OK;
 }
 
-static isg_status insert_one(isg_graph *g, const moments *m, isg_error *err)
+/* gamma and beta are the standard deviation and mean of `like`: the convolution itself, or its teacher's. */
+static isg_status insert_one(isg_graph *g, const moments *m, const moments *like, isg_error *err)
 {
     const int32_t conv = g->values[m->value].producer;
     char layer[96], name[112];
@@ -111,10 +168,10 @@ static isg_status insert_one(isg_graph *g, const moments *m, isg_error *err)
     in[0] = isg_graph_add_value(g, name, ISG_DT_F32, g->values[m->value].rank, g->values[m->value].dims);
     if (in[0] < 0) return isgi_nomem(err);
     for (int64_t k = 0; k < m->channels; k++) {
-        const double mean = m->sum[k] / m->count, var = m->square[k] / m->count - mean * mean;
-        p[2][k] = p[3][k] = (float)mean;
-        p[4][k] = var > 0 ? (float)var : 0.0f;
-        p[1][k] = sqrtf(p[4][k] + EPSILON);
+        float spread;
+        channel_statistics(m, k, &p[3][k], &p[4][k]);
+        channel_statistics(like, k, &p[2][k], &spread);
+        p[1][k] = sqrtf(spread + EPSILON);
     }
     g->nodes[conv].outputs[0] = in[0];
     g->values[in[0]].producer = conv;
@@ -125,30 +182,20 @@ static isg_status insert_one(isg_graph *g, const moments *m, isg_error *err)
     return ISG_OK;
 }
 
-isg_status isgi_renorm_insert(isg_graph *g, const isg_dataset *data, const isg_input_spec *input,
-                              const isg_train_options *o, isg_parallel parallel, isg_error *err)
+isg_status isgi_renorm_insert(isg_graph *g, const isg_graph *teacher, const isg_dataset *data,
+                              const isg_input_spec *input, const isg_train_options *o, isg_parallel parallel,
+                              isg_error *err)
 {
-    /* a trainable net keeps every activation until backward */
-    isg_train_options alone = *o;
-    const isgi_net_options n = {.batch = o->batch, .trainable = 1, .parallel = parallel};
-    isgi_net *net = NULL;
-    isgi_feed *feed = NULL;
-    moments *list = isgi_calloc((size_t)g->node_count + 1, sizeof *list);
-    int32_t count = 0;
-    uint32_t shape[3];
-    isg_status status;
-    alone.comm = NULL; /* every rank measures the same whole batches: that is less than agreeing on parts */
-    status = list ? isgi_net_create(&net, g, &n, err) : isgi_nomem(err);
-    if (status == ISG_OK) status = isgi_net_input_shape(net, input, shape, err);
-    if (status == ISG_OK) status = isgi_feed_create(&feed, data, input, shape, 0, INT32_MAX, &alone, err);
-    if (status == ISG_OK) status = list_convolutions(net, list, &count, err);
-    if (status == ISG_OK && count) status = measure(net, feed, list, count, err);
-    isgi_feed_destroy(feed);
-    isgi_net_destroy(net);
-    for (int32_t i = 0; status == ISG_OK && i < count; i++) status = insert_one(g, &list[i], err);
+    survey own = {0}, wanted = {0};
+    isg_status status = survey_graph(&own, g, data, input, o, parallel, err);
+    if (status == ISG_OK && o->match_teacher) status = survey_graph(&wanted, teacher, data, input, o, parallel, err);
+    for (int32_t i = 0; status == ISG_OK && i < own.count; i++) {
+        const moments *like = o->match_teacher ? counterpart(g, &own.list[i], teacher, &wanted) : NULL;
+        status = insert_one(g, &own.list[i], like ? like : &own.list[i], err);
+    }
     if (status == ISG_OK) status = isg_graph_sort(g, err);
-    for (int32_t i = 0; list && i < count; i++) isg_free(list[i].sum);
-    isg_free(list);
+    survey_clear(&own);
+    survey_clear(&wanted);
     return status;
 }
 

@@ -45,6 +45,9 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
         return isgi_fail(err, ISG_E_ARG, "distillation needs beta 0..1 and a positive temperature");
     }
     if (o->distill_beta > 0 && !teacher) return isgi_fail(err, ISG_E_ARG, "distillation needs a teacher");
+    if (o->match_teacher && !(teacher && o->renormalise)) {
+        return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
+    }
     if (o->batch > 65536) return isgi_fail(err, ISG_E_LIMIT, "batch of %u", (unsigned)o->batch);
     return ISG_OK;
 }
@@ -472,7 +475,8 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     status = isg_pool_create(&t.pool, t.o.threads, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);
-        if (status == ISG_OK) status = isgi_renorm_insert(work, data, input, &t.o, isg_pool_parallel(t.pool), err);
+        if (status == ISG_OK)
+            status = isgi_renorm_insert(work, teacher, data, input, &t.o, isg_pool_parallel(t.pool), err);
         t.g = work;
     }
     status = isgi_ranks_agree(&t, status, err);

@@ -73,9 +73,11 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
 
 /* ---- renormalisation (renorm.c) ---- */
 /* Puts a BATCH_NORM behind every convolution that has none, with the statistics of the first `batches` batches and
- * gamma and beta such that the function in inference is unchanged. */
-ISG_NODISCARD isg_status isgi_renorm_insert(isg_graph *g, const isg_dataset *data, const isg_input_spec *input,
-                                            const isg_train_options *o, isg_parallel parallel, isg_error *err);
+ * gamma and beta such that the function in inference is unchanged; or, with o->match_teacher, such that the outputs get
+ * the mean and variance that the teacher's convolution of the same name has. */
+ISG_NODISCARD isg_status isgi_renorm_insert(isg_graph *g, const isg_graph *teacher, const isg_dataset *data,
+                                            const isg_input_spec *input, const isg_train_options *o,
+                                            isg_parallel parallel, isg_error *err);
 /* Folds every BATCH_NORM that isgi_renorm_insert() made into the convolution before it, exactly where the weight is
  * dense or its last factor can have a scale a column; the others stay in the graph. */
 ISG_NODISCARD isg_status isgi_renorm_fold(isg_graph *g, isg_error *err);

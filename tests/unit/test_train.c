@@ -438,6 +438,45 @@ static void test_distill(void **state)
     isg_graph_destroy(student);
 }
 
+/* Pushes what every convolution gives far below zero, so that no Relu lets anything through, as too few factors may. */
+static void shut(isg_graph *g)
+{
+    for (int32_t i = 0; i < g->node_count; i++) {
+        isg_tensor *bias;
+        if (g->nodes[i].op != ISG_OP_CONV) continue;
+        assert_int_equal(g->nodes[i].input_count, 3);
+        bias = g->values[g->nodes[i].inputs[2]].constant;
+        for (int64_t k = 0; k < bias->count; k++) ((float *)bias->data)[k] = -50.0f;
+    }
+}
+
+static void test_match_teacher(void **state)
+{
+    isg_graph *teacher = without_batchnorm(small_net());
+    isg_train_options o = options();
+    isg_train_report r;
+    isg_error err = {0};
+    (void)state;
+    o.renormalise = 1;
+    o.epochs = 60;
+    o.learning_rate = 5e-3f;
+    o.match_teacher = 1;
+    assert_int_equal(train(teacher, NULL, &o, &r, &err), ISG_E_ARG);
+    o.match_teacher = 0;
+    if (train(teacher, NULL, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+    assert_true(r.train_accuracy > 0.95);
+    for (o.match_teacher = 0; o.match_teacher < 2; o.match_teacher++) {
+        isg_graph *student = NULL;
+        assert_int_equal(isg_graph_clone(&student, teacher, NULL), ISG_OK);
+        shut(student);
+        if (train(student, teacher, &o, &r, &err) != ISG_OK) fail_msg("%s", err.message);
+        if (o.match_teacher ? r.train_accuracy < 0.9 : r.train_accuracy > 0.3)
+            fail_msg("match_teacher %d: accuracy %g", o.match_teacher, r.train_accuracy);
+        isg_graph_destroy(student);
+    }
+    isg_graph_destroy(teacher);
+}
+
 static void test_schedules(void **state)
 {
     isg_train_options o = options();
@@ -516,6 +555,7 @@ int main(void)
                                        cmocka_unit_test(test_factors),
                                        cmocka_unit_test(test_renormalise),
                                        cmocka_unit_test(test_distill),
+                                       cmocka_unit_test(test_match_teacher),
                                        cmocka_unit_test(test_schedules),
                                        cmocka_unit_test(test_architectures),
                                        cmocka_unit_test(test_out_of_memory)};

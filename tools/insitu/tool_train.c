@@ -37,6 +37,8 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
         {"checkpoint-seconds", 0, OPTION_REAL, &o->checkpoint_seconds, "S", "time between checkpoints (default 120)"},
         {"resume", 0, OPTION_FLAG, &o->resume, NULL, "go on from the checkpoint if there is one"},
         {"log", 0, OPTION_TEXT, &o->log_csv, "FILE.csv", "write one line a step"},
+        {"match-teacher", 0, OPTION_FLAG, &o->match_teacher, NULL,
+         "with --renormalise: start from the teacher's means and variances"},
         {"execution", 0, OPTION_CHOICE, &o->execution, "auto|generate|factored",
          "how factored layers run (default auto)"},
         {"precision", 0, OPTION_CHOICE, &o->precision, "f32|bf16", "of matrix work (default f32)"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results as a page for people: JSON of the tool's verbs into one self-contained HTML file. */
+/* Results for people: JSON of the tool's verbs into one self-contained HTML file, a grid of ranks into one picture. */
 #ifndef INSITU_REPORT_H
 #define INSITU_REPORT_H
 
@@ -18,6 +18,14 @@ extern "C" {
  * LIMIT (page beyond 64 MB), NOMEM. */
 ISG_NODISCARD isg_status isg_report_html(char **html, size_t *bytes, const char *json, size_t json_bytes,
                                          isg_error *err);
+
+/* A heat map of accuracy over ranks (the paper's Fig. 5a) as one SVG: colour follows the logarithm of the error,
+ * numbers in the cells are accuracy and byte ratio. `csv` has a first line that names at least the columns bi, bo
+ * (1..64), accuracy (0..1) and paper_ratio (a fraction), then a line a cell, in any order; cells that are missing stay
+ * grey. title and caption (NULL: none) are UTF-8. *svg is NUL-terminated text of `bytes` bytes, free with isg_free().
+ * Errors: FORMAT naming the line, LIMIT, NOMEM. */
+ISG_NODISCARD isg_status isg_report_grid(char **svg, size_t *bytes, const char *csv, size_t csv_bytes,
+                                         const char *title, const char *caption, isg_error *err);
 
 #ifdef __cplusplus
 }

@@ -179,6 +179,74 @@ static void test_damaged_documents(void **unused)
     }
 }
 
+static const char cells[] = "bo,bi,note,paper_ratio,accuracy\n1,1,x,0.06,0.5\r\n2,1,,0.07,0.75\n\n2,2,y,0.08,0.875";
+
+static isg_status picture(char **svg, const char *csv, size_t n, isg_error *err)
+{
+    size_t bytes = 0;
+    const isg_status status = isg_report_grid(svg, &bytes, csv, n, "t <1>", "a & b", err);
+    if (status == ISG_OK) assert_int_equal(strlen(*svg), bytes);
+    return status;
+}
+
+static void test_grid(void **unused)
+{
+    (void)unused;
+    char *svg = NULL;
+    isg_error err = {0};
+    if (picture(&svg, cells, strlen(cells), &err) != ISG_OK) fail_msg("%s", err.message);
+    has(svg, "<svg xmlns=");
+    has(svg, "t &lt;1&gt;");
+    has(svg, "a &amp; b");
+    has(svg, "Bi 1, Bo 2: accuracy 75.00 %, 7.00 % of the bytes");
+    has(svg, "#faf3dd\"/><text class=\"b\" x=\"120.0\""); /* the worst cell has the first colour, the best the last */
+    has(svg, "#1c3a7e\"/><text class=\"b\" x=\"204.0\"");
+    has(svg, "fill=\"#f2f2f2\""); /* bi 2, bo 1 is missing */
+    isg_free(svg);
+}
+
+/* Errors are halved from cell to cell, so the one between has the middle of the scale; one cell alone is no division.
+ */
+static void test_grid_scale(void **unused)
+{
+    (void)unused;
+    static const char one[] = "bi,bo,accuracy,paper_ratio\n1,1,1,1\n";
+    char *svg = NULL;
+    assert_int_equal(picture(&svg, cells, strlen(cells), NULL), ISG_OK);
+    has(svg, ">75.00 %</text>");
+    has(svg, "fill=\"#5cb2b2\"");
+    isg_free(svg);
+    assert_int_equal(picture(&svg, one, strlen(one), NULL), ISG_OK);
+    assert_null(strstr(svg, "nan"));
+    isg_free(svg);
+}
+
+static void test_damaged_grids(void **unused)
+{
+    (void)unused;
+    const size_t n = strlen(cells);
+    char copy[sizeof cells];
+    for (size_t i = 0; i < n; i++) {
+        char *svg = NULL;
+        isg_error err = {0};
+        memcpy(copy, cells, sizeof copy);
+        copy[i] = (char)(i % 4 == 0 ? '9' : i % 4 == 1 ? ',' : i % 4 == 2 ? '\n' : '\0');
+        if (picture(&svg, copy, n, &err) == ISG_OK)
+            isg_free(svg);
+        else
+            assert_int_equal(err.status, ISG_E_FORMAT);
+        if (picture(&svg, cells, i, NULL) == ISG_OK) isg_free(svg);
+    }
+    for (uint64_t k = 1; k < 8; k++) {
+        char *svg = NULL;
+        isg_status status;
+        (void)isgi_alloc_fail_at(k);
+        status = picture(&svg, cells, n, NULL);
+        if (isgi_alloc_fail_at(0) >= k) assert_int_equal(status, ISG_E_NOMEM);
+        if (status == ISG_OK) isg_free(svg);
+    }
+}
+
 static void test_every_allocation_may_fail(void **unused)
 {
     (void)unused;
@@ -199,11 +267,10 @@ static void test_every_allocation_may_fail(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run_page),
-        cmocka_unit_test(test_compare_page),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_damaged_documents),
-        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_run_page),      cmocka_unit_test(test_compare_page),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_damaged_documents),
+        cmocka_unit_test(test_grid),          cmocka_unit_test(test_grid_scale),
+        cmocka_unit_test(test_damaged_grids), cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }

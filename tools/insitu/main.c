@@ -17,6 +17,7 @@ static const tool_verb verbs[] = {
     {"compare", "compare the outputs of two models on the same inputs", cmd_compare},
     {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
     {"sim", "model energy, latency and traffic on an accelerator", cmd_sim},
+    {"report", "turn results into pictures and pages for people", cmd_report},
     {"export", "write a model as ONNX, dense or factored", cmd_export},
     {"selftest", "replay the golden pair stored in a model", cmd_selftest},
 };

@@ -206,6 +206,7 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_report(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_selftest(tool *t, const tool_verb *verb, int argc, char **argv);
 

@@ -159,12 +159,21 @@ static isg_status log_step(isgi_trainer *t, float lr, double loss, double ce, do
     return isgi_buffer_append(&t->csv, line, (size_t)n, err);
 }
 
-/* A factor that stopped being finite is found by its quantiser: its message gets the step. */
+/* A factor that stopped being finite is found by its quantiser: the message gets the step and the factor's name. */
 static isg_status refresh_after_step(isgi_trainer *t, isg_error *err)
 {
     isg_error inner = {0};
+    char name[100];
     const isg_status status = isgi_net_refresh(t->net, &inner);
     if (status == ISG_OK) return ISG_OK;
+    for (int32_t i = 0; status == ISG_E_NUMERIC && i < t->net->param_count; i++) {
+        const isgi_param *p = &t->net->param_list[i];
+        for (size_t k = 0; k < p->count; k++) {
+            if (isfinite(p->w[k])) continue;
+            return isgi_fail(err, status, "step %llu: %s holds a number that is not finite",
+                             (unsigned long long)t->at.step + 1, isgi_escape(name, sizeof name, p->name));
+        }
+    }
     return isgi_fail(err, status, "step %llu: %s", (unsigned long long)t->at.step + 1, inner.message);
 }
 
@@ -308,15 +317,18 @@ static void report_progress(isgi_trainer *t, uint64_t total, int force)
 {
     const uint64_t now = isg_host_nanoseconds();
     const double n = t->at.epoch_images ? (double)t->at.epoch_images : 1, spent = elapsed(t);
-    double left = -1;
-    char text[192];
+    char text[192], end[48] = "";
     if (!t->o.progress.report || (!force && now - t->last_report < 200000000u)) return;
     t->last_report = now;
-    if (total != UINT64_MAX && t->at.step) left = spent / (double)t->at.step * (double)(total - t->at.step);
-    if (t->o.max_seconds > 0 && left < 0) left = t->o.max_seconds - spent;
-    snprintf(text, sizeof text, "epoch %llu loss %.4f acc %.4f best val %.4f ETA %.0f s",
-             (unsigned long long)t->at.epoch + 1, t->at.epoch_loss / n, (double)t->at.epoch_correct / n,
-             t->at.best_accuracy < 0 ? 0.0 : t->at.best_accuracy, left < 0 ? 0.0 : left);
+    /* who shows the steps derives the end of the run from them; the clock's end only we know */
+    if (t->o.max_seconds > 0) {
+        const double before = isgi_bounded(&t->o) ? t->seconds_before : 0;
+        snprintf(end, sizeof end, " %s %.0f s", isgi_bounded(&t->o) ? "sitting ends in" : "ETA",
+                 fmax(t->o.max_seconds - (spent - before), 0.0));
+    }
+    snprintf(text, sizeof text, "epoch %llu loss %.4f acc %.4f best val %.4f%s", (unsigned long long)t->at.epoch + 1,
+             t->at.epoch_loss / n, (double)t->at.epoch_correct / n, t->at.best_accuracy < 0 ? 0.0 : t->at.best_accuracy,
+             end);
     t->o.progress.report(t->o.progress.user, "train", t->at.step, total == UINT64_MAX ? 0 : total, text);
 }
 

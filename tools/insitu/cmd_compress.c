@@ -285,6 +285,16 @@ static int print_report(tool *t, const compress_args *a, const compress_job *job
     return tool_json_print(t, json);
 }
 
+/* Ranks that are asked for may need more bytes than the weights they stand for. */
+static int check_saving(tool *t, const compress_job *job, const char *source)
+{
+    isg_error err = {ISG_E_TARGET, -1, ISG_ERROR_NONE, ""};
+    if (job->report.paper_ratio <= 1.0) return EXIT_OK;
+    snprintf(err.message, sizeof err.message, "the factors asked for take %.2f times the bytes of the float32 weights",
+             job->report.paper_ratio);
+    return tool_error(t, source, ISG_E_TARGET, &err);
+}
+
 static int compress_file(tool *t, compress_args *a, compress_job *job, const char *source)
 {
     isg_error err = {0};
@@ -298,7 +308,9 @@ static int compress_file(tool *t, compress_args *a, compress_job *job, const cha
     }
     if (status != ISG_OK) return tool_data_error(t, source, status, &err);
     tool_progress_end(t);
-    if (job->teacher) code = tune_shortly(t, a, job);
+    code = check_saving(t, job, source);
+    if (code != EXIT_OK && !a->o.dry_run) return code;
+    if (code == EXIT_OK && job->teacher) code = tune_shortly(t, a, job);
     if (code == EXIT_OK && a->save_recipe) {
         status = isg_write_file(a->save_recipe, job->report.recipe, strlen(job->report.recipe), &err);
         if (status != ISG_OK) code = tool_error(t, a->save_recipe, status, &err);

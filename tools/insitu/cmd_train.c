@@ -51,6 +51,7 @@ static int train_load(tool *t, const train_args *a, train_job *job)
     if (code == EXIT_OK)
         code = tool_graph_input(t, &job->input, job->graph, a->source ? a->source : a->arch, a->input, NULL);
     if (code == EXIT_OK) code = tool_contract(t, &job->input, job->ds, a->source ? a->source : a->arch, a->input);
+    if (code == EXIT_OK) code = tool_check_labels(t, job->ds, a->data, job->graph, a->label_offset);
     return code;
 }
 
@@ -65,7 +66,7 @@ static int train_run(tool *t, train_args *a, train_job *job)
     if (job->teacher && a->o.distill_beta == 0.0f) a->o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
     tool_train_common(t, &a->o);
     status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_data_error(t, NULL, status, &err);
+    if (status != ISG_OK) return tool_train_error(t, a->source ? a->source : a->arch, a->data, &a->o, status, &err);
     if (t->silent) return EXIT_OK;
     status = isg_onnx_export_file(job->graph, a->output, ISG_ONNX_DENSE, &err);
     if (status != ISG_OK) return tool_error(t, a->output, status, &err);

@@ -21,6 +21,27 @@ typedef struct tune_job {
     tool_written written;
 } tune_job;
 
+/* A student that takes more than its teacher saves nothing: one of the two files is the wrong one. */
+static int check_teacher_size(tool *t, const tune_args *a, const tune_job *job)
+{
+    tool_model teacher;
+    tool_sizes own, its;
+    isg_rt_options rt;
+    isg_error err = {ISG_E_TARGET, -1, ISG_ERROR_NONE, ""};
+    char kept[32], wanted[32];
+    int code = tool_model_open(t, &teacher, a->teacher, NULL, LABEL_OFFSET_UNSET);
+    if (code != EXIT_OK) return code;
+    tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
+    code = tool_model_sizes(t, &job->m, &rt, &own);
+    if (code == EXIT_OK) code = tool_model_sizes(t, &teacher, &rt, &its);
+    tool_model_close(&teacher);
+    if (code != EXIT_OK || own.resident_bytes <= its.resident_bytes) return code;
+    snprintf(err.message, sizeof err.message, "its weights take %s, those of its teacher only %s",
+             tool_bytes(kept, sizeof kept, (double)own.resident_bytes),
+             tool_bytes(wanted, sizeof wanted, (double)its.resident_bytes));
+    return tool_error(t, job->m.path, ISG_E_TARGET, &err);
+}
+
 static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *source)
 {
     isg_error err = {0};
@@ -30,11 +51,14 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     if (!isg_model_is_isg(job->m.model)) return tool_usage_error(t, "%s is no .isg file (see insitu train)", source);
     code = tool_graph_open(t, &job->graph, source, NULL);
     if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
+    if (code == EXIT_OK && a->teacher) code = check_teacher_size(t, a, job);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, &job->m.input);
     if (code != EXIT_OK) return code;
     status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);
-    return tool_contract(t, &job->input, job->ds, source, a->input);
+    code = tool_contract(t, &job->input, job->ds, source, a->input);
+    if (code == EXIT_OK) code = tool_check_labels(t, job->ds, a->data, job->graph, job->m.label_offset);
+    return code;
 }
 
 /* Raw weights and biases keep the width they have in the source file, so that tuning does not change its size. */
@@ -95,7 +119,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
     tool_train_common(t, &a->o);
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_data_error(t, status == ISG_E_CANCELLED ? NULL : source, status, &err);
+    if (status != ISG_OK) return tool_train_error(t, source, a->data, &a->o, status, &err);
     if (t->silent) return EXIT_OK;
     code = tune_write(t, a, job);
     if (code != EXIT_OK) return code;

@@ -28,6 +28,7 @@ typedef struct tool {
     uint32_t mode;       /* isg_mode */
     uint64_t max_memory; /* bytes; 0: as much as the machine has */
     uint64_t progress_start, progress_last;
+    uint64_t progress_first; /* how much was done when the stage began: a resumed run begins in the middle */
     char progress_stage[64];
     int progress_open; /* a bar stands on the current line */
     isg_pool *pool;
@@ -53,6 +54,7 @@ typedef enum option_kind {
     OPTION_I32,    /* int32_t * */
     OPTION_SIZE,   /* uint64_t *, bytes with suffix k, M or G (powers of 1000) */
     OPTION_REAL,   /* double *, finite */
+    OPTION_TIME,   /* double *, seconds above 0, with suffix s, m or h */
     OPTION_FLOAT,  /* float *, finite */
     OPTION_CHOICE, /* uint32_t *: index into `choices`, words separated by '|' */
     OPTION_LIST    /* option_list *: every occurrence is kept */
@@ -101,6 +103,8 @@ int tool_data_error(tool *t, const char *path, isg_status status, const isg_erro
 void tool_error_line(tool *t, const char *line, int code);
 /* A note on stderr unless --quiet. */
 void tool_note(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "insitu: warning: NAME: ..." on stderr, also with --quiet: what the user should know before trusting the result. */
+void tool_warning(tool *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
 char *tool_escape(char *dst, size_t size, const char *s, size_t n);
 /* EXIT_USAGE with a message when `output` (NULL: nothing to do) names the same file as one of the inputs (NULL entries

@@ -100,6 +100,21 @@ static int read_real(double *value, const char *text)
     return *end == '\0' && isfinite(*value);
 }
 
+static int read_time(double *seconds, const char *text)
+{
+    char *end;
+    double number, unit = 1.0;
+    if ((*text < '0' || *text > '9') && *text != '.') return 0;
+    number = strtod(text, &end);
+    if (*end && strchr("smh", *end) && !end[1]) {
+        unit = *end == 's' ? 1.0 : *end == 'm' ? 60.0 : 3600.0;
+        end++;
+    }
+    if (*end || !(number * unit > 0.0 && number * unit < 1e9)) return 0;
+    *seconds = number * unit;
+    return 1;
+}
+
 static int read_choice(uint32_t *value, const char *words, const char *text)
 {
     size_t n = strlen(text);
@@ -139,6 +154,7 @@ static int store_value(const tool_option *o, const char *text)
         return 1;
     case OPTION_SIZE: return read_size(o->target, text);
     case OPTION_REAL: return read_real(o->target, text);
+    case OPTION_TIME: return read_time(o->target, text);
     case OPTION_FLOAT:
         if (!read_real(&real, text) || fabs(real) > 1e30) return 0;
         *(float *)o->target = (float)real;

@@ -106,6 +106,18 @@ void tool_note(tool *t, const char *format, ...)
     fputc('\n', stderr);
 }
 
+void tool_warning(tool *t, const char *name, const char *format, ...)
+{
+    char shown[300];
+    va_list args;
+    tool_progress_end(t);
+    fprintf(stderr, "insitu: warning: %s: ", tool_escape(shown, sizeof shown, name, strlen(name)));
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 /* Length of the well-formed UTF-8 sequence at p, or 0. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
@@ -203,8 +215,8 @@ static void draw_bar(tool *t, uint64_t done, uint64_t total, const char *text, d
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t)filled);
     bar[BAR_WIDTH] = '\0';
-    if (share > 0.0 && seconds > 1.0) {
-        double rest = seconds / share - seconds;
+    if (total > done && done > t->progress_first && seconds > 1.0) {
+        double rest = seconds / (double)(done - t->progress_first) * (double)(total - done);
         if (rest < 90.0)
             snprintf(left, sizeof left, "  ETA %.0f s", rest);
         else if (rest < 5400.0)
@@ -234,6 +246,7 @@ void tool_progress(tool *t, const char *stage, uint64_t done, uint64_t total, co
         tool_progress_end(t);
         snprintf(t->progress_stage, sizeof t->progress_stage, "%s", stage ? stage : "");
         t->progress_start = t->progress_last = now;
+        t->progress_first = done;
         if (!t->terminal) return;
     }
     if (!fresh && now - t->progress_last < period && !(total && done >= total && t->terminal)) return;

@@ -12,6 +12,7 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
     const tool_option rows[TRAIN_OPTION_COUNT] = {
         {"epochs", 'e', OPTION_U32, &o->epochs, "N", "passes over the training images; 0: follow --seconds"},
         {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "end this sitting after S seconds; go on with --resume"},
+        {"max-time", 0, OPTION_TIME, &o->max_seconds, "DURATION", "the same as --seconds, as 90, 90s, 10m or 2h"},
         {"steps", 0, OPTION_U64, &o->max_steps, "N", "stop after N steps"},
         {"batch", 'b', OPTION_U32, &o->batch, "N", "images a step (default 128)"},
         {"optimizer", 0, OPTION_CHOICE, &o->optimizer, "sgd|radam|adamw", "default radam"},
@@ -52,6 +53,80 @@ void tool_train_common(tool *t, isg_train_options *o)
     o->threads = t->threads;
     o->progress = tool_progress_callbacks(t);
     o->comm = t->comm;
+}
+
+static int names(const isg_error *err, const char *path)
+{
+    char shown[512];
+    return path && strstr(err->message, tool_escape(shown, sizeof shown, path, strlen(path)));
+}
+
+int tool_train_error(tool *t, const char *path, const char *data, const isg_train_options *o, isg_status status,
+                     const isg_error *err)
+{
+    const char *colon = strchr(data, ':');
+    const int named = names(err, o->checkpoint) || names(err, o->log_csv) || names(err, colon ? colon + 1 : NULL);
+    return tool_data_error(t, named || status == ISG_E_CANCELLED ? NULL : path, status, err);
+}
+
+/* "3, 5, 6, ..." of the classes that have no images. */
+static void list_empty(char *dst, size_t size, const uint64_t *counts, uint32_t classes)
+{
+    size_t n = 0;
+    uint32_t shown = 0, i;
+    dst[0] = '\0';
+    for (i = 0; i < classes; i++) {
+        if (counts[i]) continue;
+        if (shown++ == 8) {
+            snprintf(dst + n, size - n, ", ...");
+            return;
+        }
+        n += (size_t)snprintf(dst + n, size - n, "%s%u", n ? ", " : "", i);
+    }
+}
+
+static int count_labels(const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset, uint64_t *counts)
+{
+    const isg_value *out = &g->values[g->outputs[0]];
+    const int64_t outputs = out->rank > 0 ? out->dims[out->rank - 1] : 0;
+    char name[300];
+    uint64_t i;
+    for (i = 0; i < isg_dataset_count(ds); i++) {
+        const int32_t label = isg_dataset_label(ds, i);
+        const int64_t output = (int64_t)label + offset;
+        if (label >= 0) counts[label]++;
+        if (outputs <= 0 || (output >= 0 && output < outputs)) continue;
+        fprintf(stderr, "insitu: error: %s: image %llu has label %d, output %lld of a network that has %lld\n",
+                tool_escape(name, sizeof name, data, strlen(data)), (unsigned long long)i, label, (long long)output,
+                (long long)outputs);
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
+int tool_check_labels(tool *t, const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset)
+{
+    const uint32_t classes = isg_dataset_classes(ds);
+    uint64_t *counts;
+    char list[120];
+    uint32_t empty = 0, last = 0, i;
+    int code;
+    if (!isg_dataset_has_labels(ds) || g->output_count < 1) return EXIT_OK;
+    counts = calloc((size_t)classes + 1, sizeof *counts);
+    if (!counts) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    code = count_labels(ds, data, g, offset, counts);
+    for (i = 0; i < classes; i++) {
+        if (counts[i]) continue;
+        empty++;
+        last = i;
+    }
+    if (code == EXIT_OK && empty == 1) tool_warning(t, data, "class %u has no images", last);
+    if (code == EXIT_OK && empty > 1) {
+        list_empty(list, sizeof list, counts, classes);
+        tool_warning(t, data, "%u of %u classes have no images: %s", empty, classes, list);
+    }
+    free(counts);
+    return code;
 }
 
 void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)

@@ -5,12 +5,18 @@
 
 #include "tool.h"
 
-#define TRAIN_OPTION_COUNT 29
+#define TRAIN_OPTION_COUNT 30
 
 /* The rows of isg_train_options for a verb's table; distill only where there is a teacher (tune). */
 void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);
 /* What --seed, --threads, progress and signals say. */
 void tool_train_common(tool *t, isg_train_options *o);
+/* What isg_train() said: of the network at `path`, unless the message names the checkpoint, the log or the data itself.
+ */
+int tool_train_error(tool *t, const char *path, const char *data, const isg_train_options *o, isg_status status,
+                     const isg_error *err);
+/* EXIT_USAGE with a message where a label of the data has no output; a warning where a class has no images. */
+int tool_check_labels(tool *t, const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset);
 /* "trained ..." on stdout or the object "training". */
 void tool_train_report(tool *t, cJSON *json, const isg_train_report *report);
 

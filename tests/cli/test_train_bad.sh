@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# Bad input of train, tune and compress: data of a wrong size, labels without an output, empty classes, checkpoints that are
+# cut or of another run, students larger than their teacher, numbers that explode. One clear line, the right exit code,
+# and what stood at the output's place before stays.
+. "$(dirname "$0")/common.sh"
+
+make_images "$work/data"
+data=idx:$work/data
+quiet="--threads 1 --quiet"
+model=$work/model.onnx
+packed=$work/model.isg
+expect 0 "$tool" train --arch mlp --data "$data" --input unit --steps 2 $quiet --checkpoint "$work/mlp.ckpt" -o "$model"
+expect 0 "$tool" compress "$model" --layer '.=bits=4' --input unit $quiet -o "$packed"
+[ "$failures" -eq 0 ] || finish
+
+python3 - "$work" <<'PYTHON'
+import os, shutil, struct, sys
+work = sys.argv[1]
+images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+def changed(name, file, change):
+    shutil.copytree(f"{work}/data", f"{work}/{name}")
+    with open(f"{work}/{name}/{file}", "r+b") as f:
+        data = change(bytearray(f.read()))
+        f.seek(0)
+        f.write(data)
+        f.truncate()
+def set_label(data, at, label):
+    data[8 + at] = label
+    return data
+changed("short", images, lambda b: b[:-7])
+changed("long", images, lambda b: b + b"\0")
+changed("fewer", labels, lambda b: b[:4] + struct.pack(">I", 399) + b[8:-1])
+changed("eleven", labels, lambda b: set_label(b, 12, 10))
+changed("far", labels, lambda b: set_label(b, 12, 60))
+changed("hole", labels, lambda b: b[:8] + bytes(8 if x == 3 else x for x in b[8:]))
+changed("holes", labels, lambda b: b[:8] + bytes(8 if 3 <= x < 6 else x for x in b[8:]))
+for name, record, count, rest in (("odd", b"\0" * 3073, 20, 5), ("label", b"\x0b" + b"\0" * 3072, 20, 0), ("none", b"", 0, 0)):
+    os.makedirs(f"{work}/cifar-{name}")
+    open(f"{work}/cifar-{name}/train.bin", "wb").write(record * count + b"\0" * rest)
+open(f"{work}/cut.ckpt", "wb").write(open(f"{work}/mlp.ckpt", "rb").read()[:1000])
+open(f"{work}/empty.ckpt", "wb").close()
+PYTHON
+
+# kept CODE WORDS COMMAND...: refused with that exit code and an error line that holds WORDS; what stands at the output
+# (-o is added here) and the checkpoint $ckpt stay as they are.
+ckpt=$work/mlp.ckpt
+kept()
+{
+    code=$1
+    words=$2
+    shift 2
+    echo "stood here before" >"$work/old"
+    cp "$ckpt" "$work/ckpt.copy"
+    refused "$code" "$@" -o "$work/old"
+    grep -q -- "$words" "$work/err" || fail "the error does not say '$words': $(cat "$work/err")"
+    [ "$(cat "$work/old")" = "stood here before" ] || fail "a refused run changed its output: $*"
+    cmp -s "$ckpt" "$work/ckpt.copy" || fail "a refused run changed its checkpoint: $*"
+    [ -z "$(find "$work" -name '*.tmp')" ] || fail "a refused run left $(find "$work" -name '*.tmp')"
+}
+train() { echo "$tool train --arch mlp --input unit --steps 20 $quiet --data"; }
+tune() { echo "$tool tune $packed --steps 20 $quiet --data"; }
+
+# files of a wrong size, and labels that the format or the network does not have
+for verb in "$(train)" "$(tune)"; do
+    kept 4 "short/train-images-idx3-ubyte: IDX shape needs" $verb "idx:$work/short"
+    kept 4 "long/train-images-idx3-ubyte: IDX shape needs" $verb "idx:$work/long"
+    kept 4 "fewer/train-labels-idx1-ubyte: 399 labels for 400 images" $verb "idx:$work/fewer"
+    kept 4 "cifar-odd/train.bin: .* no whole number of" $verb "cifar10:$work/cifar-odd"
+    kept 4 "cifar-none/train.bin: .* no whole number of" $verb "cifar10:$work/cifar-none"
+    kept 4 "cifar-label/train.bin: record 0 has label 11 of 10 classes" $verb "cifar10:$work/cifar-label"
+done
+kept 2 "eleven: image 12 has label 10, output 10 of a network that has 10" $(tune) "idx:$work/eleven"
+kept 2 "data: image 9 has label 9, output 10 of a network that has 10" $(tune) "$data" --label-offset 1
+kept 2 "eleven: image 12 has label 10" "$tool" train "$model" --input unit --steps 1 $quiet --data "idx:$work/eleven"
+
+# warned WORDS COMMAND...: it works, with exactly one warning, which --quiet does not hide
+warned()
+{
+    words=$1
+    shift
+    expect 0 "$@"
+    [ "$(wc -l <"$work/err")" -eq 1 ] && grep -q "^insitu: warning: $words\$" "$work/err" || fail "$*: $(cat "$work/err")"
+}
+for verb in "$tool train --arch mlp --input unit --steps 2 -o $work/w.onnx" "$tool tune $packed --steps 2 -o $work/w.isg"; do
+    warned "idx:$work/hole: class 3 has no images" $verb $quiet --data "idx:$work/hole"
+    warned "idx:$work/holes: 3 of 10 classes have no images: 3, 4, 5" $verb $quiet --data "idx:$work/holes"
+done
+warned "idx:$work/far: 50 of 61 classes have no images: 10, 11, 12, 13, 14, 15, 16, 17, ..." \
+    "$tool" train --arch mlp --input unit --steps 2 $quiet --data "idx:$work/far" -o "$work/w.onnx"
+expect 0 "$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" -o "$work/w.onnx"
+[ -s "$work/err" ] && fail "a warning without a reason: $(cat "$work/err")"
+
+# checkpoints: cut, empty, of another architecture, of other options
+ckpt=$work/cut.ckpt
+kept 4 "cut.ckpt: the checkpoint is damaged" $(train) "$data" --resume --checkpoint "$ckpt"
+ckpt=$work/empty.ckpt
+kept 4 "empty.ckpt: not a checkpoint" $(train) "$data" --resume --checkpoint "$ckpt"
+ckpt=$work/mlp.ckpt
+kept 2 "error: $ckpt: made by a run with other options, network or data" \
+    "$tool" train --arch resnet20 --input unit --steps 2 $quiet --data "$data" --resume --checkpoint "$ckpt"
+kept 2 "error: $ckpt: made by a run with other" $(train) "$data" --lr 0.1 --resume --checkpoint "$ckpt"
+kept 2 "error: $ckpt: made by a run with other" $(tune) "$data" --resume --checkpoint "$ckpt"
+
+# a student that is larger than what it stands for, a teacher of another shape
+expect 0 "$tool" train --arch mlp --outputs 12 --data "$data" --input unit --steps 1 $quiet -o "$work/twelve.onnx"
+expect 0 "$tool" train --arch resnet20 --data "$data" --input unit --steps 1 --batch 16 $quiet -o "$work/resnet.onnx"
+expect 0 "$tool" compress "$work/resnet.onnx" --layer '.=bits=8' --input unit $quiet -o "$work/resnet.isg"
+kept 2 "model.isg: teacher and student have different" $(tune) "$data" --teacher "$work/twelve.onnx"
+kept 5 "resnet.isg: its weights take .*, those of its teacher only" \
+    "$tool" tune "$work/resnet.isg" --steps 2 --batch 16 $quiet --data "$data" --teacher "$packed"
+kept 5 "resnet.onnx: the factors asked for take 1.* times the bytes" \
+    "$tool" compress "$work/resnet.onnx" --bi 8 --bo 60 --bits 32,32,32 --input unit $quiet
+"$tool" compress "$work/resnet.onnx" --bi 8 --bo 60 --bits 32,32,32 --input unit $quiet --dry-run >"$work/out" 2>"$work/err"
+[ $? -eq 5 ] && [ -s "$work/out" ] || fail "a dry run of too large factors: $(cat "$work/err")"
+
+# numbers that explode: the step and the layer are named
+kept 1 "error: mlp: step [0-9]*: the loss is not a finite number, first seen in fc" $(train) "$data" --lr 1e30
+kept 1 "error: mlp: step 1: the loss is not a finite number, first seen in the input" \
+    "$tool" train --arch mlp --input scale=1e38 --steps 2 $quiet --data "$data"
+kept 1 "model.isg: step [0-9]*: fc[0-9].* holds a number that is not finite" $(tune) "$data" --lr 1e30
+
+# durations
+for word in 0 -1 10x 1d '' nan 10ms s; do
+    kept 2 "option --max-time" $(train) "$data" --max-time="$word"
+done
+for word in 90 90s 10m 2h 1.5h .5m; do
+    expect 0 "$tool" train --arch mlp --input unit --steps 1 $quiet --data "$data" --max-time "$word" -o "$work/w.onnx"
+done
+expect 0 "$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $quiet --data "$data" --max-time .005m \
+    --checkpoint "$work/short.ckpt" --json -o "$work/w.onnx"
+python3 -c 'import json, sys; t = json.load(open(sys.argv[1]))["training"]; assert 0 < t["epochs"] < 1000000' "$work/out" ||
+    fail "--max-time did not end the sitting"
+finish

@@ -3,7 +3,7 @@
 JOBS ?= $(shell nproc)
 BUILD ?= build
 
-.PHONY: all deps build demo test cross bench fuzz install format clean
+.PHONY: all deps build demo reproduce test cross bench fuzz install format clean
 all: build
 
 deps:
@@ -15,6 +15,10 @@ build:
 
 demo: deps build
 	@scripts/demo $(BUILD)
+
+# The tables of docs/results.md again; days for all of it: see docs/reproduce.md (make reproduce ONLY=fig5a, LIST=1).
+reproduce: deps build
+	@scripts/reproduce --build $(BUILD) $(if $(LIST),--list) $(addprefix --only=,$(ONLY))
 
 test: deps
 	@scripts/test

@@ -323,7 +323,7 @@ static void report_progress(isgi_trainer *t, uint64_t total, int force)
     /* who shows the steps derives the end of the run from them; the clock's end only we know */
     if (t->o.max_seconds > 0) {
         const double before = isgi_bounded(&t->o) ? t->seconds_before : 0;
-        snprintf(end, sizeof end, " %s %.0f s", isgi_bounded(&t->o) ? "sitting ends in" : "ETA",
+        snprintf(end, sizeof end, " %s %.0f s", isgi_bounded(&t->o) ? "stops in" : "ETA",
                  fmax(t->o.max_seconds - (spent - before), 0.0));
     }
     snprintf(text, sizeof text, "epoch %llu loss %.4f acc %.4f best val %.4f%s", (unsigned long long)t->at.epoch + 1,

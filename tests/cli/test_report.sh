@@ -25,6 +25,15 @@ expect 0 "$tool" report --grid "$work/grid.csv" -o "$work/again.svg" --title 'a 
 [ "$(json bytes)" -eq "$(wc -c <"$work/again.svg")" ] || fail "bytes are not those of the file"
 cmp -s "$work/grid.svg" "$work/again.svg" || fail "the same grid gave another picture"
 
+# the committed grid is what docs/results.md shows
+"$source/scripts/fig5a-table" "$source/models/fig5a/grid.csv" >"$work/table.md"
+sed -n '/^<!-- fig5a:/,/^<!-- end of fig5a/p' "$source/docs/results.md" | sed '1d;$d' | cmp -s - "$work/table.md" ||
+    fail "docs/results.md shows another grid than models/fig5a/grid.csv (scripts/reproduce-publish)"
+expect 0 "$tool" report --grid "$source/models/fig5a/grid.csv" -o "$work/fig5a.svg" \
+    --title "$(sed -n 's,.*<title>\(Fig[^<]*\)</title>.*,\1,p' "$source/docs/fig5a-grid.svg")" \
+    --caption "$(sed -n 's,.*<text class="s" x="78" y="52">\([^<]*\)</text>.*,\1,p' "$source/docs/fig5a-grid.svg")"
+cmp -s "$work/fig5a.svg" "$source/docs/fig5a-grid.svg" || fail "docs/fig5a-grid.svg is not the picture of that grid"
+
 # what sim printed becomes the page that sim itself writes
 expect 0 "$tool" sim arch:resnet20 --profile firefly300 --html "$work/sim.html" --json --quiet
 cp "$work/out" "$work/sim.json"

@@ -11,8 +11,8 @@
 
 #define RANK_MAX 64
 #define SVG_MAX ((size_t)16 << 20)
-#define ERROR_LEAST 1e-4 /* accuracies are told apart by their errors, on a logarithmic scale that must end somewhere  \
-                          */
+/* Accuracies are told apart by their errors, on a logarithmic scale, which must end somewhere. */
+#define ERROR_LEAST 1e-4
 
 #define CELL_WIDTH 84.0
 #define CELL_HEIGHT 54.0

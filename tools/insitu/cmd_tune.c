@@ -57,6 +57,7 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);
     code = tool_contract(t, &job->input, job->ds, source, a->input);
+    if (code == EXIT_OK) code = tool_check_image(t, job->ds, a->data, &job->input, source);
     if (code == EXIT_OK) code = tool_check_labels(t, job->ds, a->data, job->graph, job->m.label_offset);
     return code;
 }

@@ -69,6 +69,30 @@ int tool_train_error(tool *t, const char *path, const char *data, const isg_trai
     return tool_data_error(t, named || status == ISG_E_CANCELLED ? NULL : path, status, err);
 }
 
+static size_t largest(size_t a, size_t b, size_t c)
+{
+    const size_t ab = a > b ? a : b;
+    return ab > c ? ab : c;
+}
+
+int tool_check_image(tool *t, const isg_dataset *ds, const char *data, const isg_input_spec *input, const char *path)
+{
+    const isg_train_options none = {.struct_size = sizeof none};
+    uint32_t channels, height, width;
+    isg_error err = {0};
+    isg_status status;
+    float *x;
+    size_t h, w;
+    isg_dataset_shape(ds, &channels, &height, &width, NULL);
+    h = largest(height, input->height, input->crop);
+    w = largest(width, input->width, input->crop);
+    x = calloc(largest(channels, input->channels, 3) * (h + 1), (w + 1) * sizeof *x);
+    if (!x) return tool_error(t, data, ISG_E_NOMEM, NULL);
+    status = isg_dataset_load(ds, 0, input, x, &err);
+    free(x);
+    return status == ISG_OK ? EXIT_OK : tool_train_error(t, path, data, &none, status, &err);
+}
+
 /* "3, 5, 6, ..." of the classes that have no images. */
 static void list_empty(char *dst, size_t size, const uint64_t *counts, uint32_t classes)
 {

@@ -15,6 +15,8 @@ void tool_train_common(tool *t, isg_train_options *o);
  */
 int tool_train_error(tool *t, const char *path, const char *data, const isg_train_options *o, isg_status status,
                      const isg_error *err);
+/* Loads the first image as training will, so that data that do not fit are refused before anything else is said. */
+int tool_check_image(tool *t, const isg_dataset *ds, const char *data, const isg_input_spec *input, const char *path);
 /* EXIT_USAGE with a message where a label of the data has no output; a warning where a class has no images. */
 int tool_check_labels(tool *t, const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset);
 /* "trained ..." on stdout or the object "training". */

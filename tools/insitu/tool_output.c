@@ -110,6 +110,7 @@ void tool_warning(tool *t, const char *name, const char *format, ...)
 {
     char shown[300];
     va_list args;
+    if (t->silent) return;
     tool_progress_end(t);
     fprintf(stderr, "insitu: warning: %s: ", tool_escape(shown, sizeof shown, name, strlen(name)));
     va_start(args, format);

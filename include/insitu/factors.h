@@ -63,6 +63,10 @@ void isg_weight_hwio_to_oihw(float *dst, const float *src, uint32_t co, uint32_t
 /* Fits the scales of MIDTREAD/MIDRISE to the master by minimum squared error (deterministic search). Frees f->scale and
  * allocates it anew. */
 ISG_NODISCARD isg_status isg_factor_fit_scale(isg_factor *f, isg_error *err);
+/* Gives the factors that exist other bits (basis, U, V; 1..8, or 32 for none) and fits their scales to the masters;
+ * family and scales a column stay, but a factor that had no quantiser becomes MIDTREAD with one 16-bit scale. For
+ * training that begins with more bits than it ends with. Errors: ARG, NOMEM; f is then as it was or partly changed. */
+ISG_NODISCARD isg_status isg_factors_requantise(isg_factors *f, const uint8_t bits[3], isg_error *err);
 /* Fake quantisation: y = Q(master), same formula and rounding as the decoder in rt/gen, so that
  * isg_factor_encode() then rt gives the same numbers bit for bit. NaN or infinity in the master: NUMERIC. */
 ISG_NODISCARD isg_status isg_factor_quantise(float *y, const isg_factor *f, isg_error *err);

@@ -2,6 +2,7 @@
 /* Life and bookkeeping of trainable factors: which levels are on, creation, counting, dense weight orders. */
 #include <insitu/factors.h>
 
+#include "base/error.h"
 #include "host/alloc.h"
 #include "quant/quantiser.h"
 
@@ -124,6 +125,26 @@ isg_status isg_factors_clone(isg_factors **out, const isg_factors *f, isg_error 
         return isgi_nomem(err);
     }
     *out = copy;
+    return ISG_OK;
+}
+
+isg_status isg_factors_requantise(isg_factors *f, const uint8_t bits[3], isg_error *err)
+{
+    isg_factor *const all[3] = {&f->basis, &f->u, &f->v};
+    for (int k = 0; k < 3; k++) {
+        isg_quant_spec *q = &all[k]->quant;
+        if (all[k]->rows == 0) continue;
+        if ((bits[k] < 1 || bits[k] > 8) && bits[k] != 32)
+            return isgi_fail(err, ISG_E_ARG, "%u bits a factor: 1 to 8 or 32 are possible", bits[k]);
+        if (bits[k] == 32) {
+            *q = (isg_quant_spec){32, ISG_QUANT_RAW, 0, 16};
+        } else if (q->family == ISG_QUANT_RAW) {
+            *q = (isg_quant_spec){bits[k], ISG_QUANT_MIDTREAD, 0, 16};
+        } else {
+            q->bits = bits[k];
+        }
+        ISGI_TRY(isg_factor_fit_scale(all[k], err));
+    }
     return ISG_OK;
 }
 

@@ -71,6 +71,11 @@ expect_error 2 "$tool" bench "$work/a.isg" --recalibrate
 expect 0 "$tool" tune "$work/a.isg" --teacher "$model" --data "$data" --steps 2 --threads 1 --quiet -o "$work/t.isg"
 [ "$(wc -c <"$work/t.isg")" -eq "$(wc -c <"$work/a.isg")" ] || fail "tune changed the file's size"
 expect 0 "$tool" selftest "$work/t.isg"
+# unless it is told other bits
+expect 0 "$tool" tune "$work/t.isg" --bits 2,4,2 --data "$data" --steps 2 --threads 1 --quiet -o "$work/few.isg"
+[ "$(wc -c <"$work/few.isg")" -lt "$(wc -c <"$work/t.isg")" ] || fail "tune --bits did not make the file smaller"
+expect 0 "$tool" selftest "$work/few.isg"
+expect_error 2 "$tool" tune "$work/t.isg" --bits 9 --data "$data" --steps 2 -o "$work/few.isg"
 
 # export and compare
 expect 0 "$tool" export "$work/a.isg" -o "$work/dense.onnx"

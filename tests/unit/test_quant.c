@@ -179,10 +179,40 @@ static void test_fit_scale(void **unused)
     isg_factors_destroy(f);
 }
 
+/* Fewer bits: the codes fit them, the scales are those of a fresh fit, what has no factor is left alone. */
+static void test_requantise(void **unused)
+{
+    const uint8_t few[3] = {3, 6, 3}, none[3] = {32, 32, 32}, bad[3] = {8, 9, 8};
+    isg_factors *f;
+    int32_t codes[40 * 30];
+    (void)unused;
+    assert_int_equal(isg_factors_create(&f, 9, 20, 30, isg_factor_levels(20, 30, 9, 2, 12, 0, 0), 0, NULL), ISG_OK);
+    fill(&f->basis);
+    fill(&f->u);
+    fill(&f->v);
+    set_quant(&f->basis, ISG_QUANT_MIDRISE, 8, 0, 16);
+    set_quant(&f->v, ISG_QUANT_MIDTREAD, 8, 1, 32); /* U was never quantised */
+    assert_int_equal(isg_factors_requantise(f, few, NULL), ISG_OK);
+    assert_true(f->basis.quant.bits == 3 && f->basis.quant.family == ISG_QUANT_MIDRISE);
+    assert_true(f->u.quant.bits == 6 && f->u.quant.family == ISG_QUANT_MIDTREAD);
+    assert_true(f->v.quant.bits == 3 && f->v.quant.per_column && f->v.quant.scale_bits == 32);
+    assert_int_equal(isg_factor_codes(codes, &f->v, NULL), ISG_OK);
+    for (uint32_t i = 0; i < f->v.rows * f->v.cols; i++) assert_in_range(codes[i], 0, 7);
+    {
+        const float fitted = f->basis.scale[0];
+        assert_int_equal(isg_factor_fit_scale(&f->basis, NULL), ISG_OK);
+        assert_true(f->basis.scale[0] == fitted);
+    }
+    assert_int_equal(isg_factors_requantise(f, bad, NULL), ISG_E_ARG);
+    assert_int_equal(isg_factors_requantise(f, none, NULL), ISG_OK);
+    assert_true(f->v.quant.family == ISG_QUANT_RAW && f->v.quant.bits == 32);
+    isg_factors_destroy(f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels), cmocka_unit_test(test_exact),
-                                       cmocka_unit_test(test_orders), cmocka_unit_test(test_zero_and_nan),
-                                       cmocka_unit_test(test_fit_scale)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels),    cmocka_unit_test(test_exact),
+                                       cmocka_unit_test(test_orders),    cmocka_unit_test(test_zero_and_nan),
+                                       cmocka_unit_test(test_fit_scale), cmocka_unit_test(test_requantise)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

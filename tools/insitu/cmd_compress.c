@@ -29,28 +29,6 @@ typedef struct compress_job {
     tool_written written;
 } compress_job;
 
-/* "3", or "3,6,3": bits of basis, U and V. */
-static int read_bits(tool *t, const char *text, isg_compress_options *o)
-{
-    uint8_t *const targets[3] = {&o->bits_b, &o->bits_u, &o->bits_v};
-    const char *p = text;
-    int n = 0;
-    while (n < 3) {
-        char *end;
-        unsigned long value = strtoul(p, &end, 10);
-        if (*p < '0' || *p > '9' || value < 1 || (value > 8 && value != 32)) break;
-        *targets[n++] = (uint8_t)value;
-        if (*end == '\0') {
-            if (n == 2) break;
-            if (n == 1) o->bits_u = o->bits_v = o->bits_b;
-            return EXIT_OK;
-        }
-        if (*end != ',') break;
-        p = end + 1;
-    }
-    return tool_usage_error(t, "option --bits: expected Q or B,U,V with 1..8 or 32 each");
-}
-
 /* REGEX=SETTING; the setting itself may hold '=' (bits=4). */
 static int read_overrides(tool *t, const compress_args *a, compress_job *job)
 {
@@ -91,7 +69,13 @@ static int check_args(tool *t, compress_args *a, const char *source)
     if (a->activations == 8 && !a->data) return tool_usage_error(t, "--activations=8 needs --data");
     if (a->tune_seconds > 0.0 && !a->data) return tool_usage_error(t, "--tune needs --data");
     if (a->bits) {
-        code = read_bits(t, a->bits, &a->o);
+        uint8_t bits[3];
+        code = tool_read_bits(t, a->bits, bits);
+        if (code == EXIT_OK) {
+            a->o.bits_b = bits[0];
+            a->o.bits_u = bits[1];
+            a->o.bits_v = bits[2];
+        }
         if (code != EXIT_OK) return code;
     }
     code = tool_check_output(t, a->output, inputs, 3, a->data);

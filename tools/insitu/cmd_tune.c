@@ -7,9 +7,10 @@
 
 typedef struct tune_args {
     isg_train_options o;
-    const char *output, *data, *input, *teacher;
+    const char *output, *data, *input, *teacher, *bits;
     int32_t label_offset;
     uint32_t activations;
+    uint8_t target[3]; /* of `bits` */
 } tune_args;
 
 typedef struct tune_job {
@@ -42,6 +43,20 @@ static int check_teacher_size(tool *t, const tune_args *a, const tune_job *job)
     return tool_error(t, job->m.path, ISG_E_TARGET, &err);
 }
 
+/* Weights with a level get the bits asked for; the others (a first or last layer) keep theirs. */
+static int change_bits(tool *t, const tune_args *a, isg_graph *g, const char *source)
+{
+    isg_error err = {0};
+    for (int32_t i = 0; i < g->value_count; i++) {
+        isg_factors *f = g->values[i].factors;
+        isg_status status;
+        if (!f || (!f->level1 && !f->level2)) continue;
+        status = isg_factors_requantise(f, a->target, &err);
+        if (status != ISG_OK) return tool_error(t, source, status, &err);
+    }
+    return EXIT_OK;
+}
+
 static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *source)
 {
     isg_error err = {0};
@@ -50,6 +65,7 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     if (code != EXIT_OK) return code;
     if (!isg_model_is_isg(job->m.model)) return tool_usage_error(t, "%s is no .isg file (see insitu train)", source);
     code = tool_graph_open(t, &job->graph, source, NULL);
+    if (code == EXIT_OK && a->bits) code = change_bits(t, a, job->graph, source);
     if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
     if (code == EXIT_OK && a->teacher) code = check_teacher_size(t, a, job);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, &job->m.input);
@@ -95,7 +111,7 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     pack.label_offset = job->m.label_offset;
     pack.class_names = names;
     pack.class_count = meta->class_count;
-    pack.recipe = meta->recipe;
+    pack.recipe = a->bits ? NULL : meta->recipe; /* it would name the bits of before */
     pack.license = meta->license;
     code = tool_calibrate(t, a->activations, job->graph, job->ds, &job->input, &pack);
     if (code == EXIT_OK) code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
@@ -139,7 +155,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
 int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     tune_args a = {.label_offset = LABEL_OFFSET_UNSET};
-    tool_option options[6 + TRAIN_OPTION_COUNT] = {
+    tool_option options[7 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed)"},
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
         {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "the original network, to learn from its outputs"},
@@ -147,27 +163,30 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
          "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default: the file's own)"},
         {"activations", 0, OPTION_U32, &a.activations, "8|32", "8: store the ranges that --mode=int8 needs"},
+        {"bits", 0, OPTION_TEXT, &a.bits, "B,U,V", "first give basis, U and V other bits (default: the file's own)"},
     };
-    const tool_usage usage = {verb,
-                              "FILE.isg --data KIND:PATH -o OUT.isg",
-                              "Ranks, bits and file size stay as they are. With --teacher the loss is distillation "
-                              "(weight 0.9 unless\n--distill says otherwise; 1 when the data have no labels).",
-                              options,
-                              OPTION_COUNT(options),
-                              1,
-                              1};
+    const tool_usage usage = {
+        verb,
+        "FILE.isg --data KIND:PATH -o OUT.isg",
+        "Ranks stay as they are, bits and file size unless --bits changes them. With --teacher the loss is\n"
+        "distillation (weight 0.9 unless --distill says otherwise; 1 when the data have no labels).",
+        options,
+        OPTION_COUNT(options),
+        1,
+        1};
     tune_job job = {.graph = NULL};
     const char *inputs[2];
     int files, code;
     isg_train_options_default(&a.o);
     a.o.distill_beta = 0.9f;
-    tool_train_options(options + 6, &a.o);
+    tool_train_options(options + 7, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if (!(a.o.distill_beta >= 0.0f && a.o.distill_beta <= 1.0f))
         return tool_usage_error(t, "option --distill: must lie between 0 and 1");
+    if (a.bits && (code = tool_read_bits(t, a.bits, a.target)) != EXIT_OK) return code;
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
     code = tool_check_output(t, a.output, inputs, 2, a.data);

@@ -47,6 +47,26 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
     memcpy(list, rows, sizeof rows);
 }
 
+int tool_read_bits(tool *t, const char *text, uint8_t bits[3])
+{
+    const char *p = text;
+    int n = 0;
+    while (n < 3) {
+        char *end;
+        unsigned long value = strtoul(p, &end, 10);
+        if (*p < '0' || *p > '9' || value < 1 || (value > 8 && value != 32)) break;
+        bits[n++] = (uint8_t)value;
+        if (*end == '\0') {
+            if (n == 2) break;
+            if (n == 1) bits[1] = bits[2] = bits[0];
+            return EXIT_OK;
+        }
+        if (*end != ',') break;
+        p = end + 1;
+    }
+    return tool_usage_error(t, "option --bits: expected Q or B,U,V with 1..8 or 32 each");
+}
+
 void tool_train_common(tool *t, isg_train_options *o)
 {
     o->seed = t->seed;

@@ -38,7 +38,7 @@ static const int8_case cases[] = {
 static builder shared;
 
 /* The bits of all int8 results: the same on every machine and instruction set (docs/numerics.md). */
-#define INT8_DIGEST 0x6e8d6170u
+#define INT8_DIGEST 0xd989a230u
 static uint32_t int8_digest;
 
 static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)

@@ -8,9 +8,10 @@
 #include <string.h>
 
 /* F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), eq. 11 with
- * the matrices of section 4.2. A tile of 4x4 outputs reads 6x6 inputs: V = Bt x B, U = G w Gt, Y = At (sum over ci of U
- * . V) A. The gradients are those of this very algorithm, so they need the same products and the transposed transforms:
- *   dM = A dy At, dU = Vt . dM, dV = dM . Ut, dx += B dV Bt, dw = Gt dU G.
+ * the matrices of section 4.2; a tile of 4x4 outputs reads 6x6 inputs:
+ * - V = Bt x B, U = G w Gt, M = sum over ci of U . V, y = At M A.
+ * The gradients are those of this very algorithm, so they need the same products and the transposed transforms:
+ * - dM = A dy At, dU = Vt . dM, dV = dM . Ut, dx += B dV Bt, dw = Gt dU G.
  *
  * With stride 2 a line of 4 outputs reads 9 inputs. Inputs 0, 2 .. 8 meet taps 0 and 2 only: F(4, 2) at the points 0,
  * 1, -1, 2 and infinity. Inputs 1, 3, 5, 7 meet tap 1 only, each for one output: they go through as they are, and all

@@ -260,6 +260,13 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
         n = snprintf(text, sizeof text, "\n%s %zu", p->name, p->count);
         status = isgi_buffer_append(&b, text, (size_t)n, NULL);
     }
+    /* the same names and sizes, other bits (tune --bits): steps that fit one do not fit the other */
+    for (int32_t i = 0; status == ISG_OK && i < t->net->weight_count; i++) {
+        const isgi_netweight *w = &t->net->weights[i];
+        if (!w->factored) continue;
+        n = snprintf(text, sizeof text, "\n%u %u %u", w->f.basis.quant.bits, w->f.u.quant.bits, w->f.v.quant.bits);
+        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
     isg_sha256(t->config, b.data, b.size);
     isgi_buffer_free(&b);
 }

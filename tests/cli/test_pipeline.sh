@@ -72,10 +72,19 @@ expect 0 "$tool" tune "$work/a.isg" --teacher "$model" --data "$data" --steps 2 
 [ "$(wc -c <"$work/t.isg")" -eq "$(wc -c <"$work/a.isg")" ] || fail "tune changed the file's size"
 expect 0 "$tool" selftest "$work/t.isg"
 # unless it is told other bits
-expect 0 "$tool" tune "$work/t.isg" --bits 2,4,2 --data "$data" --steps 2 --threads 1 --quiet -o "$work/few.isg"
-[ "$(wc -c <"$work/few.isg")" -lt "$(wc -c <"$work/t.isg")" ] || fail "tune --bits did not make the file smaller"
+eight=$work/eight.isg
+expect 0 "$tool" compress "$model" --bi 2 --bo 4 --bits 8 --input unit --quiet -o "$eight"
+expect 0 "$tool" tune "$eight" --data "$data" --epochs 1 --threads 1 --quiet --checkpoint "$work/b.ckpt" -o "$work/u.isg"
+expect 0 "$tool" tune "$eight" --bits 2,4,2 --data "$data" --steps 2 --threads 1 --quiet -o "$work/few.isg"
+expect 0 "$tool" info "$eight" --json
+before=$(json paper_ratio)
+expect 0 "$tool" info "$work/few.isg" --json
+python3 -c "import sys; sys.exit(not $(json paper_ratio) < $before)" || fail "tune --bits left the codes as they were"
 expect 0 "$tool" selftest "$work/few.isg"
-expect_error 2 "$tool" tune "$work/t.isg" --bits 9 --data "$data" --steps 2 -o "$work/few.isg"
+# and a checkpoint of other bits is refused
+expect_error 2 "$tool" tune "$eight" --bits 2,4,2 --data "$data" --epochs 1 --threads 1 --quiet --resume \
+    --checkpoint "$work/b.ckpt" -o "$work/u.isg"
+expect_error 2 "$tool" tune "$eight" --bits 9 --data "$data" --steps 2 -o "$work/few.isg"
 
 # export and compare
 expect 0 "$tool" export "$work/a.isg" -o "$work/dense.onnx"

@@ -354,21 +354,22 @@ static void bench_dequantise_f32(isgk_dequantise_f32_fn *fn, const char *name, u
 {
     double s;
     (void)bit;
-    MEASURE(s, fn(buffers[0], 128, (const int32_t *)buffers[1], 128, 64, 128, buffers[2], buffers[3]));
+    MEASURE(s, fn(buffers[0], 128, (const int32_t *)buffers[1], 128, 64, 128, buffers[2], buffers[3], NULL));
     report_bytes(name, "64 x 128", 64 * 128 * 8.0, s);
 }
 
 static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bit)
 {
     static const size_t shapes[][3] = {{32, 88, 64}, {32, 88, 512}, {32, 128, 44}, {64, 256, 256}};
+    static const int32_t most[] = {7, 31, 63, 128};
     (void)bit;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+    for (size_t i = 0; i < 4 * (sizeof shapes / sizeof *shapes); i++) {
+        const size_t *shape = shapes[i / 4], m = shape[0], n = shape[1], k = shape[2];
         char text[64];
         double s;
-        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu |b|<=%d", m, n, k, (int)most[i % 4]);
         MEASURE(s, fn((int32_t *)buffers[0], n, (const uint8_t *)buffers[1], k, (const int8_t *)buffers[2], n, m, n,
-                      k / 4, (const int32_t *)buffers[3]));
+                      k / 4, (const int32_t *)buffers[3], most[i % 4]));
         report_ops(name, text, 2.0 * (double)(m * n * k), s);
     }
 }
@@ -382,9 +383,11 @@ static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_
         char text[64];
         double s;
         snprintf(text, sizeof text, "pixels=%zu taps=%zu c=%zu", pixels, 4 * groups, channels);
-        fill_taps(pixels, 4 * groups, channels / 4);
-        MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, pixels, groups,
-                      (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3]));
+        fill_taps(1, 4 * groups, channels / 4);
+        for (size_t b = 0; b < groups * (channels + 63) / 64 * 256; b++) /* as of three bits */
+            ((int8_t *)buffers[2])[b] = (int8_t)(b * 2 % 16 - 7);
+        MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, channels, pixels,
+                      groups, (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3]));
         report_ops(name, text, 2.0 * (double)(pixels * 4 * groups * channels), s);
     }
 }

@@ -130,18 +130,22 @@ typedef void isgk_quantise_u8_fn(uint8_t *dst, const float *src, size_t n, float
  */
 typedef void isgk_requantise_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                    const float *mul, float add);
-/* dst[r * ldd + c] = (float)src[r * lds + c] * mul[c] + add[c] (three roundings). */
+/* dst[r * ldd + c] = finish((float)src[r * lds + c] * mul[c] + add[c]) (three roundings and those of finish, whose bias
+ * is NULL). finish NULL: as it is. The residual may be dst itself (ldr == ldd). */
 typedef void isgk_dequantise_f32_fn(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                                    const float *mul, const float *add);
+                                    const float *mul, const float *add, const isgk_finish *finish);
 /* C[i][j] = init[j] + sum over g < k4 and r < 4 of A[i][4 g + r] * B[(g * ldb + j) * 4 + r], modulo 2^32 nowhere: the
- * caller keeps sums in range. Rows of A are read in whole groups of 4. */
+ * caller keeps sums in range. Rows of A are read in whole groups of 4. No |B| is larger than `most`, 0..128: products
+ * of few bits need less room. */
 typedef void isgk_gemm_u8s8_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
-                               size_t m, size_t n, size_t k4, const int32_t *init);
-/* As dwconv_f32, with the taps in `groups` groups of four (all pointers valid) and a start a channel: dst[p * ldd + c]
- * = init[c] + sum over t of taps[p * 4 groups + t][c] * w. The weight of tap t and channel c lies at weights[t / 4 *
- * step + isgk_dw_slot(c) + t % 4], step = 256 bytes for every 64 channels begun. */
-typedef void isgk_dwconv_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
-                                 const int8_t *weights, size_t channels, const int32_t *init);
+                               size_t m, size_t n, size_t k4, const int32_t *init, int32_t most);
+/* Sums over taps in `groups` groups of four (all pointers valid) with a start a channel, for a row of pixels that read
+ * `pixel_step` bytes apart: dst[p * ldd + c] = init[c] + sum over t of taps[t][p * pixel_step + c] * w. The weight of
+ * tap t and channel c lies at weights[t / 4 * step + isgk_dw_slot(c) + t % 4], step = 256 bytes for every 64 channels
+ * begun. Taps are read in whole groups of 32
+ * channels. */
+typedef void isgk_dwconv_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
+                                 size_t groups, const int8_t *weights, size_t channels, const int32_t *init);
 /* Place of a channel's four weights in a group: the order in which interleaving bytes in 128-bit lanes leaves them. */
 static inline size_t isgk_dw_slot(size_t c)
 {

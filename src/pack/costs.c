@@ -121,13 +121,13 @@ static void run_unpack(const cost_bench *b, size_t rows)
 static void run_gemm_int8(const cost_bench *b, size_t m)
 {
     b->k.gemm_u8s8((int32_t *)(void *)b->c, 128, (const uint8_t *)b->a, PANEL_K, (const int8_t *)b->b, 128, m, 128,
-                   PANEL_K / 4, (const int32_t *)(const void *)b->b);
+                   PANEL_K / 4, (const int32_t *)(const void *)b->b, 128);
 }
 
 #define TAP_GROUPS 5
 static void run_taps_int8(const cost_bench *b, size_t pixels)
 {
-    b->k.dwconv_u8s8((int32_t *)(void *)b->c, LIST, b->taps, pixels, TAP_GROUPS, (const int8_t *)b->b, LIST,
+    b->k.dwconv_u8s8((int32_t *)(void *)b->c, LIST, b->taps, LIST, pixels, TAP_GROUPS, (const int8_t *)b->b, LIST,
                      (const int32_t *)(const void *)b->b);
 }
 
@@ -214,11 +214,11 @@ isg_status isg_costs_measure(isg_rt_costs *costs, uint32_t isa_mask, isg_error *
     b.a = isgi_calloc(FLOATS, sizeof(float));
     b.b = isgi_calloc(FLOATS, sizeof(float));
     b.c = isgi_calloc(FLOATS, sizeof(float));
-    b.taps = isgi_malloc(32 * 4 * TAP_GROUPS * sizeof *b.taps);
+    b.taps = isgi_malloc((size_t)4 * TAP_GROUPS * sizeof *b.taps);
     if (!b.a || !b.b || !b.c || !b.taps) {
         status = isgi_nomem(err);
     } else {
-        for (size_t i = 0; i < 32 * 4 * TAP_GROUPS; i++) b.taps[i] = (const uint8_t *)b.a + i * LIST;
+        for (size_t i = 0; i < 4 * TAP_GROUPS; i++) b.taps[i] = (const uint8_t *)b.a + i * LIST;
         measure_kernels(costs, &b);
         status = measure_stream(costs, &b, err);
     }

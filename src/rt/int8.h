@@ -27,6 +27,8 @@ typedef struct isgi_int8 {
     uint32_t k, k4;    /* numbers of a gathered row and its groups of 4 */
     uint32_t groups;   /* of four taps */
     uint32_t sum_step; /* bytes of a pixel of what V reads */
+    uint32_t left;     /* pixels of padding before a row of what taps read, */
+    uint32_t line;     /* and of the row with both paddings; 0: there are no taps */
     uint32_t rows;     /* FACTORED: output rows a task */
     size_t x, pad, ones, first, basis, codes, second;
     size_t init_first, init_basis, init_second, mul_first, mul_basis, mul_second, add;

@@ -19,6 +19,8 @@ typedef struct int8_job {
     uint8_t *base;
     const isg_codes *codes; /* what pack_task() unpacks */
     int8_t *packed;
+    isgk_finish finish; /* of the output; its residual is that of output pixel 0 */
+    const isgk_act *after;
 } int8_job;
 
 static float *floats_at(const int8_job *j, size_t place)
@@ -45,6 +47,14 @@ static void code_line(const isg_codes *codes, int32_t *mul, int32_t *add)
     const int symmetric = codes->family != ISG_QUANT_MIDTREAD || codes->bits == 1;
     *mul = symmetric ? 2 : 1;
     *add = symmetric ? -top : -(1 << (codes->bits - 1));
+}
+
+/* The largest magnitude among those integers. */
+static int32_t largest_code(const isg_codes *codes)
+{
+    int32_t mul, add;
+    code_line(codes, &mul, &add);
+    return -add;
 }
 
 static float code_step(const isg_codes *codes, uint32_t column)
@@ -84,7 +94,7 @@ static void pack_factor(int8_job *j, const isg_codes *codes, size_t packed, size
     isgi_run_tasks(j->ctx, pack_task, j, (codes->rows + ISGI_INT8_BLOCK - 1) / ISGI_INT8_BLOCK);
     memset(nothing, 0, (size_t)codes->cols * sizeof *nothing);
     j->ctx->kernels.gemm_u8s8(start, codes->cols, ones, 0, j->packed, codes->cols, 1, codes->cols,
-                              (codes->rows + 3) / 4, nothing);
+                              (codes->rows + 3) / 4, nothing, largest_code(codes));
     for (uint32_t i = 0; i < codes->cols; i++) start[i] *= -zero;
 }
 
@@ -158,12 +168,12 @@ static void prepare(int8_job *j)
     memset(j->base + q->ones, 1, ones);
     set_bias(j);
     if (q->form == ISGI_INT8_FACTORED) {
-        memset(j->base + q->pad, INT8_MIDDLE, w->bo);
+        memset(j->base + q->pad, INT8_MIDDLE, (size_t)q->line * w->bi * w->bo);
         pack_factor(j, &w->u, q->first, q->init_first, q->mul_first, q->zero);
         pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
         set_level1_multipliers(j);
     } else if (q->form == ISGI_INT8_DEPTHWISE) {
-        memset(j->base + q->pad, q->zero, j->c->oc);
+        memset(j->base + q->pad, q->zero, (size_t)q->line * q->x_step);
         pack_taps(j, w->taps, j->c->oc, q->zero);
         set_column_multipliers(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
     } else {
@@ -180,6 +190,21 @@ static void prepare(int8_job *j)
 
 #define QUANTISE_PIXELS 256u
 
+static void quantise_pixels(const int8_job *j, uint8_t *dst, const float *src, size_t pixels)
+{
+    const isgk_table *k = &j->ctx->kernels;
+    const size_t channels = j->c->ic, step = j->q->x_step;
+    const float inverse = 1.0f / j->q->scale;
+    if (step == channels) {
+        k->quantise_u8(dst, src, pixels * channels, inverse, j->q->zero);
+        return;
+    }
+    for (size_t p = 0; p < pixels; p++, dst += step, src += channels) {
+        k->quantise_u8(dst, src, channels, inverse, j->q->zero);
+        memset(dst + channels, 0, step - channels);
+    }
+}
+
 static void quantise_task(void *arg, uint32_t index, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
@@ -187,17 +212,38 @@ static void quantise_task(void *arg, uint32_t index, uint32_t worker)
     const uint64_t total = (uint64_t)c->batch * c->ih * c->iw, first = (uint64_t)index * QUANTISE_PIXELS;
     const size_t pixels = total - first < QUANTISE_PIXELS ? (size_t)(total - first) : QUANTISE_PIXELS;
     const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)first * c->ic;
-    uint8_t *dst = j->base + j->q->x + (size_t)first * j->q->x_step;
-    const float inverse = 1.0f / j->q->scale;
     (void)worker;
-    if (j->q->x_step == c->ic) {
-        j->ctx->kernels.quantise_u8(dst, src, pixels * c->ic, inverse, j->q->zero);
-        return;
-    }
-    for (size_t p = 0; p < pixels; p++) {
-        j->ctx->kernels.quantise_u8(dst + p * j->q->x_step, src + p * c->ic, c->ic, inverse, j->q->zero);
-        memset(dst + p * j->q->x_step + c->ic, 0, j->q->x_step - c->ic);
-    }
+    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, src, pixels);
+}
+
+/* The columns of padding of a row of pixels of `pixel` bytes. */
+static void pad_line(const int8_job *j, uint8_t *line, size_t pixel, int zero)
+{
+    const size_t right = j->q->left + j->c->iw;
+    memset(line, zero, j->q->left * pixel);
+    memset(line + right * pixel, zero, (j->q->line - right) * pixel);
+}
+
+/* One row of the input, with its padding, for taps. */
+static void quantise_line_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const isgi_int8 *q = j->q;
+    const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)index * j->c->iw * j->c->ic;
+    uint8_t *line = j->base + q->x + (size_t)index * q->line * q->x_step;
+    (void)worker;
+    pad_line(j, line, q->x_step, q->zero);
+    quantise_pixels(j, line + (size_t)q->left * q->x_step, src, j->c->iw);
+}
+
+static void quantise_input(int8_job *j)
+{
+    const isgi_conv *c = j->c;
+    const uint64_t lines = (uint64_t)c->batch * c->ih;
+    if (j->q->form == ISGI_INT8_DEPTHWISE)
+        isgi_run_tasks(j->ctx, quantise_line_task, j, lines);
+    else
+        isgi_run_tasks(j->ctx, quantise_task, j, (lines * c->iw + QUANTISE_PIXELS - 1) / QUANTISE_PIXELS);
 }
 
 /* ---- products ---- */
@@ -207,11 +253,14 @@ typedef struct int8_factor {
     const int32_t *init;
     const float *mul;
     uint32_t columns, k4;
+    int32_t most; /* the largest magnitude of a code */
 } int8_factor;
 
-static int8_factor factor_at(const int8_job *j, size_t codes, size_t init, size_t mul, uint32_t columns, uint32_t k4)
+static int8_factor factor_at(const int8_job *j, const isg_codes *from, size_t codes, size_t init, size_t mul,
+                             uint32_t columns, uint32_t k4)
 {
-    const int8_factor f = {(const int8_t *)(j->base + codes), ints_at(j, init), floats_at(j, mul), columns, k4};
+    const int8_factor f = {
+        (const int8_t *)(j->base + codes), ints_at(j, init), floats_at(j, mul), columns, k4, largest_code(from)};
     return f;
 }
 
@@ -221,23 +270,33 @@ static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint
 {
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
-        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n);
+        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n, f->most);
         k->requantise_u8(dst + n, ldd, tile, cols, rows, cols, f->mul + n, (float)INT8_MIDDLE);
     }
+}
+
+/* Sums of columns n .. n+cols-1 of output pixels from `first`, finished. */
+static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, size_t rows, uint32_t n, uint32_t cols,
+                        const float *mul)
+{
+    const isgk_table *k = &j->ctx->kernels;
+    const size_t oc = j->c->oc, at = (size_t)first * oc + n;
+    float *out = j->ctx->tensors[j->step->op.output].data + at;
+    isgk_finish finish = j->finish;
+    if (finish.residual) finish.residual += at;
+    k->dequantise_f32(out, oc, sums, cols, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
+    if (j->after) k->epilogue_f32(out, oc, rows, cols, NULL, j->after);
 }
 
 /* u8 rows times a factor: finished output pixels from `first`. */
 static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, size_t lda, size_t rows,
                         const int8_factor *f, int32_t *tile)
 {
-    const isgk_table *k = &j->ctx->kernels;
-    const float *add = floats_at(j, j->q->add);
-    float *out = j->ctx->tensors[j->step->op.output].data + (size_t)first * j->c->oc;
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
-        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n);
-        k->dequantise_f32(out + n, j->c->oc, tile, cols, rows, cols, f->mul + n, add + n);
-        isgi_conv_epilogue(j->ctx, j->step, NULL, first, rows, n, cols);
+        j->ctx->kernels.gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4,
+                                  f->init + n, f->most);
+        finish_sums(j, first, tile, rows, n, cols, f->mul);
     }
 }
 
@@ -279,12 +338,12 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
     const uint8_t *a = c->direct ? j->base + q->x + (size_t)first * q->x_step : part + q->at_gather;
     const size_t lda = c->direct ? q->x_step : 4 * (size_t)q->k4;
     const uint32_t columns = q->form == ISGI_INT8_CHAIN ? j->w->bo : c->oc;
-    const int8_factor f = factor_at(j, q->first, q->init_first, q->mul_first, columns, q->k4);
+    const int8_factor f = factor_at(j, &j->w->basis, q->first, q->init_first, q->mul_first, columns, q->k4);
     if (!c->direct) gather_u8(j, part + q->at_gather, first, count);
     if (q->form == ISGI_INT8_DENSE) {
         product_out(j, first, a, lda, count, &f, tile);
     } else {
-        const int8_factor v = factor_at(j, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+        const int8_factor v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
         product_u8(&j->ctx->kernels, sums, q->sum_step, a, lda, count, &f, tile);
         product_out(j, first, sums, q->sum_step, count, &v, tile);
     }
@@ -292,7 +351,8 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
 
 /* ---- taps ---- */
 
-/* Where a strip's pixels are read: `pixel` bytes each, `lists` channel groups `list` bytes apart a tap. */
+/* Where the pixels of a strip are read: rows of q->line pixels of `pixel` bytes, `lists` channel groups `list` bytes
+ * apart a tap. */
 typedef struct int8_taps {
     const uint8_t *src; /* row row0 of the image */
     int64_t row0;
@@ -300,61 +360,40 @@ typedef struct int8_taps {
     uint32_t lists;
 } int8_taps;
 
-/* Pointers of one output pixel; returns whether all its taps lie in the image. */
-static int pixel_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, const uint8_t **taps)
+/* What each tap of output pixel (oy, ox) reads; the next pixel of its row reads window.sw pixels further. */
+static void list_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, const uint8_t **taps)
 {
-    const isgi_conv *c = j->c;
-    const isgi_window *w = &c->window;
+    const isgi_window *w = &j->c->window;
     const uint8_t *pad = j->base + j->q->pad;
     const uint8_t **const end = taps + 4 * (size_t)j->q->groups;
-    int all = 1;
     for (uint32_t ky = 0; ky < w->kh; ky++) {
         const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
+        const int in = iy >= 0 && iy < j->c->ih;
+        const uint8_t *line = in ? g->src + (size_t)(iy - g->row0) * j->q->line * g->pixel : pad;
         for (uint32_t kx = 0; kx < w->kw; kx++) {
-            const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
-            const int in = iy >= 0 && iy < c->ih && ix >= 0 && ix < c->iw;
-            const uint8_t *at = in ? g->src + ((size_t)(iy - g->row0) * c->iw + (size_t)ix) * g->pixel : pad;
-            all &= in;
-            for (uint32_t i = 0; i < g->lists; i++) *taps++ = in ? at + i * g->list : pad;
+            const uint8_t *at = line + ((size_t)ox * w->sw + (size_t)kx * w->dw) * g->pixel;
+            for (uint32_t i = 0; i < g->lists; i++) *taps++ = at + i * g->list;
         }
     }
     while (taps < end) *taps++ = pad;
-    return all;
 }
 
-/* Pointers for dwconv_u8s8 of `count` output pixels from row oy, column ox of one image. Inside the image they are
- * those of the pixel before, moved on. */
-static void list_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uint32_t ox, uint32_t count,
-                         const uint8_t **taps)
+/* Sums over the taps of `count` output pixels of one image from row y, column x on. */
+static void sum_taps_u8(const int8_job *j, const int8_taps *g, uint32_t y, uint32_t x, uint32_t count,
+                        uint32_t channels, int32_t *tile, const uint8_t **taps)
 {
     const isgi_conv *c = j->c;
-    const isgi_window *w = &c->window;
-    const size_t each = 4 * (size_t)j->q->groups, used = (size_t)w->kh * w->kw * g->lists, step = w->sw * g->pixel;
-    const int64_t reach = (int64_t)(w->kw - 1) * w->dw;
-    int inside = 0; /* the pixel before, in the same row, had all its taps in the image */
-    for (uint32_t p = 0; p < count; p++, taps += each) {
-        if (inside && (int64_t)ox * w->sw - w->left + reach < c->iw) {
-            for (size_t i = 0; i < used; i++) taps[i] = taps[(ptrdiff_t)i - (ptrdiff_t)each] + step;
-            for (size_t i = used; i < each; i++) taps[i] = j->base + j->q->pad;
-        } else {
-            inside = pixel_taps_u8(j, g, oy, ox, taps);
-        }
-        if (++ox == c->ow) {
-            ox = 0;
-            oy++;
-            inside = 0;
-        }
+    const size_t step = c->window.sw * g->pixel;
+    while (count) {
+        const uint32_t run = c->ow - x < count ? c->ow - x : count;
+        list_taps_u8(j, g, y, x, taps);
+        j->ctx->kernels.dwconv_u8s8(tile, channels, taps, step, run, j->q->groups,
+                                    (const int8_t *)(j->base + j->q->basis), channels, ints_at(j, j->q->init_basis));
+        tile += (size_t)run * channels;
+        count -= run;
+        x = 0;
+        y++;
     }
-}
-
-/* Sums over the taps become the output itself: no V follows. */
-static void taps_out(const int8_job *j, uint64_t first, const int32_t *tile, uint32_t count)
-{
-    const isgk_table *k = &j->ctx->kernels;
-    const uint32_t n = j->c->oc;
-    float *out = j->ctx->tensors[j->step->op.output].data + (size_t)first * n;
-    k->dequantise_f32(out, n, tile, n, count, n, floats_at(j, j->q->mul_basis), floats_at(j, j->q->add));
-    isgi_conv_epilogue(j->ctx, j->step, NULL, first, count, 0, n);
 }
 
 /* Output rows y0..y1-1 of one image, from codes that `g` describes. */
@@ -363,23 +402,21 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
 {
     const isgi_int8 *q = j->q;
     const isgi_conv *c = j->c;
-    const isgk_table *k = &j->ctx->kernels;
     const uint8_t **taps = (const uint8_t **)(void *)(part + q->at_taps);
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
     const uint32_t channels = q->form == ISGI_INT8_DEPTHWISE ? c->oc : j->w->bo, pixels = (y1 - y0) * c->ow;
-    const int8_factor v = factor_at(j, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+    const int8_factor v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+    const float *mul = floats_at(j, q->mul_basis);
     for (uint32_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
         const uint32_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
         const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow + p;
-        list_taps_u8(j, g, y0 + p / c->ow, p % c->ow, count, taps);
-        k->dwconv_u8s8(tile, channels, taps, count, q->groups, (const int8_t *)(j->base + q->basis), channels,
-                       ints_at(j, q->init_basis));
+        sum_taps_u8(j, g, y0 + p / c->ow, p % c->ow, count, channels, tile, taps);
         if (!j->w->level2) {
-            taps_out(j, first, tile, count);
+            finish_sums(j, first, tile, count, 0, c->oc, mul);
             continue;
         }
-        k->requantise_u8(part + q->at_sums, q->sum_step, tile, channels, count, channels, floats_at(j, q->mul_basis),
-                         (float)INT8_MIDDLE);
+        j->ctx->kernels.requantise_u8(part + q->at_sums, q->sum_step, tile, channels, count, channels, mul,
+                                      (float)INT8_MIDDLE);
         product_out(j, first, part + q->at_sums, q->sum_step, count, &v, tile);
     }
 }
@@ -391,9 +428,33 @@ static void depthwise_u8_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t strips = (c->oh + ISGI_INT8_ROWS - 1) / ISGI_INT8_ROWS, image = index / strips;
     const uint32_t y0 = index % strips * ISGI_INT8_ROWS;
     const uint32_t y1 = c->oh - y0 < ISGI_INT8_ROWS ? c->oh : y0 + ISGI_INT8_ROWS;
-    const size_t plane = (size_t)c->ih * c->iw * j->q->x_step;
+    const size_t plane = (size_t)c->ih * j->q->line * j->q->x_step;
     const int8_taps g = {j->base + j->q->x + image * plane, 0, j->q->x_step, 0, 1};
     strip_of_taps(j, &g, image, y0, y1, worker_part(j, worker));
+}
+
+/* Input rows from..to-1 of one image times U, as rows with padding at `mid`. */
+static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t from, size_t to, int32_t *tile)
+{
+    const isgi_int8 *q = j->q;
+    const size_t iw = j->c->iw, bibo = (size_t)j->w->bi * j->w->bo, line = q->line * bibo, pixels = (to - from) * iw;
+    const int8_factor u = factor_at(j, &j->w->u, q->first, q->init_first, q->mul_first, (uint32_t)bibo, q->k4);
+    const uint8_t *x = j->base + q->x + ((size_t)image * j->c->ih + from) * iw * q->x_step;
+    for (size_t r = 0; r < to - from; r++) pad_line(j, mid + r * line, bibo, INT8_MIDDLE);
+    for (size_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
+        const size_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
+        for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
+            const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
+            j->ctx->kernels.gemm_u8s8(tile, cols, x + p * q->x_step, q->x_step, u.codes + 4 * n, bibo, count, cols,
+                                      u.k4, u.init + n, u.most);
+            for (size_t done = 0, run; done < count; done += run) { /* a row of the image, or what is here of it */
+                const size_t row = (p + done) / iw, column = (p + done) % iw;
+                run = iw - column < count - done ? iw - column : count - done;
+                j->ctx->kernels.requantise_u8(mid + row * line + (q->left + column) * bibo + n, bibo,
+                                              tile + done * cols, cols, run, cols, u.mul + n, (float)INT8_MIDDLE);
+            }
+        }
+    }
 }
 
 static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
@@ -401,31 +462,24 @@ static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
     const int8_job *j = (const int8_job *)arg;
     const isgi_int8 *q = j->q;
     const isgi_conv *c = j->c;
-    const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips, bibo = j->w->bi * j->w->bo;
+    const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips;
     const uint32_t y0 = index % strips * q->rows, y1 = c->oh - y0 < q->rows ? c->oh : y0 + q->rows;
     uint8_t *part = worker_part(j, worker), *mid = part + q->at_mid;
-    const int8_factor u = factor_at(j, q->first, q->init_first, q->mul_first, bibo, q->k4);
     int64_t top = (int64_t)y0 * c->window.sh - c->window.top;
     int64_t bottom = (int64_t)(y1 - 1) * c->window.sh - c->window.top + (int64_t)(c->window.kh - 1) * c->window.dh + 1;
-    int8_taps g = {mid, 0, bibo, j->w->bo, j->w->bi};
     if (top < 0) top = 0;
     if (bottom > c->ih) bottom = c->ih;
-    if (bottom > top) {
-        const size_t rows = (size_t)(bottom - top) * c->iw;
-        const uint8_t *x = j->base + q->x + ((size_t)image * c->ih + (size_t)top) * c->iw * q->x_step;
-        for (size_t p = 0; p < rows; p += ISGI_INT8_PIXELS)
-            product_u8(&j->ctx->kernels, mid + p * bibo, bibo, x + p * q->x_step, q->x_step,
-                       rows - p < ISGI_INT8_PIXELS ? rows - p : ISGI_INT8_PIXELS, &u,
-                       (int32_t *)(void *)(part + q->at_tile));
+    if (bottom > top) fill_mid(j, mid, image, (size_t)top, (size_t)bottom, (int32_t *)(void *)(part + q->at_tile));
+    {
+        const int8_taps g = {mid, top, (size_t)j->w->bi * j->w->bo, j->w->bo, j->w->bi};
+        strip_of_taps(j, &g, image, y0, y1, part);
     }
-    g.row0 = top;
-    strip_of_taps(j, &g, image, y0, y1, part);
 }
 
 void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
-    const uint64_t in = (uint64_t)c->batch * c->ih * c->iw, out = (uint64_t)c->batch * c->oh * c->ow;
+    const uint64_t out = (uint64_t)c->batch * c->oh * c->ow;
     int8_job j;
     memset(&j, 0, sizeof j);
     j.ctx = ctx;
@@ -434,8 +488,9 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
     j.c = c;
     j.w = &ctx->weights[step->op.weight];
     j.base = (uint8_t *)(void *)ctx->scratch;
+    j.after = isgi_conv_finish(ctx, step, NULL, &j.finish);
     prepare(&j);
-    isgi_run_tasks(ctx, quantise_task, &j, (in + QUANTISE_PIXELS - 1) / QUANTISE_PIXELS);
+    quantise_input(&j);
     if (j.q->form == ISGI_INT8_FACTORED)
         isgi_run_tasks(ctx, factored_u8_task, &j, (uint64_t)c->batch * ((c->oh + j.q->rows - 1) / j.q->rows));
     else if (j.q->form == ISGI_INT8_DEPTHWISE)

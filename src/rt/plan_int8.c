@@ -9,6 +9,7 @@
 
 #define MID_BYTES 49152u /* of the U products that a task keeps */
 #define MAX_SUM (255u * 128u)
+#define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
 
 static uint64_t ceil_div64(uint64_t a, uint64_t b)
 {
@@ -34,6 +35,17 @@ static int choose_form(const isgi_conv *c, const isg_weight *w, uint8_t *form)
     if (c->groups != 1 || w->depthwise) return 0;
     *form = w->level1 ? ISGI_INT8_FACTORED : w->level2 ? ISGI_INT8_CHAIN : ISGI_INT8_DENSE;
     return 1;
+}
+
+/* What taps read has its padding in memory, so that every pixel of a row reads alike. */
+static int set_line(isgi_int8 *q, const isgi_conv *c)
+{
+    const isgi_window *w = &c->window;
+    const uint64_t reach = (uint64_t)(c->ow - 1) * w->sw + (uint64_t)(w->kw - 1) * w->dw + 1;
+    const uint64_t inside = (uint64_t)w->left + c->iw, line = reach > inside ? reach : inside;
+    q->left = w->left;
+    q->line = (uint32_t)line;
+    return line <= UINT32_MAX / 4;
 }
 
 static void set_input_scale(isgi_int8 *q)
@@ -69,10 +81,12 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     const uint64_t first = q->form == ISGI_INT8_FACTORED ? bibo : q->form == ISGI_INT8_CHAIN ? w->bo : c->oc;
     const uint64_t input_rows =
         (uint64_t)(q->rows ? q->rows - 1 : 0) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
+    const uint64_t tap = q->form == ISGI_INT8_FACTORED ? bibo : q->x_step; /* bytes of a pixel that taps read */
     const uint64_t tile = wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS;
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
-    q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * c->iw * q->x_step);
-    q->pad = place_bytes(&at, wide > q->x_step ? wide : q->x_step);
+    q->x =
+        place_bytes(&at, (uint64_t)c->batch * c->ih * (q->form == ISGI_INT8_DEPTHWISE ? q->line : c->iw) * q->x_step);
+    q->pad = place_bytes(&at, q->line * tap + TAPS_BEHIND);
     q->ones = place_bytes(&at, longest);
     if (q->form != ISGI_INT8_DEPTHWISE) {
         q->first = place_bytes(&at, 4 * (uint64_t)q->k4 * first);
@@ -93,9 +107,9 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->add = place_bytes(&at, 4 * (uint64_t)c->oc);
     q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
     q->at_gather = place_bytes(&part, c->direct || q->groups ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
-    q->at_taps = place_bytes(&part, ISGI_INT8_PIXELS * 4 * (uint64_t)q->groups * sizeof(void *));
+    q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
     if (q->form == ISGI_INT8_FACTORED)
-        q->at_mid = place_bytes(&part, (input_rows < c->ih ? input_rows : c->ih) * c->iw * bibo);
+        q->at_mid = place_bytes(&part, (input_rows < c->ih ? input_rows : c->ih) * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
     /* The widest factor's rows while it is unpacked. */
     longest = first > c->oc ? first : c->oc;
@@ -118,7 +132,8 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->sum_step = (w->bo + 3) & ~3u;
     if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
     if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
-    if (q->form == ISGI_INT8_FACTORED) q->rows = factored_rows(c, (uint64_t)c->iw * w->bi * w->bo, workers);
+    if (q->groups && !set_line(q, c)) return;
+    if (q->form == ISGI_INT8_FACTORED) q->rows = factored_rows(c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);
     q->on = 1;
 }

@@ -718,29 +718,46 @@ static void check_dequantise_f32(isgk_dequantise_f32_fn *fn)
         const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
         const float *mul = take_random(1, cols), *add = take_random(2, cols);
         float *got = take(3, count), *want = copy_of(4, got, count);
-        fn(got, ldd, src, lds, rows, cols, mul, add);
-        isgk_dequantise_f32__ref(want, ldd, src, lds, rows, cols, mul, add);
+        isgk_finish finish = {NULL, NULL, ldd, -1e6f * (float)random_below(3), 1e6f};
+        for (size_t k = 0; k < count; k++) got[k] = want[k] = random_float();
+        if (i % 4 == 1) finish.residual = got;
+        fn(got, ldd, src, lds, rows, cols, mul, add, i % 4 ? &finish : NULL);
+        if (i % 4 == 1) finish.residual = want;
+        isgk_dequantise_f32__ref(want, ldd, src, lds, rows, cols, mul, add, i % 4 ? &finish : NULL);
         assert_same(got, want, count);
         assert_frame(got);
     }
 }
 
+/* n numbers -most..most, or of one size only: where 16 bits would be too few, those show it. */
+static int8_t *take_codes(int region, size_t n, int32_t most, int extreme)
+{
+    int8_t *p = (int8_t *)take_random_bytes(region, n);
+    const int32_t top = most < 127 ? most : 127;
+    for (size_t i = 0; i < n; i++) {
+        const int32_t x = (int32_t)random_below((uint32_t)(most + top + 1)) - most;
+        p[i] = (int8_t)(!extreme ? x : x < 0 ? -most : top);
+    }
+    return p;
+}
+
 static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
 {
-    for (int i = 0; i < 200; i++) {
-        const size_t m = random_below(20), n = random_below(110), k4 = random_below(30), lda = 4 * k4 + random_below(9);
+    static const int32_t bounds[] = {0, 1, 3, 7, 15, 31, 32, 63, 64, 127, 128};
+    for (int i = 0; i < 440; i++) {
+        const size_t m = random_below(40), n = random_below(110), lda_more = random_below(9);
+        const size_t k4 = i % 8 ? random_below(30) : 60 + random_below(80), lda = 4 * k4 + lda_more;
         const size_t ldb = n + random_below(5), ldc = n + random_below(7), count = extent(m, ldc, n);
-        const uint8_t *a = take_random_bytes(0, extent(m, lda, 4 * k4));
-        int8_t *b = (int8_t *)take_random_bytes(1, 4 * extent(k4, ldb, n));
+        const int32_t most = bounds[i % 11];
+        uint8_t *a = take_random_bytes(0, extent(m, lda, 4 * k4));
+        const int8_t *b = take_codes(1, 4 * extent(k4, ldb, n), most, i % 3 == 0);
         const int32_t *init = take_random_s32(2, n);
         int32_t *got = take_bytes(3, count * 4), *want = copy_of_bytes(4, got, count * 4);
-        if (i == 0) { /* the extremes, which saturating instructions get wrong */
-            memset(regions[0], 255, 1000);
-            a = regions[0];
-            memset(b, 127, 4 * extent(k4, ldb, n));
-        }
-        fn(got, ldc, a, lda, b, ldb, m, n, k4, init);
-        isgk_gemm_u8s8__ref(want, ldc, a, lda, b, ldb, m, n, k4, init);
+        if (i % 3 < 2) memset(a, 255, extent(m, lda, 4 * k4));
+        if (i % 6 == 0) memset(regions[1], most < 127 ? most : 127, 4 * extent(k4, ldb, n));
+        if (i % 6 == 0) b = (const int8_t *)regions[1];
+        fn(got, ldc, a, lda, b, ldb, m, n, k4, init, most);
+        isgk_gemm_u8s8__ref(want, ldc, a, lda, b, ldb, m, n, k4, init, most);
         assert_memory_equal(got, want, count * 4);
         assert_frame(got);
         if (!m || !n) continue;
@@ -755,18 +772,21 @@ static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
 
 static void check_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn)
 {
-    const uint8_t *taps[4 * 4 * 6];
-    for (int i = 0; i < 200; i++) {
-        const size_t pixels = random_below(5), groups = random_below(6), channels = random_below(150);
-        const size_t ldd = channels + random_below(7), count = extent(pixels, ldd, channels);
-        const size_t step = (channels + 63) / 64 * 256, source = channels + 40;
-        const uint8_t *src = take_random_bytes(0, source);
-        const int8_t *w = (const int8_t *)take_random_bytes(1, groups * step);
+    static const int32_t bounds[] = {1, 7, 15, 31, 63, 127, 128};
+    static const uint8_t *taps[4 * 40];
+    for (int i = 0; i < 420; i++) {
+        const size_t pixels = random_below(7), groups = i % 9 ? random_below(6) : 30 + random_below(10);
+        const size_t channels = random_below(150), ldd = channels + random_below(7);
+        const size_t count = extent(pixels, ldd, channels), step = (channels + 63) / 64 * 256;
+        const size_t pixel_step = random_below(70), bytes = (channels + 31) / 32 * 32 + 40 + 6 * pixel_step;
+        uint8_t *src = take_random_bytes(0, bytes);
+        const int8_t *w = take_codes(1, groups * step, bounds[i % 7], i % 3 == 0);
         const int32_t *init = take_random_s32(2, channels);
         int32_t *got = take_bytes(3, count * 4), *want = copy_of_bytes(4, got, count * 4);
-        for (size_t t = 0; t < pixels * 4 * groups; t++) taps[t] = src + random_below(41);
-        fn(got, ldd, taps, pixels, groups, w, channels, init);
-        isgk_dwconv_u8s8__ref(want, ldd, taps, pixels, groups, w, channels, init);
+        if (i % 3 < 2) memset(src, 255, bytes);
+        for (size_t t = 0; t < 4 * groups; t++) taps[t] = src + random_below(41);
+        fn(got, ldd, taps, pixel_step, pixels, groups, w, channels, init);
+        isgk_dwconv_u8s8__ref(want, ldd, taps, pixel_step, pixels, groups, w, channels, init);
         assert_memory_equal(got, want, count * 4);
         assert_frame(got);
     }

@@ -50,15 +50,25 @@ void isgk_requantise_u8__ref(uint8_t *dst, size_t ldd, const int32_t *src, size_
 }
 
 void isgk_dequantise_f32__ref(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                              const float *mul, const float *add)
+                              const float *mul, const float *add, const isgk_finish *finish)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++) dst[r * ldd + c] = (float)src[r * lds + c] * mul[c] + add[c];
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < cols; c++) {
+            float x = (float)src[r * lds + c] * mul[c] + add[c];
+            if (finish) {
+                if (finish->residual) x += finish->residual[r * finish->ldr + c];
+                x = finish->lo > x ? finish->lo : x;
+                x = finish->hi < x ? finish->hi : x;
+            }
+            dst[r * ldd + c] = x;
+        }
+    }
 }
 
 void isgk_gemm_u8s8__ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
-                         size_t n, size_t k4, const int32_t *init)
+                         size_t n, size_t k4, const int32_t *init, int32_t most)
 {
+    (void)most;
     for (size_t i = 0; i < m; i++) {
         int32_t *row = c + i * ldc;
         for (size_t j = 0; j < n; j++) row[j] = init[j];
@@ -71,15 +81,15 @@ void isgk_gemm_u8s8__ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, c
     }
 }
 
-void isgk_dwconv_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
-                           const int8_t *weights, size_t channels, const int32_t *init)
+void isgk_dwconv_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
+                           size_t groups, const int8_t *weights, size_t channels, const int32_t *init)
 {
     const size_t step = (channels + 63) / 64 * 256;
     for (size_t p = 0; p < pixels; p++) {
         for (size_t c = 0; c < channels; c++) {
             const int8_t *w = weights + isgk_dw_slot(c);
             int32_t sum = init[c];
-            for (size_t t = 0; t < 4 * groups; t++) sum += taps[p * 4 * groups + t][c] * w[t / 4 * step + t % 4];
+            for (size_t t = 0; t < 4 * groups; t++) sum += taps[t][p * pixel_step + c] * w[t / 4 * step + t % 4];
             dst[p * ldd + c] = sum;
         }
     }

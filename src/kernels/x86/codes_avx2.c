@@ -173,6 +173,11 @@ ALWAYS __m256i requantise_eight(__m256i sum, __m256 mul, __m256 add)
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(y, _mm256_setzero_ps()), _mm256_set1_ps(255.0f)));
 }
 
+ALWAYS __m256i requantise_whole(const int32_t *src, const float *mul, __m256 add)
+{
+    return requantise_eight(_mm256_loadu_si256((const __m256i *)(const void *)src), _mm256_loadu_ps(mul), add);
+}
+
 void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                               const float *mul, float add)
 {
@@ -181,12 +186,15 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
         size_t c = 0;
         for (; cols - c >= 32; c += 32) {
             __m256i q[4];
-            for (size_t v = 0; v < 4; v++)
-                q[v] = requantise_eight(_mm256_loadu_si256((const __m256i *)(const void *)(src + c + 8 * v)),
-                                        _mm256_loadu_ps(mul + c + 8 * v), start);
+            for (size_t v = 0; v < 4; v++) q[v] = requantise_whole(src + c + 8 * v, mul + c + 8 * v, start);
             store_thirtytwo(dst + c, q);
         }
-        for (; c < cols; c += 8) {
+        for (; cols - c >= 8; c += 8) {
+            const __m256i q = requantise_whole(src + c, mul + c, start);
+            const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+            _mm_storel_epi64((__m128i *)(void *)(dst + c), _mm_packus_epi16(words, words));
+        }
+        if (c < cols) {
             const __m256i some = first_lanes(cols - c);
             store_eight(
                 dst + c,
@@ -196,22 +204,48 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
     }
 }
 
-void isgk_dequantise_f32__avx2(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                               const float *mul, const float *add)
+/* What `finish` does to a row. */
+typedef struct finish_plan {
+    __m256 lo, hi;
+    int on, adds;
+} finish_plan;
+
+ALWAYS __m256 dequantise_eight(__m256i sum, __m256 mul, __m256 add, __m256 residual, const finish_plan *plan)
 {
+    const __m256 y = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), mul), add);
+    const __m256 z = plan->adds ? _mm256_add_ps(y, residual) : y;
+    return plan->on ? _mm256_min_ps(plan->hi, _mm256_max_ps(plan->lo, z)) : z;
+}
+
+ALWAYS void dequantise_row(float *dst, const int32_t *src, size_t cols, const float *mul, const float *add,
+                           const float *residual, const finish_plan *plan)
+{
+    size_t c = 0;
+    for (; cols - c >= 8; c += 8) {
+        const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(src + c));
+        const __m256 more = plan->adds ? _mm256_loadu_ps(residual + c) : _mm256_setzero_ps();
+        _mm256_storeu_ps(dst + c,
+                         dequantise_eight(sum, _mm256_loadu_ps(mul + c), _mm256_loadu_ps(add + c), more, plan));
+    }
+    if (c < cols) {
+        const __m256i some = first_lanes(cols - c), sum = _mm256_maskload_epi32(src + c, some);
+        const __m256 more = plan->adds ? _mm256_maskload_ps(residual + c, some) : _mm256_setzero_ps();
+        const __m256 scale = _mm256_maskload_ps(mul + c, some), start = _mm256_maskload_ps(add + c, some);
+        _mm256_maskstore_ps(dst + c, some, dequantise_eight(sum, scale, start, more, plan));
+    }
+}
+
+void isgk_dequantise_f32__avx2(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                               const float *mul, const float *add, const isgk_finish *finish)
+{
+    const float *residual = finish ? finish->residual : NULL;
+    finish_plan plan = {_mm256_setzero_ps(), _mm256_setzero_ps(), 0, 0};
+    if (finish) plan = (finish_plan){_mm256_set1_ps(finish->lo), _mm256_set1_ps(finish->hi), 1, residual != NULL};
     for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
-        size_t c = 0;
-        for (; cols - c >= 8; c += 8) {
-            const __m256 x = _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(src + c)));
-            const __m256 y = _mm256_mul_ps(x, _mm256_loadu_ps(mul + c));
-            _mm256_storeu_ps(dst + c, _mm256_add_ps(y, _mm256_loadu_ps(add + c)));
-        }
-        if (c < cols) {
-            const __m256i some = first_lanes(cols - c);
-            const __m256 x = _mm256_cvtepi32_ps(_mm256_maskload_epi32(src + c, some));
-            const __m256 y = _mm256_mul_ps(x, _mm256_maskload_ps(mul + c, some));
-            _mm256_maskstore_ps(dst + c, some, _mm256_add_ps(y, _mm256_maskload_ps(add + c, some)));
-        }
+        if (plan.adds)
+            dequantise_row(dst, src, cols, mul, add, residual + r * finish->ldr, &plan);
+        else
+            dequantise_row(dst, src, cols, mul, add, NULL, &plan);
     }
 }
 #endif

@@ -91,14 +91,19 @@ void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src
 }
 
 void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                                     const float *mul, const float *add)
+                                     const float *mul, const float *add, const isgk_finish *finish)
 {
+    const __m512 lo = _mm512_set1_ps(finish ? finish->lo : 0.0f), hi = _mm512_set1_ps(finish ? finish->hi : 0.0f);
     for (size_t c = 0; c < cols; c += 16) {
         const __mmask16 some = mask16_of(cols - c);
         const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c), start = _mm512_maskz_loadu_ps(some, add + c);
         for (size_t r = 0; r < rows; r++) {
             const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src + r * lds + c));
-            _mm512_mask_storeu_ps(dst + r * ldd + c, some, _mm512_add_ps(_mm512_mul_ps(x, scale), start));
+            __m512 y = _mm512_add_ps(_mm512_mul_ps(x, scale), start);
+            if (finish && finish->residual)
+                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, finish->residual + r * finish->ldr + c));
+            if (finish) y = _mm512_min_ps(hi, _mm512_max_ps(lo, y));
+            _mm512_mask_storeu_ps(dst + r * ldd + c, some, y);
         }
     }
 }
@@ -148,8 +153,9 @@ ALWAYS void gemm_rows(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, cons
 }
 
 void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
-                                size_t m, size_t n, size_t k4, const int32_t *init)
+                                size_t m, size_t n, size_t k4, const int32_t *init, int32_t most)
 {
+    (void)most;
     for (size_t j = 0; j < n;) {
         const size_t left = n - j;
         const __mmask16 last = mask16_of(left > 32 ? left - 32 : left > 16 ? left - 16 : left);
@@ -164,8 +170,8 @@ void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t
 }
 
 /* Channels c..c+63 of one pixel. Interleaving four taps leaves the channels in the order of isgk_dw_slot(). */
-ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t groups, const int8_t *w, size_t step,
-                     size_t channel, __mmask64 some, const __m512i init[4])
+ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t offset, size_t groups, const int8_t *w,
+                     size_t step, __mmask64 some, const __m512i init[4])
 {
     __m512i sum[4], pair[4];
     ISGI_UNROLL
@@ -173,7 +179,7 @@ ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t groups, co
     for (size_t g = 0; g < groups; g++, w += step) {
         __m512i t[4], x[4];
         ISGI_UNROLL
-        for (int i = 0; i < 4; i++) t[i] = _mm512_maskz_loadu_epi8(some, taps[4 * g + (size_t)i] + channel);
+        for (int i = 0; i < 4; i++) t[i] = _mm512_maskz_loadu_epi8(some, taps[4 * g + (size_t)i] + offset);
         pair[0] = _mm512_unpacklo_epi8(t[0], t[1]);
         pair[1] = _mm512_unpackhi_epi8(t[0], t[1]);
         pair[2] = _mm512_unpacklo_epi8(t[2], t[3]);
@@ -198,8 +204,9 @@ ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t groups, co
     for (int v = 0; v < 4; v++) _mm512_mask_storeu_epi32(dst + 16 * v, (__mmask16)(some >> (16 * v)), sum[v]);
 }
 
-void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixels, size_t groups,
-                                  const int8_t *weights, size_t channels, const int32_t *init)
+void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step,
+                                  size_t pixels, size_t groups, const int8_t *weights, size_t channels,
+                                  const int32_t *init)
 {
     const size_t step = (channels + 63) / 64 * 256;
     for (size_t c = 0; c < channels; c += 64) {
@@ -209,7 +216,7 @@ void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const
         for (size_t i = 0; i < 64; i++) slots[isgk_dw_slot(i) / 4] = c + i < channels ? init[c + i] : 0;
         for (size_t v = 0; v < 4; v++) start[v] = _mm512_loadu_si512(slots + 16 * v);
         for (size_t p = 0; p < pixels; p++)
-            dw_block(dst + p * ldd + c, taps + p * 4 * groups, groups, weights + c / 64 * 256, step, c, some, start);
+            dw_block(dst + p * ldd + c, taps, p * pixel_step + c, groups, weights + c / 64 * 256, step, some, start);
     }
 }
 #endif

@@ -24,6 +24,11 @@
 
 #include <cmocka.h>
 
+/* Instruction sets whose kernels are linked in plain C (tests/emulated). */
+#ifndef EMULATED_ISA
+#define EMULATED_ISA 0u
+#endif
+
 #define REGIONS 8
 #define REGION_BYTES ((size_t)1 << 21)
 #define PAINT 0xa5
@@ -794,7 +799,7 @@ static void check_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn)
 
 static void skip_without(uint32_t bit)
 {
-    if ((isgi_cpu_isa() & bit) != bit) skip();
+    if (((isgi_cpu_isa() | EMULATED_ISA) & bit) != bit) skip();
 }
 
 #define ISGK(op, isa, bit)                                                                                             \
@@ -871,10 +876,13 @@ static void print_coverage(void)
     };
     const size_t count = sizeof variants / sizeof variants[0];
     for (size_t i = 0, end; i < count; i = end) {
+        const int emulated = (EMULATED_ISA & variants[i].bit) != 0;
         const int runs = (isgi_cpu_isa() & variants[i].bit) == variants[i].bit;
         for (end = i; end < count && strcmp(variants[end].name, variants[i].name) == 0;) end++;
         printf("kernels: %2zu variants %-10s %s\n", end - i, variants[i].name,
-               runs ? "checked" : "NOT CHECKED: this CPU lacks the instruction set");
+               emulated ? "checked, in plain C"
+               : runs   ? "checked"
+                        : "NOT CHECKED: this CPU lacks the instruction set");
     }
 #if !defined(__x86_64__)
     printf("kernels: those of x86-64 are not in this build\n");

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AVX-512 in plain C for the kernels' test: SIMDe, and the intrinsics that it lacks. Stands before the compiler's own
+ * header in the include path. */
+#ifndef INSITU_EMULATED_IMMINTRIN_H
+#define INSITU_EMULATED_IMMINTRIN_H
+
+#define SIMDE_NO_NATIVE
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <math.h>
+#include <simde/x86/avx512.h>
+#include <string.h>
+
+#define __mmask16 simde__mmask16
+#define __mmask64 simde__mmask64
+
+#define EMULATE static inline __attribute__((unused))
+
+/* Lanes of `type` whose bit of the mask is set; nothing else is touched. */
+#define EMULATE_LOAD(name, vector, mask, type, lanes)                                                                  \
+    EMULATE vector name(mask some, const void *p)                                                                      \
+    {                                                                                                                  \
+        type x[lanes] = {0};                                                                                           \
+        vector v;                                                                                                      \
+        for (int i = 0; i < lanes; i++)                                                                                \
+            if (some >> i & 1) memcpy(&x[i], (const char *)p + (size_t)i * sizeof(type), sizeof(type));                \
+        memcpy(&v, x, sizeof v);                                                                                       \
+        return v;                                                                                                      \
+    }
+#define EMULATE_STORE(name, vector, mask, type, lanes)                                                                 \
+    EMULATE void name(void *p, mask some, vector v)                                                                    \
+    {                                                                                                                  \
+        type x[lanes];                                                                                                 \
+        memcpy(x, &v, sizeof x);                                                                                       \
+        for (int i = 0; i < lanes; i++)                                                                                \
+            if (some >> i & 1) memcpy((char *)p + (size_t)i * sizeof(type), &x[i], sizeof(type));                      \
+    }
+
+EMULATE_LOAD(_mm512_maskz_loadu_ps, simde__m512, simde__mmask16, float, 16)
+EMULATE_LOAD(_mm512_maskz_loadu_epi32, simde__m512i, simde__mmask16, int32_t, 16)
+EMULATE_LOAD(_mm512_maskz_loadu_epi8, simde__m512i, simde__mmask64, int8_t, 64)
+EMULATE_LOAD(_mm_maskz_loadu_epi8, simde__m128i, simde__mmask16, int8_t, 16)
+EMULATE_STORE(_mm512_mask_storeu_ps, simde__m512, simde__mmask16, float, 16)
+EMULATE_STORE(_mm512_mask_storeu_epi32, simde__m512i, simde__mmask16, int32_t, 16)
+EMULATE_STORE(_mm512_mask_storeu_epi8, simde__m512i, simde__mmask64, int8_t, 64)
+EMULATE_STORE(_mm_mask_storeu_epi8, simde__m128i, simde__mmask16, int8_t, 16)
+
+EMULATE simde__m512 _mm512_mask_loadu_ps(simde__m512 other, simde__mmask16 some, const void *p)
+{
+    float x[16];
+    memcpy(x, &other, sizeof x);
+    for (int i = 0; i < 16; i++)
+        if (some >> i & 1) memcpy(&x[i], (const char *)p + (size_t)i * sizeof *x, sizeof *x);
+    memcpy(&other, x, sizeof x);
+    return other;
+}
+
+EMULATE simde__m512 _mm512_cvtepi32_ps(simde__m512i v)
+{
+    int32_t from[16];
+    float to[16];
+    simde__m512 out;
+    memcpy(from, &v, sizeof from);
+    for (int i = 0; i < 16; i++) to[i] = (float)from[i];
+    memcpy(&out, to, sizeof out);
+    return out;
+}
+
+EMULATE simde__m512i _mm512_cvtps_epi32(simde__m512 v)
+{
+    float from[16];
+    int32_t to[16];
+    simde__m512i out;
+    memcpy(from, &v, sizeof from);
+    for (int i = 0; i < 16; i++)
+        to[i] = fabsf(from[i]) < 2147483648.0f ? (int32_t)nearbyintf(from[i]) : INT32_MIN; /* ties to even */
+    memcpy(&out, to, sizeof out);
+    return out;
+}
+
+EMULATE simde__m128i _mm512_cvtepi32_epi8(simde__m512i v)
+{
+    int32_t from[16];
+    uint8_t to[16];
+    simde__m128i out;
+    memcpy(from, &v, sizeof from);
+    for (int i = 0; i < 16; i++) to[i] = (uint8_t)from[i];
+    memcpy(&out, to, sizeof out);
+    return out;
+}
+#endif

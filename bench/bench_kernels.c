@@ -321,7 +321,7 @@ static void bench_unpack_s8(isgk_unpack_s8_fn *fn, const char *name, uint32_t bi
         char text[64];
         double s;
         snprintf(text, sizeof text, "n=4096 bits=%u", bits);
-        MEASURE(s, fn((int8_t *)buffers[0], (const uint8_t *)buffers[1], 4096, 4096, bits, 1, -1));
+        MEASURE(s, fn((int8_t *)buffers[0], (const uint8_t *)buffers[1], 4096, 4096, bits, -1));
         report_bytes(name, text, 4096 * (1.0 + bits / 8.0), s);
     }
 }
@@ -361,15 +361,15 @@ static void bench_dequantise_f32(isgk_dequantise_f32_fn *fn, const char *name, u
 static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bit)
 {
     static const size_t shapes[][3] = {{32, 88, 64}, {32, 88, 512}, {32, 128, 44}, {64, 256, 256}};
-    static const int32_t most[] = {7, 31, 63, 128};
+    static const isgk_codes codes[] = {{4, 1}, {16, 1}, {32, 1}, {128, 1}}; /* of 3, 5, 6 and 8 bits */
     (void)bit;
     for (size_t i = 0; i < 4 * (sizeof shapes / sizeof *shapes); i++) {
         const size_t *shape = shapes[i / 4], m = shape[0], n = shape[1], k = shape[2];
         char text[64];
         double s;
-        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu |b|<=%d", m, n, k, (int)most[i % 4]);
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu |b|<=%d", m, n, k, (int)codes[i % 4].most);
         MEASURE(s, fn((int32_t *)buffers[0], n, (const uint8_t *)buffers[1], k, (const int8_t *)buffers[2], n, m, n,
-                      k / 4, (const int32_t *)buffers[3], most[i % 4]));
+                      k / 4, (const int32_t *)buffers[3], &codes[i % 4]));
         report_ops(name, text, 2.0 * (double)(m * n * k), s);
     }
 }
@@ -377,6 +377,7 @@ static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bi
 static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_t bit)
 {
     static const size_t shapes[][3] = {{64, 5, 44}, {64, 3, 128}, {49, 3, 512}};
+    static const isgk_codes codes = {4, 1};
     (void)bit;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const size_t pixels = shapes[i][0], groups = shapes[i][1], channels = shapes[i][2];
@@ -385,9 +386,9 @@ static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_
         snprintf(text, sizeof text, "pixels=%zu taps=%zu c=%zu", pixels, 4 * groups, channels);
         fill_taps(1, 4 * groups, channels / 4);
         for (size_t b = 0; b < groups * (channels + 63) / 64 * 256; b++) /* as of three bits */
-            ((int8_t *)buffers[2])[b] = (int8_t)(b * 2 % 16 - 7);
+            ((int8_t *)buffers[2])[b] = (int8_t)(b % 8 - 4);
         MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, channels, pixels,
-                      groups, (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3]));
+                      groups, (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3], &codes));
         report_ops(name, text, 2.0 * (double)(pixels * 4 * groups * channels), s);
     }
 }

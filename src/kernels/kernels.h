@@ -117,10 +117,9 @@ typedef void isgk_transpose_f32_fn(float *dst, size_t ldd, const float *src, siz
 
 /* ---- integers. All exact: the same bits from every instruction set ---- */
 
-/* dst[i] = code i * mul + add, codes of `bits` (1..8) from the first bit of src, which holds src_bytes bytes and all n
- * codes. mul is 1 or 2; every result fits an int8. */
-typedef void isgk_unpack_s8_fn(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
-                               int32_t add);
+/* dst[i] = code i + add, codes of `bits` (1..8) from the first bit of src, which holds src_bytes bytes and all n codes.
+ * Every result fits an int8. */
+typedef void isgk_unpack_s8_fn(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add);
 /* dst[4 c + r] = src[r * lds + c] for c < cols and r < rows (1..4), 0 for the other r < 4: one group of gemm_u8s8. */
 typedef void isgk_interleave_s8_fn(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols);
 /* dst[i] = round(clamp(src[i] * inverse, -zero, 255 - zero)) + zero; product and clamp in binary32, ties to even; a NaN
@@ -134,18 +133,24 @@ typedef void isgk_requantise_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src,
  * is NULL). finish NULL: as it is. The residual may be dst itself (ldr == ldd). */
 typedef void isgk_dequantise_f32_fn(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, const float *add, const isgk_finish *finish);
-/* C[i][j] = init[j] + sum over g < k4 and r < 4 of A[i][4 g + r] * B[(g * ldb + j) * 4 + r], modulo 2^32 nowhere: the
- * caller keeps sums in range. Rows of A are read in whole groups of 4. No |B| is larger than `most`, 0..128: products
- * of few bits need less room. */
+/* What bytes b of codes stand for: b, or, where `odd`, 2 b + 1, so that eight bits of odd numbers are bytes too. No |b|
+ * is larger than `most`, 0..128: products of few bits need less room. */
+typedef struct isgk_codes {
+    int32_t most;
+    int odd;
+} isgk_codes;
+
+/* C[i][j] = init[j] + sum over g < k4 and r < 4 of A[i][4 g + r] * what B[(g * ldb + j) * 4 + r] stands for, modulo
+ * 2^32 nowhere: the caller keeps sums in range. Rows of A are read in whole groups of 4. */
 typedef void isgk_gemm_u8s8_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
-                               size_t m, size_t n, size_t k4, const int32_t *init, int32_t most);
+                               size_t m, size_t n, size_t k4, const int32_t *init, const isgk_codes *codes);
 /* Sums over taps in `groups` groups of four (all pointers valid) with a start a channel, for a row of pixels that read
- * `pixel_step` bytes apart: dst[p * ldd + c] = init[c] + sum over t of taps[t][p * pixel_step + c] * w. The weight of
- * tap t and channel c lies at weights[t / 4 * step + isgk_dw_slot(c) + t % 4], step = 256 bytes for every 64 channels
- * begun. Taps are read in whole groups of 32
- * channels. */
+ * `pixel_step` bytes apart: dst[p * ldd + c] = init[c] + sum over t of taps[t][p * pixel_step + c] * w. The code of w
+ * of tap t and channel c lies at weights[t / 4 * step + isgk_dw_slot(c) + t % 4], step = 256 bytes for every 64
+ * channels begun. Taps are read in whole groups of 32 channels. */
 typedef void isgk_dwconv_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
-                                 size_t groups, const int8_t *weights, size_t channels, const int32_t *init);
+                                 size_t groups, const int8_t *weights, size_t channels, const int32_t *init,
+                                 const isgk_codes *codes);
 /* Place of a channel's four weights in a group: the order in which interleaving bytes in 128-bit lanes leaves them. */
 static inline size_t isgk_dw_slot(size_t c)
 {

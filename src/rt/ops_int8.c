@@ -40,21 +40,17 @@ static uint8_t *worker_part(const int8_job *j, uint32_t worker)
 
 /* ---- codes as integers ---- */
 
-/* Code j is the integer j * mul + add, times code_step(). */
-static void code_line(const isg_codes *codes, int32_t *mul, int32_t *add)
+/* Codes are kept as bytes j - 2^(q-1); what they stand for is that, or, of odd numbers, twice that and one more. Times
+ * code_step() it is the weight. */
+static int32_t code_offset(const isg_codes *codes)
 {
-    const int32_t top = (1 << codes->bits) - 1;
-    const int symmetric = codes->family != ISG_QUANT_MIDTREAD || codes->bits == 1;
-    *mul = symmetric ? 2 : 1;
-    *add = symmetric ? -top : -(1 << (codes->bits - 1));
+    return -(1 << (codes->bits - 1));
 }
 
-/* The largest magnitude among those integers. */
-static int32_t largest_code(const isg_codes *codes)
+static isgk_codes code_kind(const isg_codes *codes)
 {
-    int32_t mul, add;
-    code_line(codes, &mul, &add);
-    return -add;
+    const isgk_codes kind = {-code_offset(codes), codes->family != ISG_QUANT_MIDTREAD || codes->bits == 1};
+    return kind;
 }
 
 static float code_step(const isg_codes *codes, uint32_t column)
@@ -75,10 +71,8 @@ static void pack_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = j->codes->cols;
     const size_t at = (size_t)row * cols / 8 * j->codes->bits; /* whole: the block is a multiple of 8 rows */
     int8_t *plain = (int8_t *)worker_part(j, worker), *dst = j->packed + (size_t)row * cols;
-    int32_t mul, add;
-    code_line(j->codes, &mul, &add);
     k->unpack_s8(plain, j->codes->data + at, (size_t)j->codes->data_bytes - at, (size_t)rows * cols, j->codes->bits,
-                 mul, add);
+                 code_offset(j->codes));
     for (uint32_t r = 0; r < rows; r += 4)
         k->interleave_s8(dst + (size_t)r * cols, plain + (size_t)r * cols, cols, rows - r < 4 ? rows - r : 4, cols);
 }
@@ -87,34 +81,38 @@ static void pack_task(void *arg, uint32_t index, uint32_t worker)
  * is room for as many numbers. */
 static void pack_factor(int8_job *j, const isg_codes *codes, size_t packed, size_t init, size_t zeros, int32_t zero)
 {
+    const isgk_codes kind = code_kind(codes);
+    const uint32_t groups = (codes->rows + 3) / 4;
+    const int32_t behind = kind.odd ? (int32_t)(4 * groups - codes->rows) : 0; /* rows of bytes 0 stand for ones */
     int32_t *start = ints_at(j, init), *nothing = ints_at(j, zeros);
     const uint8_t *ones = j->base + j->q->ones;
     j->codes = codes;
     j->packed = (int8_t *)(j->base + packed);
     isgi_run_tasks(j->ctx, pack_task, j, (codes->rows + ISGI_INT8_BLOCK - 1) / ISGI_INT8_BLOCK);
     memset(nothing, 0, (size_t)codes->cols * sizeof *nothing);
-    j->ctx->kernels.gemm_u8s8(start, codes->cols, ones, 0, j->packed, codes->cols, 1, codes->cols,
-                              (codes->rows + 3) / 4, nothing, largest_code(codes));
-    for (uint32_t i = 0; i < codes->cols; i++) start[i] *= -zero;
+    j->ctx->kernels.gemm_u8s8(start, codes->cols, ones, 0, j->packed, codes->cols, 1, codes->cols, groups, nothing,
+                              &kind);
+    for (uint32_t i = 0; i < codes->cols; i++) start[i] = (start[i] - behind) * -zero;
 }
 
-/* The basis (or a depthwise weight) for dwconv_u8s8: `lists` taps of `channels`. */
+/* The basis (or a depthwise weight) for dwconv_u8s8: `lists` taps of `channels`. Taps behind them read the code of 0.0,
+ * as all the start of the sums takes into account. */
 static void pack_taps(const int8_job *j, uint32_t lists, uint32_t channels, int32_t zero)
 {
     const isgi_int8 *q = j->q;
     const isg_codes *codes = &j->w->basis;
+    const int32_t odd = code_kind(codes).odd;
     const size_t step = ((size_t)channels + 63) / 64 * 256, count = (size_t)lists * channels;
     int8_t *plain = (int8_t *)(j->base + q->codes), *dst = (int8_t *)(j->base + q->basis);
-    int32_t *start = ints_at(j, q->init_basis), mul, add;
-    code_line(codes, &mul, &add);
-    j->ctx->kernels.unpack_s8(plain, codes->data, (size_t)codes->data_bytes, count, codes->bits, mul, add);
+    int32_t *start = ints_at(j, q->init_basis);
+    j->ctx->kernels.unpack_s8(plain, codes->data, (size_t)codes->data_bytes, count, codes->bits, code_offset(codes));
     memset(dst, 0, q->groups * step);
-    memset(start, 0, channels * sizeof *start);
+    for (uint32_t c = 0; c < channels; c++) start[c] = -zero * odd * (int32_t)(4 * q->groups);
     for (uint32_t t = 0; t < lists; t++) {
         int8_t *group = dst + t / 4 * step + t % 4;
         for (uint32_t c = 0; c < channels; c++) {
             group[isgk_dw_slot(c)] = plain[(size_t)t * channels + c];
-            start[c] -= zero * plain[(size_t)t * channels + c];
+            start[c] -= zero * plain[(size_t)t * channels + c] * (1 << odd);
         }
     }
 }
@@ -253,14 +251,14 @@ typedef struct int8_factor {
     const int32_t *init;
     const float *mul;
     uint32_t columns, k4;
-    int32_t most; /* the largest magnitude of a code */
+    isgk_codes kind;
 } int8_factor;
 
 static int8_factor factor_at(const int8_job *j, const isg_codes *from, size_t codes, size_t init, size_t mul,
                              uint32_t columns, uint32_t k4)
 {
     const int8_factor f = {
-        (const int8_t *)(j->base + codes), ints_at(j, init), floats_at(j, mul), columns, k4, largest_code(from)};
+        (const int8_t *)(j->base + codes), ints_at(j, init), floats_at(j, mul), columns, k4, code_kind(from)};
     return f;
 }
 
@@ -270,7 +268,8 @@ static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint
 {
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
-        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n, f->most);
+        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n,
+                     &f->kind);
         k->requantise_u8(dst + n, ldd, tile, cols, rows, cols, f->mul + n, (float)INT8_MIDDLE);
     }
 }
@@ -295,7 +294,7 @@ static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, siz
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
         j->ctx->kernels.gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4,
-                                  f->init + n, f->most);
+                                  f->init + n, &f->kind);
         finish_sums(j, first, tile, rows, n, cols, f->mul);
     }
 }
@@ -340,6 +339,7 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t columns = q->form == ISGI_INT8_CHAIN ? j->w->bo : c->oc;
     const int8_factor f = factor_at(j, &j->w->basis, q->first, q->init_first, q->mul_first, columns, q->k4);
     if (!c->direct) gather_u8(j, part + q->at_gather, first, count);
+    memset(sums, 0, j->w->level2 ? (size_t)count * q->sum_step : 0);
     if (q->form == ISGI_INT8_DENSE) {
         product_out(j, first, a, lda, count, &f, tile);
     } else {
@@ -384,11 +384,13 @@ static void sum_taps_u8(const int8_job *j, const int8_taps *g, uint32_t y, uint3
 {
     const isgi_conv *c = j->c;
     const size_t step = c->window.sw * g->pixel;
+    const isgk_codes kind = code_kind(&j->w->basis);
     while (count) {
         const uint32_t run = c->ow - x < count ? c->ow - x : count;
         list_taps_u8(j, g, y, x, taps);
         j->ctx->kernels.dwconv_u8s8(tile, channels, taps, step, run, j->q->groups,
-                                    (const int8_t *)(j->base + j->q->basis), channels, ints_at(j, j->q->init_basis));
+                                    (const int8_t *)(j->base + j->q->basis), channels, ints_at(j, j->q->init_basis),
+                                    &kind);
         tile += (size_t)run * channels;
         count -= run;
         x = 0;
@@ -407,6 +409,7 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
     const uint32_t channels = q->form == ISGI_INT8_DEPTHWISE ? c->oc : j->w->bo, pixels = (y1 - y0) * c->ow;
     const int8_factor v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
     const float *mul = floats_at(j, q->mul_basis);
+    if (j->w->level2) memset(part + q->at_sums, 0, (size_t)ISGI_INT8_PIXELS * q->sum_step); /* what fills up a group */
     for (uint32_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
         const uint32_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
         const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow + p;
@@ -446,7 +449,7 @@ static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t fro
         for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
             const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
             j->ctx->kernels.gemm_u8s8(tile, cols, x + p * q->x_step, q->x_step, u.codes + 4 * n, bibo, count, cols,
-                                      u.k4, u.init + n, u.most);
+                                      u.k4, u.init + n, &u.kind);
             for (size_t done = 0, run; done < count; done += run) { /* a row of the image, or what is here of it */
                 const size_t row = (p + done) / iw, column = (p + done) % iw;
                 run = iw - column < count - done ? iw - column : count - done;

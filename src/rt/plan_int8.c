@@ -8,7 +8,7 @@
 #include "rt/int8_ops.h"
 
 #define MID_BYTES 49152u /* of the U products that a task keeps */
-#define MAX_SUM (255u * 128u)
+#define MAX_SUM (255u * 255u)
 #define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
 
 static uint64_t ceil_div64(uint64_t a, uint64_t b)
@@ -19,8 +19,7 @@ static uint64_t ceil_div64(uint64_t a, uint64_t b)
 /* Codes that are integers of 8 bits (docs/numerics.md). */
 static int fits_s8(const isg_codes *codes)
 {
-    if (codes->family == ISG_QUANT_RAW || codes->bits > 8) return 0;
-    return codes->bits < 8 || codes->family == ISG_QUANT_MIDTREAD;
+    return codes->family != ISG_QUANT_RAW && codes->bits <= 8;
 }
 
 static int choose_form(const isgi_conv *c, const isg_weight *w, uint8_t *form)

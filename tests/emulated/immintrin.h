@@ -77,6 +77,15 @@ EMULATE simde__m512i _mm512_cvtps_epi32(simde__m512 v)
     return out;
 }
 
+EMULATE int32_t _mm512_reduce_add_epi32(simde__m512i v)
+{
+    int32_t x[16];
+    uint32_t sum = 0;
+    memcpy(x, &v, sizeof x);
+    for (int i = 0; i < 16; i++) sum += (uint32_t)x[i];
+    return (int32_t)sum;
+}
+
 EMULATE simde__m128i _mm512_cvtepi32_epi8(simde__m512i v)
 {
     int32_t from[16];

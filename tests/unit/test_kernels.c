@@ -653,16 +653,16 @@ static void *copy_of_bytes(int region, const void *p, size_t bytes)
 static void check_unpack_s8(isgk_unpack_s8_fn *fn)
 {
     for (int i = 0; i < 400; i++) {
-        const uint32_t bits = 1 + (uint32_t)random_below(8), mul = bits < 8 && random_below(2) ? 2 : 1;
-        const int32_t add = mul == 2 ? 1 - (1 << bits) : -(1 << (bits - 1));
+        const uint32_t bits = 1 + (uint32_t)random_below(8);
+        const int32_t add = -(1 << (bits - 1));
         const size_t n = 1 + random_below(300), bytes = (n * bits + 7) / 8;
         const uint8_t *src = take_random_bytes(0, bytes);
         int8_t *got = take_bytes(1, n), *want = take_bytes(2, n);
-        fn(got, src, bytes, n, bits, (int32_t)mul, add);
-        isgk_unpack_s8__ref(want, src, bytes, n, bits, (int32_t)mul, add);
+        fn(got, src, bytes, n, bits, add);
+        isgk_unpack_s8__ref(want, src, bytes, n, bits, add);
         assert_memory_equal(got, want, n);
         assert_frame(got);
-        assert_int_equal(want[0], (int32_t)(src[0] & ((1u << bits) - 1u)) * (int32_t)mul + add);
+        assert_int_equal(want[0], (int32_t)(src[0] & ((1u << bits) - 1u)) + add);
     }
 }
 
@@ -754,6 +754,7 @@ static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
         const size_t k4 = i % 8 ? random_below(30) : 60 + random_below(80), lda = 4 * k4 + lda_more;
         const size_t ldb = n + random_below(5), ldc = n + random_below(7), count = extent(m, ldc, n);
         const int32_t most = bounds[i % 11];
+        const isgk_codes codes = {most, i / 11 % 2};
         uint8_t *a = take_random_bytes(0, extent(m, lda, 4 * k4));
         const int8_t *b = take_codes(1, 4 * extent(k4, ldb, n), most, i % 3 == 0);
         const int32_t *init = take_random_s32(2, n);
@@ -761,8 +762,8 @@ static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
         if (i % 3 < 2) memset(a, 255, extent(m, lda, 4 * k4));
         if (i % 6 == 0) memset(regions[1], most < 127 ? most : 127, 4 * extent(k4, ldb, n));
         if (i % 6 == 0) b = (const int8_t *)regions[1];
-        fn(got, ldc, a, lda, b, ldb, m, n, k4, init, most);
-        isgk_gemm_u8s8__ref(want, ldc, a, lda, b, ldb, m, n, k4, init, most);
+        fn(got, ldc, a, lda, b, ldb, m, n, k4, init, &codes);
+        isgk_gemm_u8s8__ref(want, ldc, a, lda, b, ldb, m, n, k4, init, &codes);
         assert_memory_equal(got, want, count * 4);
         assert_frame(got);
         if (!m || !n) continue;
@@ -770,7 +771,7 @@ static void check_gemm_u8s8(isgk_gemm_u8s8_fn *fn)
             if (k == 4 * k4)
                 assert_int_equal((int32_t)sum + init[n - 1], want[n - 1]);
             else
-                sum += (size_t)(a[k] * b[(k / 4 * ldb + n - 1) * 4 + k % 4]);
+                sum += (size_t)(a[k] * (b[(k / 4 * ldb + n - 1) * 4 + k % 4] * (1 + codes.odd) + codes.odd));
         }
     }
 }
@@ -785,13 +786,14 @@ static void check_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn)
         const size_t count = extent(pixels, ldd, channels), step = (channels + 63) / 64 * 256;
         const size_t pixel_step = random_below(70), bytes = (channels + 31) / 32 * 32 + 40 + 6 * pixel_step;
         uint8_t *src = take_random_bytes(0, bytes);
-        const int8_t *w = take_codes(1, groups * step, bounds[i % 7], i % 3 == 0);
+        const isgk_codes codes = {bounds[i % 7], i / 7 % 2};
+        const int8_t *w = take_codes(1, groups * step, codes.most, i % 3 == 0);
         const int32_t *init = take_random_s32(2, channels);
         int32_t *got = take_bytes(3, count * 4), *want = copy_of_bytes(4, got, count * 4);
         if (i % 3 < 2) memset(src, 255, bytes);
         for (size_t t = 0; t < 4 * groups; t++) taps[t] = src + random_below(41);
-        fn(got, ldd, taps, pixel_step, pixels, groups, w, channels, init);
-        isgk_dwconv_u8s8__ref(want, ldd, taps, pixel_step, pixels, groups, w, channels, init);
+        fn(got, ldd, taps, pixel_step, pixels, groups, w, channels, init, &codes);
+        isgk_dwconv_u8s8__ref(want, ldd, taps, pixel_step, pixels, groups, w, channels, init, &codes);
         assert_memory_equal(got, want, count * 4);
         assert_frame(got);
     }

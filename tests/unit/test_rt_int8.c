@@ -31,14 +31,17 @@ static const int8_case cases[] = {
     {17, 6, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3, 1},
     {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 1},
     {70, 9, 9, 70, 70, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 7, 3, 1},
-    {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 8, 1, 0},
+    {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 8, 1, 1},
+    {9, 10, 8, 10, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_PAPER, 8, 1, 1},
+    {70, 9, 9, 70, 70, {3, 3, 1, 1, 2, 2, 2, 1, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 8, 1, 1},
+    {17, 6, 7, 20, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDRISE, 7, 1, 1},
     {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 0},
 };
 
 static builder shared;
 
 /* The bits of all int8 results: the same on every machine and instruction set (docs/numerics.md). */
-#define INT8_DIGEST 0xd989a230u
+#define INT8_DIGEST 0xc7f9daafu
 static uint32_t int8_digest;
 
 static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)

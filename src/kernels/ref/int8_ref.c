@@ -15,8 +15,7 @@ static float int8_clamp(float x, float lo, float hi)
     return x < hi ? x : hi;
 }
 
-void isgk_unpack_s8__ref(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
-                         int32_t add)
+void isgk_unpack_s8__ref(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add)
 {
     const uint32_t mask = (1u << bits) - 1u;
     for (size_t i = 0; i < n; i++) {
@@ -25,7 +24,7 @@ void isgk_unpack_s8__ref(int8_t *dst, const uint8_t *src, size_t src_bytes, size
         const uint32_t shift = (uint32_t)(bit & 7u);
         uint32_t word = src[byte];
         if (shift + bits > 8u && byte + 1 < src_bytes) word |= (uint32_t)src[byte + 1] << 8;
-        dst[i] = (int8_t)((int32_t)((word >> shift) & mask) * mul + add);
+        dst[i] = (int8_t)((int32_t)((word >> shift) & mask) + add);
     }
 }
 
@@ -65,31 +64,36 @@ void isgk_dequantise_f32__ref(float *dst, size_t ldd, const int32_t *src, size_t
     }
 }
 
-void isgk_gemm_u8s8__ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
-                         size_t n, size_t k4, const int32_t *init, int32_t most)
+static int32_t code_value(int8_t b, const isgk_codes *codes)
 {
-    (void)most;
+    return codes->odd ? 2 * b + 1 : b;
+}
+
+void isgk_gemm_u8s8__ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
+                         size_t n, size_t k4, const int32_t *init, const isgk_codes *codes)
+{
     for (size_t i = 0; i < m; i++) {
         int32_t *row = c + i * ldc;
         for (size_t j = 0; j < n; j++) row[j] = init[j];
         for (size_t g = 0; g < k4; g++) {
             const uint8_t *x = a + i * lda + 4 * g;
             const int8_t *w = b + 4 * g * ldb;
-            for (size_t j = 0; j < n; j++)
-                row[j] += x[0] * w[4 * j] + x[1] * w[4 * j + 1] + x[2] * w[4 * j + 2] + x[3] * w[4 * j + 3];
+            for (size_t j = 0; j < 4 * n; j++) row[j / 4] += x[j % 4] * code_value(w[j], codes);
         }
     }
 }
 
 void isgk_dwconv_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
-                           size_t groups, const int8_t *weights, size_t channels, const int32_t *init)
+                           size_t groups, const int8_t *weights, size_t channels, const int32_t *init,
+                           const isgk_codes *codes)
 {
     const size_t step = (channels + 63) / 64 * 256;
     for (size_t p = 0; p < pixels; p++) {
         for (size_t c = 0; c < channels; c++) {
             const int8_t *w = weights + isgk_dw_slot(c);
             int32_t sum = init[c];
-            for (size_t t = 0; t < 4 * groups; t++) sum += taps[t][p * pixel_step + c] * w[t / 4 * step + t % 4];
+            for (size_t t = 0; t < 4 * groups; t++)
+                sum += taps[t][p * pixel_step + c] * code_value(w[t / 4 * step + t % 4], codes);
             dst[p * ldd + c] = sum;
         }
     }

@@ -16,10 +16,9 @@
 typedef struct codes_plan {
     __m256i bytes, up, add;
     __m128i down;
-    int twice;
 } codes_plan;
 
-static codes_plan make_plan(uint32_t bits, int32_t mul, int32_t add)
+static codes_plan make_plan(uint32_t bits, int32_t add)
 {
     uint8_t control[32];
     uint16_t factor[16];
@@ -35,7 +34,6 @@ static codes_plan make_plan(uint32_t bits, int32_t mul, int32_t add)
     plan.up = _mm256_loadu_si256((const __m256i *)(const void *)factor);
     plan.down = _mm_cvtsi32_si128((int)(16 - bits));
     plan.add = _mm256_set1_epi8((char)add);
-    plan.twice = mul == 2;
     return plan;
 }
 
@@ -50,15 +48,13 @@ ALWAYS __m256i sixteen_codes(const uint8_t *src, const codes_plan *plan)
 ALWAYS __m256i unpack_thirtytwo(const uint8_t *src, uint32_t bits, const codes_plan *plan)
 {
     const __m256i first = sixteen_codes(src, plan), second = sixteen_codes(src + 2 * (size_t)bits, plan);
-    __m256i codes = _mm256_permute4x64_epi64(_mm256_packus_epi16(first, second), 0xd8);
-    if (plan->twice) codes = _mm256_add_epi8(codes, codes);
+    const __m256i codes = _mm256_permute4x64_epi64(_mm256_packus_epi16(first, second), 0xd8);
     return _mm256_add_epi8(codes, plan->add);
 }
 
-void isgk_unpack_s8__avx2(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
-                          int32_t add)
+void isgk_unpack_s8__avx2(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add)
 {
-    const codes_plan plan = make_plan(bits, mul, add);
+    const codes_plan plan = make_plan(bits, add);
     const size_t step = 4 * (size_t)bits, reach = 2 * (size_t)bits + 16; /* bytes used, and read, for 32 codes */
     while (n) {
         const size_t count = n < 32 ? n : 32;

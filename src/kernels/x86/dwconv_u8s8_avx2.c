@@ -13,6 +13,7 @@
 
 #define BLOCK 32u     /* channels */
 #define MAX_PAIRS 64u /* whose weights of a block take 4 kB, or 8 kB widened */
+#define ODD_MOST 63   /* whose 2 w + 1 is a byte */
 #define MOST 128      /* times 255 fits 16 bits: what the magnitudes of a channel's weights may add up to */
 
 /* The weights of a block. An interleaved vector holds, of the low halves, channels 0-7 and 16-23, of the high ones 8-15
@@ -21,6 +22,7 @@ typedef struct tap_weights {
     int8_t pair[MAX_PAIRS][2][32];
     uint8_t end[MAX_PAIRS]; /* of every run of pairs that is summed in 16 bits */
     size_t pairs, runs;     /* runs 0: the weights are too large */
+    int odd;                /* and what the bytes stand for is 2 w + 1 */
 } tap_weights;
 
 ALWAYS __m256i load(const void *p)
@@ -29,11 +31,16 @@ ALWAYS __m256i load(const void *p)
 }
 
 /* Eight channels of four weights each: pairs (0, 1) and (2, 3). */
-ALWAYS void split_eight(int8_t *first, int8_t *second, const int8_t *four, const int8_t *next)
+ALWAYS void split_eight(int8_t *first, int8_t *second, const int8_t *four, const int8_t *next, int odd)
 {
+    const __m128i one = _mm_set1_epi8((char)odd);
     const __m128i apart = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    const __m128i a = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)four), apart);
-    const __m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)next), apart);
+    __m128i a = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)four), apart);
+    __m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)next), apart);
+    if (odd) {
+        a = _mm_add_epi8(_mm_add_epi8(a, a), one);
+        b = _mm_add_epi8(_mm_add_epi8(b, b), one);
+    }
     _mm_storeu_si128((__m128i *)(void *)first, _mm_unpacklo_epi64(a, b));
     _mm_storeu_si128((__m128i *)(void *)second, _mm_unpackhi_epi64(a, b));
 }
@@ -72,19 +79,23 @@ static void find_runs(tap_weights *w)
 }
 
 /* Groups of the block of channels from `channel` on. */
-static void take_weights(tap_weights *w, const int8_t *src, size_t step, size_t groups, size_t channel)
+static void take_weights(tap_weights *w, const int8_t *src, size_t step, size_t groups, size_t channel,
+                         const isgk_codes *codes)
 {
+    const int odd = codes->odd && codes->most <= ODD_MOST;
     src += channel / 64 * 256 + channel % 64; /* isgk_dw_slot(channel) */
     w->pairs = 2 * groups;
     for (size_t g = 0; g < groups; g++, src += step) {
         int8_t(*first)[32] = w->pair[2 * g], (*second)[32] = w->pair[2 * g + 1];
         for (size_t half = 0; half < 2; half++) {
             const int8_t *four = src + 16 * half; /* of every sixteen channels, four lie together */
-            split_eight(first[0] + 16 * half, second[0] + 16 * half, four, four + 64);
-            split_eight(first[1] + 16 * half, second[1] + 16 * half, four + 128, four + 192);
+            split_eight(first[0] + 16 * half, second[0] + 16 * half, four, four + 64, odd);
+            split_eight(first[1] + 16 * half, second[1] + 16 * half, four + 128, four + 192, odd);
         }
     }
-    find_runs(w);
+    w->odd = codes->odd && !odd;
+    w->runs = 0;
+    if (!w->odd) find_runs(w);
 }
 
 /* What `count` sums begin with, and where they go: eight a vector. */
@@ -138,9 +149,10 @@ ALWAYS void sum_narrow(const tap_sums *to, const uint8_t *const *taps, size_t of
 }
 
 /* Eight channels of a pair: bytes of two taps side by side times theirs, as 16-bit numbers. */
-ALWAYS __m256i wide_product(__m128i x, const int8_t *pair)
+ALWAYS __m256i wide_product(__m128i x, const int8_t *pair, int odd)
 {
-    const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)pair));
+    __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)pair));
+    if (odd) w = _mm256_add_epi16(_mm256_add_epi16(w, w), _mm256_set1_epi16(1));
     return _mm256_madd_epi16(_mm256_cvtepu8_epi16(x), w);
 }
 
@@ -155,8 +167,8 @@ static void sum_wide(const tap_sums *to, const uint8_t *const *taps, size_t offs
             const size_t at = offset + 16 * (size_t)half;
             const __m128i even = _mm_loadu_si128((const __m128i *)(const void *)(taps[2 * p] + at));
             const __m128i odd = _mm_loadu_si128((const __m128i *)(const void *)(taps[2 * p + 1] + at));
-            const __m256i x0 = wide_product(_mm_unpacklo_epi8(even, odd), w->pair[p][0] + 16 * half);
-            const __m256i x1 = wide_product(_mm_unpackhi_epi8(even, odd), w->pair[p][1] + 16 * half);
+            const __m256i x0 = wide_product(_mm_unpacklo_epi8(even, odd), w->pair[p][0] + 16 * half, w->odd);
+            const __m256i x1 = wide_product(_mm_unpackhi_epi8(even, odd), w->pair[p][1] + 16 * half, w->odd);
             sum[2 * half] = _mm256_add_epi32(sum[2 * half], x0);
             sum[2 * half + 1] = _mm256_add_epi32(sum[2 * half + 1], x1);
         }
@@ -187,7 +199,8 @@ ALWAYS void sum_row(const tap_sums *first, size_t ldd, size_t start_step, const 
 }
 
 void isgk_dwconv_u8s8__avx2(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
-                            size_t groups, const int8_t *weights, size_t channels, const int32_t *init)
+                            size_t groups, const int8_t *weights, size_t channels, const int32_t *init,
+                            const isgk_codes *codes)
 {
     const size_t step = (channels + 63) / 64 * 256, most = MAX_PAIRS / 2;
     tap_weights w;
@@ -197,7 +210,7 @@ void isgk_dwconv_u8s8__avx2(int32_t *dst, size_t ldd, const uint8_t *const *taps
         do { /* once even without taps: the sums become the start */
             const size_t part = groups - g < most ? groups - g : most, start_step = g ? ldd : 0;
             tap_sums first = {dst + c, g ? dst + c : init + c, BLOCK};
-            take_weights(&w, weights + g * step, step, part, c);
+            take_weights(&w, weights + g * step, step, part, c, codes);
             if (count == BLOCK) { /* the compiler knows the number then */
                 sum_row(&first, ldd, start_step, taps + 4 * g, c, pixel_step, pixels, &w);
             } else {

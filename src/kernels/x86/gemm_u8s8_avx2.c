@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Integer matrix product with AVX2. The byte product of the instruction set adds pairs in 16 bits and saturates. Codes
- * of few bits never get there, and sums of several such products stay in 16 bits as well: they are added there before
- * they are widened. Wider codes, and the inputs with them, are widened to 16 bits first. */
+ * of few bits never get there, and the sum of two such products stays in 16 bits as well: it is made before widening
+ * (more of them together gained nothing). Wider codes, and the inputs with them, are widened to 16 bits first. */
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__)
@@ -15,7 +15,6 @@
 #define BLOCK_ROWS 32u   /* whose widened inputs (16 kB) and the columns of a tile (4 kB) stay in L1 */
 #define BLOCK_GROUPS 64u /* of four */
 #define WORD_MAX 32767
-#define LEAST_DEPTH 3u /* below, sums in C cost more than widening every product */
 
 /* Row after row: the compiler would begin with all products and then lack registers for the sums. */
 #define KEEP_ORDER(x, y) __asm__ volatile("" : "+x"(x), "+x"(y))
@@ -24,9 +23,10 @@
 typedef struct gemm_block {
     const uint8_t *bytes; /* lda apart */
     const uint16_t *wide; /* the same as 16-bit numbers, 4 * BLOCK_GROUPS apart; only where depth is 0 */
+    const int32_t *more;  /* what is added to every sum of a row */
     size_t lda, rows, groups;
-    size_t depth; /* groups whose products are added in 16 bits; 0: none can be */
-    size_t run;   /* about as many, so that all runs are of one length */
+    size_t depth; /* groups whose products can be added in 16 bits; 0: not even those of one */
+    int odd;
 } gemm_block;
 
 /* Where sums go, and what they begin with: one row for all (start_step 0), or C itself. */
@@ -47,7 +47,20 @@ ALWAYS __m256i load_words(const void *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
+ALWAYS __m256i start_of(const gemm_sums *to, int row, int vector, int32_t more)
+{
+    const __m256i start = load_words(to->start + (size_t)row * to->start_step + 8 * vector);
+    return _mm256_add_epi32(start, _mm256_set1_epi32(more));
+}
+
+ALWAYS void store_sums(const gemm_sums *to, int row, int vector, __m256i sums)
+{
+    _mm256_storeu_si256((__m256i *)(void *)(to->c + (size_t)row * to->ldc + 8 * vector), sums);
+}
+
 /* ---- codes of few bits ---- */
+
+#define NARROW_ROWS 4
 
 /* Four bytes of a row, everywhere. */
 ALWAYS __m256i spread_four(const uint8_t *a)
@@ -57,90 +70,77 @@ ALWAYS __m256i spread_four(const uint8_t *a)
     return _mm256_set1_epi32(four);
 }
 
-/* `rows` rows of 8 * `vectors` columns: sums of 16 bits over `depth` groups, then of 32 bits in C. */
-ALWAYS void narrow_deep(gemm_sums to, const gemm_block *k, const uint8_t *a, const int8_t *b, size_t ldb,
-                        const int rows, const int vectors)
+/* `together` groups. Widening multiplies by `unit`. */
+ALWAYS void narrow_step(__m256i sum[NARROW_ROWS][2], const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
+                        __m256i unit, const int rows, const int vectors, const int together)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
-    for (size_t g = 0; g < k->groups;) {
-        const size_t end = k->groups - g < k->run ? k->groups : g + k->run;
-        __m256i sum[4][2];
-        ISGI_UNROLL
-        for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = _mm256_setzero_si256();
-        for (; g < end; g++, b += 4 * ldb) {
-            const __m256i b0 = load_words(b), b1 = vectors > 1 ? load_words(b + 32) : b0;
-            ISGI_UNROLL
-            for (int i = 0; i < rows; i++) {
-                const __m256i x = spread_four(a + (size_t)i * k->lda + 4 * g);
-                sum[i][0] = _mm256_add_epi16(sum[i][0], _mm256_maddubs_epi16(x, b0));
-                if (vectors > 1) sum[i][1] = _mm256_add_epi16(sum[i][1], _mm256_maddubs_epi16(x, b1));
-                KEEP_ORDER(sum[i][0], sum[i][1]);
-            }
-        }
-        ISGI_UNROLL
-        for (int i = 0; i < rows; i++) {
-            ISGI_UNROLL
-            for (int v = 0; v < vectors; v++) {
-                const __m256i before = load_words(to.start + (size_t)i * to.start_step + 8 * v);
-                const __m256i whole = _mm256_madd_epi16(sum[i][v], ones);
-                _mm256_storeu_si256((__m256i *)(void *)(to.c + (size_t)i * to.ldc + 8 * v),
-                                    _mm256_add_epi32(before, whole));
-            }
-        }
-        to.start = to.c;
-        to.start_step = to.ldc;
-    }
-}
-
-/* The same where the products of only few groups fit 16 bits. */
-ALWAYS void narrow_flat(gemm_sums to, const gemm_block *k, const uint8_t *a, const int8_t *b, size_t ldb,
-                        const int rows, const int vectors)
-{
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum[4][2];
+    __m256i w[2][2], x[2];
     ISGI_UNROLL
-    for (int i = 0; i < rows; i++) {
-        ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) sum[i][v] = load_words(to.start + (size_t)i * to.start_step + 8 * v);
-    }
-    for (size_t g = 0; g < k->groups; g++, b += 4 * ldb) {
-        const __m256i b0 = load_words(b), b1 = vectors > 1 ? load_words(b + 32) : b0;
-        ISGI_UNROLL
-        for (int i = 0; i < rows; i++) {
-            const __m256i x = spread_four(a + (size_t)i * k->lda + 4 * g);
-            sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(_mm256_maddubs_epi16(x, b0), ones));
-            if (vectors > 1)
-                sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(_mm256_maddubs_epi16(x, b1), ones));
-        }
+    for (int t = 0; t < together; t++) {
+        w[t][0] = load_words(b + (size_t)t * 4 * ldb);
+        w[t][1] = vectors > 1 ? load_words(b + (size_t)t * 4 * ldb + 32) : w[t][0];
     }
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++)
-            _mm256_storeu_si256((__m256i *)(void *)(to.c + (size_t)i * to.ldc + 8 * v), sum[i][v]);
+        for (int t = 0; t < together; t++) x[t] = spread_four(a + (size_t)i * lda + 4 * t);
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            __m256i word = _mm256_maddubs_epi16(x[0], w[0][v]);
+            ISGI_UNROLL
+            for (int t = 1; t < together; t++) word = _mm256_add_epi16(word, _mm256_maddubs_epi16(x[t], w[t][v]));
+            sum[i][v] = _mm256_add_epi32(sum[i][v], _mm256_madd_epi16(word, unit));
+        }
+        KEEP_ORDER(sum[i][0], sum[i][vectors - 1]);
     }
 }
 
-ALWAYS void narrow_rows(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, const int vectors)
+/* `rows` rows of 8 * `vectors` columns. */
+ALWAYS void narrow_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
+                        const int rows, const int vectors, const int together)
+{
+    const gemm_sums to = sums_at(all, row, 0);
+    const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);
+    const uint8_t *a = k->bytes + row * k->lda;
+    __m256i sum[NARROW_ROWS][2];
+    size_t g = 0;
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) {
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++) sum[i][v] = start_of(&to, i, v, k->more[row + (size_t)i]);
+    }
+    for (; k->groups - g >= (size_t)together; g += (size_t)together, b += (size_t)together * 4 * ldb)
+        narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, together);
+    for (; g < k->groups; g++, b += 4 * ldb) narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, 1);
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) {
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++) store_sums(&to, i, v, sum[i][v]);
+    }
+}
+
+ALWAYS void narrow_rows(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, const int vectors,
+                        const int together)
 {
     size_t i = 0;
-    if (k->depth >= LEAST_DEPTH) {
-        for (; k->rows - i >= 4; i += 4) narrow_deep(sums_at(to, i, 0), k, k->bytes + i * k->lda, b, ldb, 4, vectors);
-        for (; i < k->rows; i++) narrow_deep(sums_at(to, i, 0), k, k->bytes + i * k->lda, b, ldb, 1, vectors);
-        return;
-    }
-    for (; k->rows - i >= 4; i += 4) narrow_flat(sums_at(to, i, 0), k, k->bytes + i * k->lda, b, ldb, 4, vectors);
-    for (; i < k->rows; i++) narrow_flat(sums_at(to, i, 0), k, k->bytes + i * k->lda, b, ldb, 1, vectors);
+    for (; k->rows - i >= NARROW_ROWS; i += NARROW_ROWS) narrow_tile(to, k, i, b, ldb, NARROW_ROWS, vectors, together);
+    for (; i < k->rows; i++) narrow_tile(to, k, i, b, ldb, 1, vectors, together);
 }
 
 static void narrow_sixteen(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
-    narrow_rows(to, k, b, ldb, 2);
+    if (k->depth >= 2)
+        narrow_rows(to, k, b, ldb, 2, 2);
+    else
+        narrow_rows(to, k, b, ldb, 2, 1);
 }
 
 static void narrow_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
-    narrow_rows(to, k, b, ldb, 1);
+    if (k->depth >= 2)
+        narrow_rows(to, k, b, ldb, 1, 2);
+    else
+        narrow_rows(to, k, b, ldb, 1, 1);
 }
 
 /* ---- codes of up to eight bits ---- */
@@ -154,12 +154,15 @@ ALWAYS __m256i widen_codes(const int8_t *b)
 }
 
 /* `rows` rows of eight columns; pairs of lanes hold the two halves of a sum until the end. */
-ALWAYS void wide_tile(gemm_sums to, const uint16_t *a, const int8_t *b, size_t ldb, size_t groups, const int rows)
+ALWAYS void wide_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
+                      const int rows)
 {
+    const gemm_sums to = sums_at(all, row, 0);
+    const uint16_t *a = k->wide + row * 4 * BLOCK_GROUPS;
     __m256i low[TILE_ROWS], high[TILE_ROWS];
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_si256();
-    for (size_t g = 0; g < groups; g++, b += 4 * ldb, a += 4) {
+    for (size_t g = 0; g < k->groups; g++, b += 4 * ldb, a += 4) {
         const __m256i b0 = widen_codes(b), b1 = widen_codes(b + 16);
         ISGI_UNROLL
         for (int i = 0; i < rows; i++) {
@@ -176,18 +179,17 @@ ALWAYS void wide_tile(gemm_sums to, const uint16_t *a, const int8_t *b, size_t l
     for (int i = 0; i < rows; i++) {
         /* hadd gives columns 0 1 4 5 | 2 3 6 7 */
         const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[i], high[i]), 0xd8);
-        const __m256i before = load_words(to.start + (size_t)i * to.start_step);
-        _mm256_storeu_si256((__m256i *)(void *)(to.c + (size_t)i * to.ldc), _mm256_add_epi32(sums, before));
+        const __m256i start = start_of(&to, i, 0, k->more[row + (size_t)i]);
+        store_sums(&to, i, 0, _mm256_add_epi32(start, _mm256_slli_epi32(sums, k->odd)));
     }
 }
 
 static void wide_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
-    const size_t row = 4 * BLOCK_GROUPS;
     size_t i = 0;
-    for (; k->rows - i >= 6; i += 6) wide_tile(sums_at(to, i, 0), k->wide + i * row, b, ldb, k->groups, 6);
-    for (; k->rows - i >= 2; i += 2) wide_tile(sums_at(to, i, 0), k->wide + i * row, b, ldb, k->groups, 2);
-    if (i < k->rows) wide_tile(sums_at(to, i, 0), k->wide + i * row, b, ldb, k->groups, 1);
+    for (; k->rows - i >= 6; i += 6) wide_tile(to, k, i, b, ldb, 6);
+    for (; k->rows - i >= 2; i += 2) wide_tile(to, k, i, b, ldb, 2);
+    if (i < k->rows) wide_tile(to, k, i, b, ldb, 1);
 }
 
 /* Rows of groups of four bytes as 16-bit numbers, BLOCK_GROUPS groups apart. */
@@ -226,6 +228,24 @@ static void last_columns(const gemm_sums *to, const gemm_block *k, const int8_t 
     for (size_t i = 0; i < k->rows; i++) memcpy(to->c + i * to->ldc, sums + 8 * i, cols * sizeof *sums);
 }
 
+/* Sums of rows of whole groups of four bytes. */
+static void sum_rows(int32_t *dst, const uint8_t *a, size_t lda, size_t rows, size_t groups)
+{
+    for (size_t i = 0; i < rows; i++, a += lda) {
+        const __m128i none = _mm_setzero_si128();
+        __m128i sum = none;
+        int32_t four;
+        size_t g = 0;
+        for (; groups - g >= 4; g += 4)
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(const void *)(a + 4 * g)), none));
+        for (; g < groups; g++) {
+            memcpy(&four, a + 4 * g, sizeof four);
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_cvtsi32_si128(four), none));
+        }
+        dst[i] = _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2);
+    }
+}
+
 static void all_columns(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, size_t n)
 {
     size_t j = 0;
@@ -249,18 +269,19 @@ static void all_columns(const gemm_sums *to, const gemm_block *k, const int8_t *
 }
 
 void isgk_gemm_u8s8__avx2(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
-                          size_t n, size_t k4, const int32_t *init, int32_t most)
+                          size_t n, size_t k4, const int32_t *init, const isgk_codes *codes)
 {
     uint16_t wide[BLOCK_ROWS * 4 * BLOCK_GROUPS];
-    const size_t depth = most > 0 ? (size_t)(WORD_MAX / (2 * 255 * most)) : 1;
+    int32_t more[BLOCK_ROWS] = {0};
+    const size_t depth = codes->most > 0 ? (size_t)(WORD_MAX / (2 * 255 * codes->most)) : 1;
     for (size_t i = 0; i < m; i += BLOCK_ROWS) {
         size_t g = 0;
         do { /* once even if there is nothing to add */
             const size_t rows = m - i < BLOCK_ROWS ? m - i : BLOCK_ROWS;
             const size_t groups = k4 - g < BLOCK_GROUPS ? k4 - g : BLOCK_GROUPS;
-            const size_t runs = depth ? (groups + depth - 1) / depth : 1, run = runs ? (groups + runs - 1) / runs : 1;
-            const gemm_block block = {a + i * lda + 4 * g, wide, lda, rows, groups, depth, run};
+            const gemm_block block = {a + i * lda + 4 * g, wide, more, lda, rows, groups, depth, codes->odd != 0};
             const gemm_sums to = {c + i * ldc, g ? c + i * ldc : init, ldc, g ? ldc : 0};
+            if (block.odd) sum_rows(more, block.bytes, lda, rows, groups);
             if (depth == 0) widen_rows(wide, block.bytes, lda, rows, groups);
             all_columns(&to, &block, b + 4 * g * ldb, ldb, n);
             g += groups;

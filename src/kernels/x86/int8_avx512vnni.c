@@ -21,8 +21,7 @@ ALWAYS __mmask16 mask16_of(size_t n)
 }
 
 /* 64 codes a step: eight codes are `bits` bytes, which one permutation puts into each quadword. */
-void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t mul,
-                                int32_t add)
+void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add)
 {
     uint8_t place[64], shift[64];
     __m512i places, shifts, codes;
@@ -37,7 +36,6 @@ void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_byte
         const __m512i raw = _mm512_maskz_loadu_epi8(mask_of(src_bytes < 8 * bits ? src_bytes : 8 * bits), src);
         codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(places, raw));
         codes = _mm512_and_si512(codes, mask);
-        if (mul == 2) codes = _mm512_add_epi8(codes, codes);
         _mm512_mask_storeu_epi8(dst + i, mask_of(n - i), _mm512_add_epi8(codes, start));
     }
 }
@@ -108,16 +106,26 @@ void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src,
     }
 }
 
+/* The sum of a row of whole groups of four bytes. */
+static __attribute__((noinline)) int32_t row_sum(const uint8_t *a, size_t k4)
+{
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t g = 0; g < k4; g += 16)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_maskz_loadu_epi8(mask_of(4 * (k4 - g)), a + 4 * g), ones);
+    return _mm512_reduce_add_epi32(sum);
+}
+
 /* rows x (16 * vectors) outputs in registers; `last` masks the columns of the last vector. */
 ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t k4,
-                      const int32_t *init, int rows, int vectors, __mmask16 last)
+                      const int32_t *init, int odd, int rows, int vectors, __mmask16 last)
 {
+    const __m128i twice = _mm_cvtsi32_si128(odd);
     __m512i sum[8][3];
     ISGI_UNROLL
-    for (int v = 0; v < vectors; v++) {
-        const __m512i start = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
+    for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
-        for (int i = 0; i < rows; i++) sum[i][v] = start;
+        for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_si512();
     }
     for (size_t g = 0; g < k4; g++) {
         const int8_t *row = b + 4 * g * ldb;
@@ -137,42 +145,45 @@ ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, cons
     }
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
+        const __m512i more = _mm512_set1_epi32(odd ? row_sum(a + (size_t)i * lda, k4) : 0);
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++)
-            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, v == vectors - 1 ? last : 0xffffu, sum[i][v]);
+        for (int v = 0; v < vectors; v++) {
+            const __mmask16 some = v == vectors - 1 ? last : 0xffffu;
+            const __m512i start = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, init + 16 * v), more);
+            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, some,
+                                     _mm512_add_epi32(start, _mm512_sll_epi32(sum[i][v], twice)));
+        }
     }
 }
 
 ALWAYS void gemm_rows(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
-                      size_t k4, const int32_t *init, int vectors, __mmask16 last)
+                      size_t k4, const int32_t *init, int odd, int vectors, __mmask16 last)
 {
     size_t i = 0;
-    for (; m - i >= 8; i += 8) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 8, vectors, last);
-    for (; m - i >= 4; i += 4) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 4, vectors, last);
-    for (; i < m; i++) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, 1, vectors, last);
+    for (; m - i >= 8; i += 8) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 8, vectors, last);
+    for (; m - i >= 4; i += 4) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 4, vectors, last);
+    for (; i < m; i++) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 1, vectors, last);
 }
 
 void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
-                                size_t m, size_t n, size_t k4, const int32_t *init, int32_t most)
+                                size_t m, size_t n, size_t k4, const int32_t *init, const isgk_codes *codes)
 {
-    (void)most;
-    for (size_t j = 0; j < n;) {
+    const int odd = codes->odd != 0;
+    for (size_t j = 0, done; j < n; j += done) {
         const size_t left = n - j;
-        const __mmask16 last = mask16_of(left > 32 ? left - 32 : left > 16 ? left - 16 : left);
-        if (left > 32)
-            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 3, last);
-        else if (left > 16)
-            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 2, last);
+        done = left > 48 ? 48 : left > 32 || left < 16 ? left : 16; /* two vectors are rare, and cost code */
+        if (done > 32)
+            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, odd, 3, mask16_of(done - 32));
         else
-            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, 1, last);
-        j += left > 48 ? 48 : left;
+            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, odd, 1, mask16_of(done));
     }
 }
 
 /* Channels c..c+63 of one pixel. Interleaving four taps leaves the channels in the order of isgk_dw_slot(). */
 ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t offset, size_t groups, const int8_t *w,
-                     size_t step, __mmask64 some, const __m512i init[4])
+                     size_t step, __mmask64 some, const __m512i init[4], int odd)
 {
+    const __m512i ones = _mm512_set1_epi8(1);
     __m512i sum[4], pair[4];
     ISGI_UNROLL
     for (int v = 0; v < 4; v++) sum[v] = init[v];
@@ -189,7 +200,11 @@ ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t offset, si
         x[2] = _mm512_unpacklo_epi16(pair[1], pair[3]);
         x[3] = _mm512_unpackhi_epi16(pair[1], pair[3]);
         ISGI_UNROLL
-        for (int v = 0; v < 4; v++) sum[v] = _mm512_dpbusd_epi32(sum[v], x[v], _mm512_loadu_si512(w + 64 * v));
+        for (int v = 0; v < 4; v++) {
+            const __m512i codes = _mm512_loadu_si512(w + 64 * v);
+            sum[v] = _mm512_dpbusd_epi32(sum[v], x[v], codes);
+            if (odd) sum[v] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum[v], x[v], codes), x[v], ones);
+        }
     }
     /* Blocks of four channels: lane l of vector v goes to lane v of vector l. */
     pair[0] = _mm512_shuffle_i32x4(sum[0], sum[1], 0x44);
@@ -206,7 +221,7 @@ ALWAYS void dw_block(int32_t *dst, const uint8_t *const *taps, size_t offset, si
 
 void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step,
                                   size_t pixels, size_t groups, const int8_t *weights, size_t channels,
-                                  const int32_t *init)
+                                  const int32_t *init, const isgk_codes *codes)
 {
     const size_t step = (channels + 63) / 64 * 256;
     for (size_t c = 0; c < channels; c += 64) {
@@ -216,7 +231,8 @@ void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const
         for (size_t i = 0; i < 64; i++) slots[isgk_dw_slot(i) / 4] = c + i < channels ? init[c + i] : 0;
         for (size_t v = 0; v < 4; v++) start[v] = _mm512_loadu_si512(slots + 16 * v);
         for (size_t p = 0; p < pixels; p++)
-            dw_block(dst + p * ldd + c, taps, p * pixel_step + c, groups, weights + c / 64 * 256, step, some, start);
+            dw_block(dst + p * ldd + c, taps, p * pixel_step + c, groups, weights + c / 64 * 256, step, some, start,
+                     codes->odd);
     }
 }
 #endif

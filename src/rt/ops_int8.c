@@ -299,25 +299,35 @@ static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, siz
     }
 }
 
+/* Taps of one row of the image from column `ix` on, next to each other in memory; what lies outside is `zero`. */
+static void gather_run(uint8_t *dst, const uint8_t *row, int64_t ix, int64_t iw, size_t taps, size_t channels, int zero)
+{
+    const size_t before = ix >= 0 ? 0 : (uint64_t)-ix < taps ? (size_t)-ix : taps, in = taps - before;
+    const int64_t first = ix + (int64_t)before;
+    const size_t inside = first >= iw ? 0 : (uint64_t)(iw - first) < in ? (size_t)(iw - first) : in;
+    memset(dst, zero, before * channels);
+    if (inside) memcpy(dst + before * channels, row + (size_t)first * channels, inside * channels);
+    memset(dst + (before + inside) * channels, zero, (in - inside) * channels);
+}
+
 /* Gathered rows of taps x channels codes; what lies outside the image is the code of 0.0. */
 static void gather_u8(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
 {
     const isgi_conv *c = j->c;
     const isgi_window *g = &c->window;
-    const uint32_t plane = c->oh * c->ow, row = 4 * j->q->k4;
+    const uint32_t plane = c->oh * c->ow, row = 4 * j->q->k4, run = g->dw == 1 ? g->kw : 1; /* taps side by side */
+    const size_t channels = c->ic, line = c->iw * channels;
     for (uint32_t p = 0; p < count; p++, dst += row) {
         const uint64_t image = (first + p) / plane;
         const uint32_t oy = (uint32_t)((first + p) % plane) / c->ow, ox = (uint32_t)((first + p) % plane) % c->ow;
-        const uint8_t *x = j->base + j->q->x + (size_t)image * c->ih * c->iw * j->q->x_step;
+        const uint8_t *x = j->base + j->q->x + (size_t)image * c->ih * line;
         uint8_t *at = dst;
         for (uint32_t ky = 0; ky < g->kh; ky++) {
             const int64_t iy = (int64_t)oy * g->sh - g->top + (int64_t)ky * g->dh;
-            for (uint32_t kx = 0; kx < g->kw; kx++, at += c->ic) {
+            const int in = iy >= 0 && iy < c->ih;
+            for (uint32_t kx = 0; kx < g->kw; kx += run, at += run * channels) {
                 const int64_t ix = (int64_t)ox * g->sw - g->left + (int64_t)kx * g->dw;
-                if (iy < 0 || iy >= c->ih || ix < 0 || ix >= c->iw)
-                    memset(at, j->q->zero, c->ic);
-                else
-                    memcpy(at, x + ((size_t)iy * c->iw + (size_t)ix) * j->q->x_step, c->ic);
+                gather_run(at, in ? x + (size_t)iy * line : x, ix, in ? c->iw : 0, run, channels, j->q->zero);
             }
         }
         memset(at, 0, (size_t)(dst + row - at));

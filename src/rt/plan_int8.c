@@ -7,7 +7,7 @@
 #include "rt/exec.h"
 #include "rt/int8_ops.h"
 
-#define MID_BYTES 49152u /* of the U products that a task keeps */
+#define MID_BYTES 131072u /* of the U products that a task keeps: the rows at its edges are made twice */
 #define MAX_SUM (255u * 255u)
 #define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
 
@@ -65,6 +65,19 @@ static uint32_t factored_rows(const isgi_conv *c, uint64_t row_bytes, uint32_t w
     if (rows > share) rows = share > 2 ? share : 2;
     if (rows > c->oh) rows = c->oh;
     return (uint32_t)ceil_div64(c->oh, ceil_div64(c->oh, rows));
+}
+
+/* In the time of one integer multiply-add of matrices, about: one of sums over taps takes three, the rounding of a sum
+ * sixteen, one of matrices in binary32 two. A layer of few input channels may be faster as it is. Neither measured
+ * costs nor threads count, so that all machines compute the same. */
+static int pays(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w)
+{
+    const uint64_t bibo = (uint64_t)w->bi * w->bo, out = (uint64_t)c->batch * c->oh * c->ow;
+    const uint64_t rows = factored_rows(c, q->line * bibo, 1), strips = c->batch * ceil_div64(c->oh, rows);
+    const uint64_t reach = (rows - 1) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
+    const uint64_t in = strips * (reach < c->ih ? reach : c->ih) * c->iw;
+    const uint64_t second = w->level2 ? out * w->bo * (c->oc + 16ull) : 0;
+    return in * bibo * (c->ic + 16ull) + 3 * out * w->taps * bibo + second <= 2 * c->dense_macs;
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)
@@ -125,13 +138,15 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     if ((w->level1 && !(ranges->mid > 0.0f)) || (w->level2 && !(ranges->sum > 0.0f))) return;
     q->ranges = *ranges;
     set_input_scale(q);
-    q->x_step = (c->ic + 3) & ~3u;
+    if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
+    if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
+    /* what is gathered need not be whole groups of four before */
+    q->x_step = c->direct || q->groups ? (c->ic + 3) & ~3u : c->ic;
     q->k = q->form == ISGI_INT8_FACTORED ? c->ic : c->k;
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
-    if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
-    if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
     if (q->groups && !set_line(q, c)) return;
+    if (q->form == ISGI_INT8_FACTORED && !pays(q, c, w)) return;
     if (q->form == ISGI_INT8_FACTORED) q->rows = factored_rows(c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);
     q->on = 1;

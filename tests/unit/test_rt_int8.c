@@ -25,23 +25,24 @@ typedef struct int8_case {
 
 static const int8_case cases[] = {
     {8, 11, 9, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 12, ISG_QUANT_MIDTREAD, 5, 3, 1},
-    {9, 10, 8, 10, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1, 1},
+    {13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1, 1},
     {6, 8, 8, 150, 1, {3, 3, 1, 1, 1, 1, 0, 0, 0, 0}, 3, 2, 5, ISG_QUANT_PAPER, 6, 1, 1},
     {6, 9, 9, 11, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 8, 2, 1},
     {17, 6, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3, 1},
     {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 1},
     {70, 9, 9, 70, 70, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 7, 3, 1},
     {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 8, 1, 1},
-    {9, 10, 8, 10, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_PAPER, 8, 1, 1},
+    {13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_PAPER, 8, 1, 1},
     {70, 9, 9, 70, 70, {3, 3, 1, 1, 2, 2, 2, 1, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 8, 1, 1},
     {17, 6, 7, 20, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDRISE, 7, 1, 1},
+    {3, 8, 8, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 6, 1, 0}, /* would not pay */
     {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 0},
 };
 
 static builder shared;
 
 /* The bits of all int8 results: the same on every machine and instruction set (docs/numerics.md). */
-#define INT8_DIGEST 0xc7f9daafu
+#define INT8_DIGEST 0x6e7f64f5u
 static uint32_t int8_digest;
 
 static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)

@@ -33,12 +33,21 @@ static unpack_plan unpack_make_plan(uint32_t offset, uint32_t bits, float mul, f
     return plan;
 }
 
+static inline __m256 unpack_codes(__m128i raw, const unpack_plan *plan)
+{
+    const __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(raw), plan->bytes);
+    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srlv_epi32(pairs, plan->shifts), plan->mask));
+}
+
 static inline __m256 unpack_eight(const uint8_t *src, const unpack_plan *plan)
 {
-    const __m256i raw = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)src));
-    const __m256i pairs = _mm256_srlv_epi32(_mm256_shuffle_epi8(raw, plan->bytes), plan->shifts);
-    const __m256 code = _mm256_cvtepi32_ps(_mm256_and_si256(pairs, plan->mask));
+    const __m256 code = unpack_codes(_mm_loadu_si128((const __m128i *)(const void *)src), plan);
     return _mm256_add_ps(_mm256_mul_ps(code, plan->mul), plan->add);
+}
+
+static inline __m256 unpack_scaled(__m128i raw, const unpack_plan *plan, __m256 scale)
+{
+    return _mm256_mul_ps(_mm256_fmadd_ps(unpack_codes(raw, plan), plan->mul, plan->add), scale);
 }
 
 void isgk_unpack_affine__avx2(float *dst, const uint8_t *src, size_t src_bytes, uint64_t bit_offset, size_t n,
@@ -82,14 +91,18 @@ static void unpack_column_vector(float *dst, size_t ldd, const uint8_t *src, siz
     __m256 scale;
     memcpy(padded, scales, valid * sizeof *padded);
     scale = _mm256_loadu_ps(padded);
-    for (size_t r = 0; r < rows; r++, dst += ldd, bit += row_bits) {
+    if (width == 8 && row_bits % 8 == 0) { /* rows alike, but for the last ones, behind which nothing may be read */
+        const unpack_plan plan = plans[bit & 7u];
+        for (; rows && src_bytes - (size_t)(bit >> 3) >= UNPACK_LOAD; rows--, dst += ldd, bit += row_bits) {
+            const __m128i raw = _mm_loadu_si128((const __m128i *)(const void *)(src + (size_t)(bit >> 3)));
+            _mm256_storeu_ps(dst, unpack_scaled(raw, &plan, scale));
+        }
+    }
+    for (; rows; rows--, dst += ldd, bit += row_bits) {
         const size_t at = (size_t)(bit >> 3);
-        const unpack_plan *plan = plans + (bit & 7u);
         const __m128i raw = src_bytes - at >= UNPACK_LOAD ? _mm_loadu_si128((const __m128i *)(const void *)(src + at))
                                                           : unpack_load_short(src + at, src_bytes - at);
-        const __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(raw), plan->bytes);
-        const __m256 code = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srlv_epi32(pairs, plan->shifts), plan->mask));
-        const __m256 number = _mm256_mul_ps(_mm256_fmadd_ps(code, plan->mul, plan->add), scale);
+        const __m256 number = unpack_scaled(raw, plans + (bit & 7u), scale);
         if (width == 8) {
             _mm256_storeu_ps(dst, number);
         } else {
@@ -104,7 +117,9 @@ void isgk_unpack_columns__avx2(float *dst, size_t ldd, const uint8_t *src, size_
                                float add, const float *scales)
 {
     unpack_plan plans[8];
-    for (uint32_t o = 0; o < 8; o++) plans[o] = unpack_make_plan(o, bits, mul, add);
+    for (uint32_t o = 0; o < 8; o++) { /* of rows of whole bytes, all begin at the same bit */
+        if (row_bits % 8 || o == (first_bit & 7u)) plans[o] = unpack_make_plan(o, bits, mul, add);
+    }
     for (size_t c = 0; c < width; c += 8) {
         const size_t left = c < columns ? columns - c : 0;
         unpack_column_vector(dst + c, ldd, src, src_bytes, first_bit + (left ? c * bits : 0), row_bits, rows,

@@ -137,10 +137,7 @@ static void narrow_sixteen(const gemm_sums *to, const gemm_block *k, const int8_
 
 static void narrow_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
-    if (k->depth >= 2)
-        narrow_rows(to, k, b, ldb, 1, 2);
-    else
-        narrow_rows(to, k, b, ldb, 1, 1);
+    narrow_rows(to, k, b, ldb, 1, 1);
 }
 
 /* ---- codes of up to eight bits ---- */

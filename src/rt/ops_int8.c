@@ -417,9 +417,12 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
     const uint8_t **taps = (const uint8_t **)(void *)(part + q->at_taps);
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
     const uint32_t channels = q->form == ISGI_INT8_DEPTHWISE ? c->oc : j->w->bo, pixels = (y1 - y0) * c->ow;
-    const int8_factor v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+    int8_factor v = {0};
     const float *mul = floats_at(j, q->mul_basis);
-    if (j->w->level2) memset(part + q->at_sums, 0, (size_t)ISGI_INT8_PIXELS * q->sum_step); /* what fills up a group */
+    if (j->w->level2) {
+        v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
+        memset(part + q->at_sums, 0, (size_t)ISGI_INT8_PIXELS * q->sum_step); /* what fills up a group */
+    }
     for (uint32_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
         const uint32_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
         const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow + p;

@@ -80,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.max_memory = 64u << 20;
     options.isa_mask = size & 1u ? ISG_ISA_SCALAR : ISG_ISA_ALL;
     options.strategy = (uint32_t)(size >> 1) % 4u;
+    options.mode = size >> 3 & 1u ? ISG_MODE_INT8 : ISG_MODE_F32; /* refused where no ranges are stored */
     if (isg_rt_open(&model, image, size, NULL) == ISG_OK && isg_rt_plan(&model, &options, &memory, NULL) == ISG_OK)
         run(&model, &options, memory.workspace_bytes);
     free(block);

@@ -9,9 +9,9 @@
 
 /* The rows of isg_train_options for a verb's table; distill only where there is a teacher (tune). */
 void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);
-/* What --seed, --threads, progress and signals say. */
 /* "3", or "3,6,3": bits of basis, U and V. */
 int tool_read_bits(tool *t, const char *text, uint8_t bits[3]);
+/* What --seed, --threads, progress and signals say. */
 void tool_train_common(tool *t, isg_train_options *o);
 /* What isg_train() said: of the network at `path`, unless the message names the checkpoint, the log or the data itself.
  */

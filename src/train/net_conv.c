@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "train/dnn.h"
 
 #include <string.h>
 
@@ -220,7 +221,7 @@ static void conv_destroy(isgi_netop *op)
 
 static void execute(isgi_net *net, dnnl_primitive_t prim, uint32_t chunk, int count, const dnnl_exec_arg_t *args)
 {
-    if (dnnl_primitive_execute(prim, net->stream[chunk], count, args) != dnnl_success) atomic_store(&net->failed, 1);
+    if (isgi_dnn_execute(prim, net->stream[chunk], count, args) != dnnl_success) atomic_store(&net->failed, 1);
 }
 
 static void conv_refresh(isgi_net *net, isgi_netop *op, uint32_t stream)
@@ -449,8 +450,8 @@ static void gemm_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     if (op->bias >= 0) {
         for (dnnl_dim_t i = 0; i < n; i++) memcpy(y + i * m, net->param_list[op->bias].w, (size_t)m * sizeof *y);
     }
-    if (dnnl_sgemm('N', w->factored ? 'N' : 'T', n, m, k, 1.0f, isgi_act_data(net, op->in[0], chunk), k, w->w,
-                   w->factored ? m : k, op->bias >= 0 ? 1.0f : 0.0f, y, m) != dnnl_success) {
+    if (isgi_dnn_sgemm('N', w->factored ? 'N' : 'T', n, m, k, 1.0f, isgi_act_data(net, op->in[0], chunk), k, w->w,
+                       w->factored ? m : k, op->bias >= 0 ? 1.0f : 0.0f, y, m) != dnnl_success) {
         atomic_store(&net->failed, 1);
     }
 }
@@ -463,8 +464,8 @@ static void gemm_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     float *dw = isgi_net_partial(net, chunk), *db = dw + (w->count + 15) / 16 * 16;
     dnnl_status_t ok;
     if (n == 0) return;
-    ok = w->factored ? dnnl_sgemm('T', 'N', k, m, n, 1.0f, x, k, dy, m, 0.0f, dw, m)
-                     : dnnl_sgemm('T', 'N', m, k, n, 1.0f, dy, m, x, k, 0.0f, dw, k);
+    ok = w->factored ? isgi_dnn_sgemm('T', 'N', k, m, n, 1.0f, x, k, dy, m, 0.0f, dw, m)
+                     : isgi_dnn_sgemm('T', 'N', m, k, n, 1.0f, dy, m, x, k, 0.0f, dw, k);
     if (op->bias >= 0) {
         memset(db, 0, (size_t)m * sizeof *db);
         for (dnnl_dim_t i = 0; i < n; i++) {
@@ -472,8 +473,8 @@ static void gemm_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
         }
     }
     if (ok == dnnl_success && isgi_op_needs(net, op, 0)) {
-        ok = dnnl_sgemm('N', w->factored ? 'T' : 'N', n, k, m, 1.0f, dy, m, w->w, w->factored ? m : k,
-                        op->accumulate[0] ? 1.0f : 0.0f, isgi_act_grad(net, op->in[0], chunk), k);
+        ok = isgi_dnn_sgemm('N', w->factored ? 'T' : 'N', n, k, m, 1.0f, dy, m, w->w, w->factored ? m : k,
+                            op->accumulate[0] ? 1.0f : 0.0f, isgi_act_grad(net, op->in[0], chunk), k);
     }
     if (ok != dnnl_success) atomic_store(&net->failed, 1);
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "train/dnn.h"
 
 #include <string.h>
 
@@ -33,8 +34,8 @@ static void multiply(isgi_net *net, int ta, int tb, size_t m, size_t n, size_t k
                      int add, float *c)
 {
     const dnnl_status_t ok =
-        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, 1.0f, a,
-                   (dnnl_dim_t)(ta ? m : k), b, (dnnl_dim_t)(tb ? k : n), add ? 1.0f : 0.0f, c, (dnnl_dim_t)n);
+        isgi_dnn_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, 1.0f, a,
+                       (dnnl_dim_t)(ta ? m : k), b, (dnnl_dim_t)(tb ? k : n), add ? 1.0f : 0.0f, c, (dnnl_dim_t)n);
     if (ok != dnnl_success) atomic_store(&net->failed, 1);
 }
 

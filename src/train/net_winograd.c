@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "train/dnn.h"
 #include "train/winograd.h"
 
 #include <string.h>
@@ -64,8 +65,8 @@ static void multiply_gradient(isgi_net *net, const winograd_impl *c, uint32_t ki
         memset(du, 0, (size_t)c->g.ci * c->g.co * sizeof *du);
         return;
     }
-    if (dnnl_sgemm('T', 'N', c->g.ci, c->g.co, rows, 1.0f, a, c->g.ci, b, c->g.co, add ? 1.0f : 0.0f, du, c->g.co) !=
-        dnnl_success) {
+    if (isgi_dnn_sgemm('T', 'N', c->g.ci, c->g.co, rows, 1.0f, a, c->g.ci, b, c->g.co, add ? 1.0f : 0.0f, du,
+                       c->g.co) != dnnl_success) {
         atomic_store(&net->failed, 1);
     }
 }

@@ -5,15 +5,18 @@
 #include "host/alloc.h"
 #include "host/rng.h"
 #include "train/batch.h"
+#include "train/dnn.h"
 #include "train/net.h"
 #include "train/optim.h"
 
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -545,6 +548,50 @@ static void test_out_of_memory(void **state)
     isg_graph_destroy(g);
 }
 
+static volatile sig_atomic_t signals_on_stack, signals_elsewhere;
+static uintptr_t stack_place;
+
+static void note_signal(int number)
+{
+    const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    (void)number;
+    if ((frame < stack_place ? stack_place - frame : frame - stack_place) < ((uintptr_t)1 << 20)) {
+        signals_on_stack++;
+    } else {
+        signals_elsewhere++;
+    }
+}
+
+/* A signal in the middle of a product is handled on the thread's own stack, never on one that a kernel made. */
+static void test_signals(void **state)
+{
+    const int m = 128, n = 144, k = 320;
+    float *a = isgi_calloc((size_t)m * (size_t)k, sizeof *a), *b = isgi_calloc((size_t)k * (size_t)n, sizeof *b);
+    float *c = isgi_calloc((size_t)m * (size_t)n, sizeof *c);
+    struct itimerval tick = {{0, 200}, {0, 200}}, off = {{0, 0}, {0, 0}};
+    struct sigaction action, old;
+    (void)state;
+    assert_true(a && b && c);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = note_signal;
+    sigemptyset(&action.sa_mask);
+    stack_place = (uintptr_t)__builtin_frame_address(0);
+    assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &tick, NULL), 0);
+    for (int i = 0; i < 100000 && signals_on_stack < 200 && !signals_elsewhere; i++) {
+        const int turned = i & 1;
+        assert_int_equal(isgi_dnn_sgemm(turned ? 'T' : 'N', turned ? 'N' : 'T', m, n, k, 1.0f, a, turned ? m : k, b,
+                                        turned ? n : k, 0.0f, c, n),
+                         dnnl_success);
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &off, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
+    assert_int_equal(signals_elsewhere, 0);
+    isg_free(a);
+    isg_free(b);
+    isg_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_overfit),
@@ -557,6 +604,7 @@ int main(void)
                                        cmocka_unit_test(test_distill),
                                        cmocka_unit_test(test_match_teacher),
                                        cmocka_unit_test(test_schedules),
+                                       cmocka_unit_test(test_signals),
                                        cmocka_unit_test(test_architectures),
                                        cmocka_unit_test(test_out_of_memory)};
     return cmocka_run_group_tests(tests, make_set, drop_set);

@@ -3,24 +3,19 @@
  *
  * usage: bench_kernels [KERNEL]   Arithmetic is compared with a loop of independent fused multiply-adds of the same
  * width, memory traffic with memcpy over as many bytes. Each number is the median of 21 timings. One thread. */
+#include <insitu/costs.h>
 #include <insitu/rt.h>
 
 #include "cpu/cpu.h"
 #include "kernels/kernels.h"
-#include "kernels/simd/unroll.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #define REPEATS 21
 #define MIN_SECONDS 0.001
-#define PEAK_STEPS 20000
 
 static float *buffers[4];
 static const float **tap_list;
@@ -61,45 +56,17 @@ static int by_value(const void *a, const void *b)
         (seconds) = sample_[REPEATS / 2];                                                                              \
     } while (0)
 
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void peak_avx2(void)
+static double peak_flops(uint32_t isa)
 {
-    const __m256 m = _mm256_set1_ps(0.999f), a = _mm256_set1_ps(0.001f);
-    __m256 x[12];
-    for (int j = 0; j < 12; j++) x[j] = m;
-    for (int i = 0; i < PEAK_STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < 12; j++) x[j] = _mm256_fmadd_ps(x[j], m, a);
-    }
-    for (int j = 0; j < 12; j++) sink = _mm256_cvtss_f32(x[j]);
+    isg_peaks peaks;
+    if ((isgi_cpu_isa() & isa) != isa || isg_peaks_measure(&peaks, isa, 0, NULL) != ISG_OK) return 0.0;
+    return 2.0 * peaks.f32_macs;
 }
-
-__attribute__((target("avx512f"))) static void peak_avx512(void)
-{
-    const __m512 m = _mm512_set1_ps(0.999f), a = _mm512_set1_ps(0.001f);
-    __m512 x[16];
-    for (int j = 0; j < 16; j++) x[j] = m;
-    for (int i = 0; i < PEAK_STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < 16; j++) x[j] = _mm512_fmadd_ps(x[j], m, a);
-    }
-    for (int j = 0; j < 16; j++) sink = _mm512_cvtss_f32(x[j]);
-}
-#endif
 
 static void measure_peaks(void)
 {
-#if defined(__x86_64__)
-    double s;
-    if (isgi_cpu_isa() & ISG_ISA_AVX2) {
-        MEASURE(s, peak_avx2());
-        peak_avx2_flops = 12.0 * 8 * 2 * PEAK_STEPS / s;
-    }
-    if (isgi_cpu_isa() & ISG_ISA_AVX512) {
-        MEASURE(s, peak_avx512());
-        peak_avx512_flops = 16.0 * 16 * 2 * PEAK_STEPS / s;
-    }
-#endif
+    peak_avx2_flops = peak_flops(ISG_ISA_AVX2);
+    peak_avx512_flops = peak_flops(ISG_ISA_AVX2 | ISG_ISA_AVX512);
     printf("peak GFLOP/s, one thread: avx2 %.1f, avx512 %.1f\n", peak_avx2_flops / 1e9, peak_avx512_flops / 1e9);
 }
 

@@ -107,6 +107,21 @@ static void test_no_place(void **state)
     assert_string_equal(path, "/x/insitu/f");
 }
 
+/* Roofs are rates of this machine, whatever the size asked for; a mask without instructions still has some. */
+static void test_peaks(void **state)
+{
+    static const uint64_t sizes[] = {0, 1 << 20, UINT64_MAX};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        isg_peaks p;
+        assert_int_equal(isg_peaks_measure(&p, i ? ISG_ISA_ALL : ISG_ISA_SCALAR, sizes[i], NULL), ISG_OK);
+        assert_int_equal(p.struct_size, sizeof p);
+        assert_true(p.f32_macs > 1e6 && p.f32_macs < 1e13);
+        assert_true(p.int8_macs > 1e6 && p.int8_macs < 1e13);
+        assert_true(p.bytes > 1e6 && p.bytes < 1e13);
+    }
+}
+
 static void test_cpu(void **state)
 {
     static const char text[] = "processor\t: 0\nvendor_id\t: Maker\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: Some "
@@ -169,6 +184,7 @@ static void test_planner(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_file), cmocka_unit_test(test_no_place),
-                                       cmocka_unit_test(test_cpu), cmocka_unit_test(test_planner)};
+                                       cmocka_unit_test(test_peaks), cmocka_unit_test(test_cpu),
+                                       cmocka_unit_test(test_planner)};
     return cmocka_run_group_tests(tests, make_folder, clean_folder);
 }

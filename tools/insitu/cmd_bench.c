@@ -13,7 +13,8 @@ typedef struct bench_options {
     const char *baseline;
     uint32_t runs, batch, strategy;
     int plan, recalibrate;
-    isg_rt_costs costs; /* of this machine, with --plan */
+    isg_rt_costs costs; /* of this machine, with --plan; so are the roofs */
+    isg_peaks peaks;
 } bench_options;
 
 typedef struct bench_side {
@@ -238,7 +239,8 @@ static double baseline_ms(const bench_side *other, const isg_rt_op *op)
     return -1.0;
 }
 
-static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_side *side, uint32_t i, double other_ms)
+static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_side *side, uint32_t i, double other_ms,
+                       double bound_ms)
 {
     cJSON *o = cJSON_CreateObject();
     tool_json_text_n(o, "name", op->name, op->name_bytes);
@@ -247,6 +249,7 @@ static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_si
     tool_json_number(o, "mean_ms", layer_mean(side, i));
     tool_json_number(o, "median_ms", layer_median(side, i));
     if (other_ms >= 0.0) tool_json_number(o, "baseline_ms", other_ms);
+    if (bound_ms > 0.0) tool_json_number(o, "roofline_ms", bound_ms);
     cJSON_AddNumberToObject(o, "macs", (double)op->macs);
     cJSON_AddItemToArray(list, o);
     if (op->weight < 0) return;
@@ -270,21 +273,33 @@ static void print_layer(const isg_rt_op *op, double ms)
 static void report_layers(tool *t, const bench_side *side, const bench_side *other, const bench_options *o, cJSON *list)
 {
     uint32_t i, slower = 0;
+    double all_ms = 0.0, all_bound_ms = 0.0;
     if (!list && o->plan) tool_plan_head();
     for (i = 0; i < side->ops; i++) {
         isg_rt_op op;
-        double theirs;
+        double theirs, bound = 0.0;
         if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK || op.fused) continue;
         theirs = baseline_ms(other, &op);
+        if (o->plan) bound = tool_bound_ms(&op, &o->peaks, tool_threads(t));
+        all_ms += layer_median(side, i);
+        all_bound_ms += bound;
         slower += tool_slower_than_dense(&op) != 0;
         if (list)
-            json_layer(t, list, &op, side, i, theirs);
+            json_layer(t, list, &op, side, i, theirs, bound);
         else if (o->plan)
-            tool_plan_line(&op, tool_threads(t), layer_median(side, i), theirs);
+            tool_plan_line(&op, tool_threads(t), layer_median(side, i), theirs, bound);
         else
             print_layer(&op, layer_median(side, i));
     }
-    if (!list) tool_slower_note(slower, o->plan);
+    if (list) return;
+    if (o->plan) {
+        printf(
+            "all layers %.4f ms, roofline %.4f ms: %.2f times; a core does %.1f GMAC/s of f32, %.1f of int8, and reads "
+            "%.1f GB/s\n",
+            all_ms, all_bound_ms, all_ms / all_bound_ms, o->peaks.f32_macs * 1e-9, o->peaks.int8_macs * 1e-9,
+            o->peaks.bytes * 1e-9);
+    }
+    tool_slower_note(slower, o->plan);
 }
 
 static int report(tool *t, const bench_side *sides, int count, const bench_options *o, const double load[3])
@@ -317,6 +332,12 @@ static int report(tool *t, const bench_side *sides, int count, const bench_optio
         tool_json_number(json, "speedup", sides[1].median / sides[0].median);
     }
     cJSON_AddStringToObject(json, "costs", o->plan ? "machine" : "built-in");
+    if (o->plan) {
+        other = cJSON_AddObjectToObject(json, "peaks_a_core");
+        tool_json_number(other, "f32_macs_per_second", o->peaks.f32_macs);
+        tool_json_number(other, "int8_macs_per_second", o->peaks.int8_macs);
+        tool_json_number(other, "bytes_per_second", o->peaks.bytes);
+    }
     report_layers(t, &sides[0], count > 1 ? &sides[1] : NULL, o, cJSON_AddArrayToObject(json, "layers"));
     return tool_json_print(t, json);
 }
@@ -331,6 +352,14 @@ static int calibrate(tool *t, bench_options *o)
     return EXIT_OK;
 }
 
+/* Right after the layers: clocks change while others work. */
+static int measure_peaks(tool *t, const bench_side *side, bench_options *o)
+{
+    isg_error err = {0};
+    const isg_status status = isg_peaks_measure(&o->peaks, t->isa_mask, side->sizes.peak_bytes, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, NULL, status, &err);
+}
+
 int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     bench_options o = {.runs = 20, .batch = 1};
@@ -341,7 +370,8 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
         {"batch", 'b', OPTION_U32, &o.batch, "N", "items a run (default 1)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
-        {"plan", 0, OPTION_FLAG, &o.plan, NULL, "plan with this machine's measured costs; show tiles and predictions"},
+        {"plan", 0, OPTION_FLAG, &o.plan, NULL,
+         "plan with this machine's measured costs; show tiles, predictions and roofline"},
         {"recalibrate", 0, OPTION_FLAG, &o.recalibrate, NULL, "with --plan: measure the costs again"},
     };
     const tool_usage usage = {
@@ -369,6 +399,7 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o);
     if (code == EXIT_OK) code = measure(t, sides, count, &o);
     if (code == EXIT_OK) code = profile(t, &sides[0], &o);
+    if (code == EXIT_OK && o.plan) code = measure_peaks(t, &sides[0], &o);
     if (code == EXIT_OK && o.baseline && o.plan) code = profile(t, &sides[1], &o);
     if (code == EXIT_OK) code = report(t, sides, count, &o, load);
     side_close(&sides[0]);

@@ -194,9 +194,11 @@ uint32_t tool_layer_threads(const isg_rt_op *op, uint32_t threads);
 double tool_predicted_ms(const isg_rt_op *op, uint32_t threads);
 /* Whether the cost model says that this compressed layer would be faster with plain float32 weights. */
 int tool_slower_than_dense(const isg_rt_op *op);
+/* Milliseconds that the layer takes at least: the roofline of `peaks` for the threads that find work. */
+double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threads);
 void tool_plan_head(void);
 /* other_ms: measured time of the same layer in a baseline, below 0: none. */
-void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms);
+void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms, double bound_ms);
 /* One line if any layer is slower compressed; nothing otherwise. */
 void tool_slower_note(uint32_t layers, int measured_costs);
 

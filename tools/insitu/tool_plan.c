@@ -22,26 +22,45 @@ int tool_slower_than_dense(const isg_rt_op *op)
     return op->weight >= 0 && op->strategy != ISG_STRATEGY_DENSE && op->predicted_ns > op->dense_ns + op->dense_ns / 20;
 }
 
-void tool_plan_head(void)
+static double elements(const uint32_t *dims, uint32_t rank)
 {
-    printf("  %-32s %-9s %-12s %6s %7s %10s %10s %8s %10s\n", "layer", "way", "tile", "tasks", "threads", "predicted",
-           "measured", "GMAC/s", "dense");
+    double n = 1.0;
+    for (uint32_t i = 0; i < rank; i++) n *= dims[i];
+    return n;
 }
 
-void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms)
+double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threads)
+{
+    const double rate = op->mode == ISG_MODE_INT8 ? peaks->int8_macs : peaks->f32_macs;
+    const double work = (double)op->macs / (rate * tool_layer_threads(op, threads));
+    const double bytes = (double)op->weight_bytes + sizeof(float) * (elements(op->input_dims, op->input_rank) +
+                                                                     elements(op->output_dims, op->output_rank));
+    const double traffic = bytes / (peaks->bytes * tool_layer_threads(op, threads));
+    return 1e3 * (work > traffic ? work : traffic);
+}
+
+void tool_plan_head(void)
+{
+    printf("  %-32s %-9s %-12s %6s %7s %10s %10s %8s %10s %8s %10s\n", "layer", "way", "tile", "tasks", "threads",
+           "predicted", "measured", "GMAC/s", "roofline", "times", "dense");
+}
+
+void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms, double bound_ms)
 {
     char shown[64], tile[32] = "";
     tool_escape(shown, sizeof shown, op->name_bytes ? op->name : op->kind,
                 op->name_bytes ? op->name_bytes : strlen(op->kind));
     if (op->weight < 0) {
-        printf("  %-32.32s %-9s %-12s %6s %7s %10s %10.4f\n", shown, "", "", "", "", "", ms);
+        printf("  %-32.32s %-9s %-12s %6s %7s %10s %10.4f %8s %10.4f %8.2f\n", shown, "", "", "", "", "", ms, "",
+               bound_ms, ms / bound_ms);
         return;
     }
     snprintf(tile, sizeof tile, "%ux%u", op->tile_pixels, op->tile_rows);
-    printf("  %-32.32s %-9s %-12s %6u %7u %10.4f %10.4f %8.2f %10.4f%s%s\n", shown, tool_strategy_name(op->strategy),
-           tile, op->tasks, tool_layer_threads(op, threads), tool_predicted_ms(op, threads), ms,
-           ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0, other_ms >= 0.0 ? other_ms : (double)op->dense_ns * 1e-6,
-           other_ms >= 0.0 ? " measured" : "", tool_slower_than_dense(op) ? "  slower than dense" : "");
+    printf("  %-32.32s %-9s %-12s %6u %7u %10.4f %10.4f %8.2f %10.4f %8.2f %10.4f%s%s\n", shown,
+           tool_strategy_name(op->strategy), tile, op->tasks, tool_layer_threads(op, threads),
+           tool_predicted_ms(op, threads), ms, ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0, bound_ms, ms / bound_ms,
+           other_ms >= 0.0 ? other_ms : (double)op->dense_ns * 1e-6, other_ms >= 0.0 ? " measured" : "",
+           tool_slower_than_dense(op) ? "  slower than dense" : "");
 }
 
 void tool_slower_note(uint32_t layers, int measured_costs)

@@ -3,8 +3,16 @@
 # machine those files are empty, and its compiler would not know the options.
 include(CheckCSourceCompiles)
 check_c_source_compiles("#ifndef __x86_64__\n#error another machine\n#endif\nint main(void) { return 0; }" INSITU_X86_64)
+check_c_source_compiles("#ifndef __aarch64__\n#error another machine\n#endif\nint main(void) { return 0; }" INSITU_AARCH64)
 
 function(insitu_isa_flags)
+  if(INSITU_AARCH64)
+    foreach(source ${ARGN})
+      if(source MATCHES "/arm/.*_neondot\\.c$")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
+      endif()
+    endforeach()
+  endif()
   if(NOT INSITU_X86_64)
     return()
   endif()

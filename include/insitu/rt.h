@@ -32,6 +32,7 @@ typedef enum isg_isa {
     ISG_ISA_AVX512 = 1u << 1, /* F, BW, DQ, VL */
     ISG_ISA_NEON = 1u << 2,
     ISG_ISA_AVX512VNNI = 1u << 3, /* VNNI and VBMI besides AVX512: the integer kernels */
+    ISG_ISA_NEONDOT = 1u << 4,    /* the dot products of ARMv8.2 besides NEON: the integer product */
     ISG_ISA_ALL = 0x7fffffff
 } isg_isa;
 

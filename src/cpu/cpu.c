@@ -48,10 +48,30 @@ uint32_t isgi_cpu_isa(void)
 }
 
 #elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+#define CPU_HWCAP_ASIMDDP (1u << 20)
+
+static int has_dot_products(void)
+{
+    return (getauxval(AT_HWCAP) & CPU_HWCAP_ASIMDDP) != 0;
+}
+#else
+static int has_dot_products(void)
+{
+#if defined(__ARM_FEATURE_DOTPROD)
+    return 1;
+#else
+    return 0; /* only a system can tell */
+#endif
+}
+#endif
 
 uint32_t isgi_cpu_isa(void)
 {
-    return ISG_ISA_NEON; /* part of the AArch64 baseline */
+    const uint32_t isa = ISG_ISA_NEON; /* part of the AArch64 baseline */
+    return has_dot_products() ? isa | ISG_ISA_NEONDOT : isa;
 }
 
 #else
@@ -68,6 +88,7 @@ uint32_t isgi_cpu_effective_isa(uint32_t mask)
     uint32_t isa = isgi_cpu_isa() & mask;
     if (!(isa & ISG_ISA_AVX2)) isa &= ~(uint32_t)ISG_ISA_AVX512;
     if (!(isa & ISG_ISA_AVX512)) isa &= ~(uint32_t)ISG_ISA_AVX512VNNI;
+    if (!(isa & ISG_ISA_NEON)) isa &= ~(uint32_t)ISG_ISA_NEONDOT;
     return isa;
 }
 
@@ -76,6 +97,7 @@ const char *isgi_cpu_isa_name(uint32_t isa)
     if (isa & ISG_ISA_AVX512VNNI) return "avx512vnni";
     if (isa & ISG_ISA_AVX512) return "avx512";
     if (isa & ISG_ISA_AVX2) return "avx2";
+    if (isa & ISG_ISA_NEONDOT) return "neondot";
     if (isa & ISG_ISA_NEON) return "neon";
     return "scalar";
 }

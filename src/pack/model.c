@@ -152,7 +152,8 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
                   {"avx2", ISG_ISA_AVX2},
                   {"avx512", ISG_ISA_AVX2 | ISG_ISA_AVX512},
                   {"avx512vnni", ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI},
-                  {"neon", ISG_ISA_NEON}};
+                  {"neon", ISG_ISA_NEON},
+                  {"neondot", ISG_ISA_NEON | ISG_ISA_NEONDOT}};
     const char *text = getenv("INSITU_ISA");
     char name[48];
     *mask = ISG_ISA_ALL;

@@ -134,6 +134,19 @@ static double neon_int8(float *sink)
     for (int j = 0; j < CHAINS; j++) sink[0] += (float)vgetq_lane_s16(x[j], 0);
     return (double)CHAINS * STEPS * 8;
 }
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) static double neondot_int8(float *sink)
+{
+    const int8x16_t a = vdupq_n_s8(3);
+    int32x4_t x[CHAINS];
+    for (int j = 0; j < CHAINS; j++) x[j] = vdupq_n_s32(j);
+    for (int i = 0; i < STEPS; i++) {
+        ISGI_UNROLL
+        for (int j = 0; j < CHAINS; j++) x[j] = vdotq_s32(x[j], a, a);
+    }
+    for (int j = 0; j < CHAINS; j++) sink[0] += (float)vgetq_lane_s32(x[j], 0);
+    return (double)CHAINS * STEPS * 16;
+}
 #endif
 
 static peak_fn *f32_of(uint32_t isa)
@@ -154,6 +167,7 @@ static peak_fn *int8_of(uint32_t isa)
     if (isa & ISG_ISA_AVX512VNNI) return avx512vnni_int8;
     if (isa & ISG_ISA_AVX2) return avx2_int8;
 #elif defined(__aarch64__)
+    if (isa & ISG_ISA_NEONDOT) return neondot_int8;
     if (isa & ISG_ISA_NEON) return neon_int8;
 #endif
     (void)isa;

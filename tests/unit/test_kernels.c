@@ -872,6 +872,8 @@ static void test_cpu(void **state)
     assert_string_equal(isgi_cpu_isa_name(ISG_ISA_AVX2), "avx2");
     assert_string_equal(isgi_cpu_isa_name(ISG_ISA_AVX2 | ISG_ISA_AVX512), "avx512");
     assert_string_equal(isgi_cpu_isa_name(ISG_ISA_NEON), "neon");
+    assert_string_equal(isgi_cpu_isa_name(ISG_ISA_NEON | ISG_ISA_NEONDOT), "neondot");
+    assert_int_equal(isgi_cpu_effective_isa(ISG_ISA_NEONDOT), ISG_ISA_SCALAR);
 }
 
 /* What the instruction sets of the X-list came to on this CPU, so that nobody takes a skip for a pass. */

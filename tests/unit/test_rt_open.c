@@ -218,8 +218,10 @@ static void test_bad_workspace(void **state)
 /* Instructions that the CPU lacks are never used, whatever the mask asks for. */
 static void test_isa_masks(void **state)
 {
-    static const uint32_t masks[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2,       ISG_ISA_AVX512,
-                                     ISG_ISA_NEON,   ISG_ISA_AVX512VNNI, ISG_ISA_AVX2 | ISG_ISA_AVX512,
+    static const uint32_t masks[] = {ISG_ISA_SCALAR,     ISG_ISA_AVX2,
+                                     ISG_ISA_AVX512,     ISG_ISA_NEON,
+                                     ISG_ISA_AVX512VNNI, ISG_ISA_AVX2 | ISG_ISA_AVX512,
+                                     ISG_ISA_NEONDOT,    ISG_ISA_NEON | ISG_ISA_NEONDOT,
                                      ISG_ISA_ALL};
     size_t size;
     uint8_t *image = build_net(&size), *workspace;

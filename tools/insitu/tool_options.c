@@ -8,7 +8,7 @@
 
 #include "tool.h"
 
-static const char isa_words[] = "scalar|avx2|avx512|avx512vnni|neon";
+static const char isa_words[] = "scalar|avx2|avx512|avx512vnni|neon|neondot";
 #define COMMON_COUNT 8
 
 static void common_options(tool_option list[COMMON_COUNT], tool *t, const char **isa, int *help)
@@ -218,8 +218,12 @@ static int parse_option(tool *t, const option_tables *tables, int argc, char **a
 
 static int isa_mask(tool *t, const char *isa)
 {
-    static const uint32_t masks[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_AVX2 | ISG_ISA_AVX512,
-                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI, ISG_ISA_NEON};
+    static const uint32_t masks[] = {ISG_ISA_SCALAR,
+                                     ISG_ISA_AVX2,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI,
+                                     ISG_ISA_NEON,
+                                     ISG_ISA_NEON | ISG_ISA_NEONDOT};
     uint32_t index;
     char shown[60];
     if (!isa) return -1;

@@ -32,6 +32,15 @@ typedef struct isgi_fused {
     uint32_t strips;         /* tasks an image */
 } isgi_fused;
 
+/* Dense 3x3 layers by F(2x2, 3x3): 16 points, each a product of tiles with one matrix. Steps are from point to point.
+ */
+#define ISGI_WINOGRAD_POINTS 16u
+#define ISGI_WINOGRAD_CHANNELS 4u /* of the input, whose weights a task transforms */
+typedef struct isgi_winograd_way {
+    uint32_t rows; /* of tiles a task; 0: another way */
+    size_t weights_step, inputs_step, outputs_step;
+} isgi_winograd_way;
+
 /* A convolution or fully connected layer (1x1 image): geometry, the way it is run, and where its scratch lies. All
  * places and sizes count floats. */
 typedef struct isgi_conv {
@@ -48,6 +57,7 @@ typedef struct isgi_conv {
     uint32_t blocks;         /* tasks a strip, by output channel */
     uint64_t span;           /* HALF: output pixels between two passes over the matrix */
     isgi_fused fused;
+    isgi_winograd_way winograd;
     size_t bias, basis, u, v, tile, rows_tmp, half, packed, worker, worker_floats;
     size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
     uint64_t scratch;
@@ -135,6 +145,7 @@ static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
 /* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 /* What a product does to its elements in registers: bias, residual (of output pixel 0) and clamp. Returns another
  * activation, to be applied afterwards, or NULL. */
 const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,

@@ -374,6 +374,10 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
         isgi_conv_fused(ctx, step, bias);
         return;
     }
+    if (c->winograd.rows) {
+        isgi_conv_winograd(ctx, step, bias);
+        return;
+    }
     if (w->level1) dequant_factor(ctx, &w->basis, ctx->scratch + c->basis);
     if (w->level1) dequant_factor(ctx, &w->u, ctx->scratch + c->u);
     if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);

@@ -13,6 +13,7 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
+#define WINOGRAD_TILES 48u    /* of 2x2 output pixels a task */
 #define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
@@ -69,6 +70,14 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
         if (possible && ways[i] == f->forced) break;
     }
     n = isgi_work_of(c, w, c->strategy);
+    if (f->forced == ISG_STRATEGY_AUTO && isgi_can_winograd(c, w)) {
+        const uint64_t cost = isgi_winograd_cost(c, w, f);
+        if (cost < c->cost) {
+            c->cost = cost;
+            n = isgi_winograd_work(c);
+            c->winograd.rows = 1; /* set_winograd_tiles() makes it more */
+        }
+    }
     c->macs = n.macs;
     c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * c->oc;
 }
@@ -161,6 +170,27 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     }
 }
 
+/* Tiles enough for a product, and so few that they stay in the cache. A point begins in another set of it than the one
+ * before. */
+static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
+{
+    const uint32_t across = (c->ow + 1) / 2, all = (c->oh + 1) / 2;
+    isgi_winograd_way *g = &c->winograd;
+    size_t tiles;
+    g->rows = (uint32_t)min_u64(all, ceil_div(WINOGRAD_TILES, across));
+    while (g->rows > 1 && c->batch * ceil_div(all, g->rows) < workers) g->rows--;
+    g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
+    tiles = (size_t)g->rows * across;
+    c->width = c->oc;
+    c->tile_rows = c->ic;
+    c->strip = (uint32_t)(4 * tiles);
+    c->blocks = 1;
+    c->span = (uint64_t)c->batch * c->oh * c->ow;
+    g->weights_step = (size_t)c->ic * c->oc + 16;
+    g->inputs_step = (tiles * c->ic + 31) / 16 * 16;
+    g->outputs_step = (tiles * c->oc + 31) / 16 * 16;
+}
+
 static size_t place(uint64_t *at, uint64_t floats)
 {
     const uint64_t offset = *at;
@@ -199,6 +229,14 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         set_fused_scratch(c, w, at, workers);
         return;
     }
+    if (c->winograd.rows) {
+        const isgi_winograd_way *g = &c->winograd;
+        const uint64_t made = (uint64_t)ISGI_WINOGRAD_CHANNELS * c->taps * c->oc;
+        c->packed = place(&at, (uint64_t)ISGI_WINOGRAD_POINTS * g->weights_step);
+        place(&part, ISGI_WINOGRAD_POINTS * ((uint64_t)g->inputs_step + g->outputs_step));
+        finish_scratch(c, at, part > made ? part : (made + 15) & ~(uint64_t)15, workers);
+        return;
+    }
     if (w->level1) c->basis = place(&at, (uint64_t)w->basis.rows * w->basis.cols);
     if (w->level1) c->u = place(&at, (uint64_t)w->u.rows * w->u.cols);
     if (w->level2) c->v = place(&at, (uint64_t)w->v.rows * w->v.cols);
@@ -222,6 +260,8 @@ static uint32_t count_tasks(const isgi_conv *c)
     uint64_t n;
     if (c->fused.on)
         n = (uint64_t)c->batch * c->fused.strips;
+    else if (c->winograd.rows)
+        n = (uint64_t)c->batch * ceil_div((c->oh + 1) / 2, c->winograd.rows);
     else if (c->depthwise)
         n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
     else
@@ -236,6 +276,8 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
     choose_way(c, w, f);
     if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->workers);
+    } else if (c->winograd.rows) {
+        set_winograd_tiles(c, f->workers);
     } else if (!c->depthwise) {
         set_matrix_tiles(c, w, f->workers);
     }

@@ -3,8 +3,10 @@
 #include "rt/plan_cost.h"
 #include "rt/int8_ops.h"
 
-#define NOMINAL_STRIP 192u /* pixels a product: the workers' number, which shortens strips, must not decide */
-#define COMPOSE_ROWS 16u   /* rows of W that one product with V makes */
+#define WINOGRAD_CHANNELS 32u /* with fewer the transforms take what the products save, */
+#define WINOGRAD_TILES 32u    /* and so does that of the weights */
+#define NOMINAL_STRIP 192u    /* pixels a product: the workers' number, which shortens strips, must not decide */
+#define COMPOSE_ROWS 16u      /* rows of W that one product with V makes */
 
 static uint64_t ceil_div(uint64_t a, uint64_t b)
 {
@@ -76,6 +78,29 @@ static isgi_work dense_work(const isgi_conv *c)
     n.macs *= c->groups;
     n.weight = ceil_div(pixels, NOMINAL_STRIP) * c->k * c->oc;
     if (!c->direct) n.gather = pixels * c->k * c->groups;
+    return n;
+}
+
+static uint64_t winograd_tiles(const isgi_conv *c)
+{
+    return (uint64_t)c->batch * ((c->oh + 1) / 2) * ((c->ow + 1) / 2);
+}
+
+int isgi_can_winograd(const isgi_conv *c, const isg_weight *w)
+{
+    const isgi_window *g = &c->window;
+    return !w->level1 && !w->level2 && !w->depthwise && c->groups == 1 && g->kh == 3 && g->kw == 3 && g->sh == 1 &&
+           g->sw == 1 && g->dh == 1 && g->dw == 1 && c->ic >= WINOGRAD_CHANNELS && c->oc >= WINOGRAD_CHANNELS &&
+           c->ic % 4 == 0 && c->oc % ISGK_PANEL == 0 && winograd_tiles(c) >= WINOGRAD_TILES;
+}
+
+isgi_work isgi_winograd_work(const isgi_conv *c)
+{
+    const uint64_t tiles = winograd_tiles(c), points = ISGI_WINOGRAD_POINTS;
+    isgi_work n = {0};
+    n.macs = points * tiles * c->ic * c->oc;
+    n.panel = points * tiles * c->ic * c->oc;
+    n.gather = points * (tiles * c->ic + tiles * c->oc + (uint64_t)c->ic * c->oc);
     return n;
 }
 
@@ -159,9 +184,28 @@ uint64_t isgi_way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, co
 
 uint64_t isgi_dense_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
+    isg_weight plain = *w;
     isgi_work n = dense_work(c);
+    uint64_t cost;
     n.bytes = (uint64_t)w->taps * w->ci * w->co * sizeof(float);
-    return cost_of(&n, f->costs, f->dense_streams);
+    cost = cost_of(&n, f->costs, f->dense_streams);
+    plain.level1 = plain.level2 = 0;
+    if (isgi_can_winograd(c, &plain)) {
+        isgi_work tiles = isgi_winograd_work(c);
+        uint64_t other;
+        tiles.bytes = n.bytes;
+        other = cost_of(&tiles, f->costs, f->dense_streams);
+        if (other < cost) cost = other;
+    }
+    return cost;
+}
+
+uint64_t isgi_winograd_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
+{
+    isgi_work n = isgi_winograd_work(c);
+    n.unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
+    n.bytes = w->basis.data_bytes;
+    return cost_of(&n, f->costs, f->streams);
 }
 
 uint64_t isgi_int8_cost(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isg_rt_costs *t)

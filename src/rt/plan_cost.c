@@ -184,7 +184,7 @@ uint64_t isgi_way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, co
 
 uint64_t isgi_dense_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
-    isg_weight plain = *w;
+    isg_weight plain = *w; /* the same layer without its factors */
     isgi_work n = dense_work(c);
     uint64_t cost;
     n.bytes = (uint64_t)w->taps * w->ci * w->co * sizeof(float);

@@ -566,7 +566,7 @@ static void note_signal(int number)
 /* A signal in the middle of a product is handled on the thread's own stack, never on one that a kernel made. */
 static void test_signals(void **state)
 {
-    const int m = 128, n = 144, k = 320;
+    const int m = 256, n = 256, k = 256; /* oneDNN 2.6 takes the heap for its stack here */
     float *a = isgi_calloc((size_t)m * (size_t)k, sizeof *a), *b = isgi_calloc((size_t)k * (size_t)n, sizeof *b);
     float *c = isgi_calloc((size_t)m * (size_t)n, sizeof *c);
     struct itimerval tick = {{0, 200}, {0, 200}}, off = {{0, 0}, {0, 0}};
@@ -582,8 +582,7 @@ static void test_signals(void **state)
     assert_int_equal(setitimer(ITIMER_REAL, &tick, NULL), 0);
     for (int i = 0; i < 100000 && signals < 200 && !signals_off_stack; i++) {
         const int turned = i & 1;
-        assert_int_equal(isgi_dnn_sgemm(turned ? 'T' : 'N', turned ? 'N' : 'T', m, n, k, 1.0f, a, turned ? m : k, b,
-                                        turned ? n : k, 0.0f, c, n),
+        assert_int_equal(isgi_dnn_sgemm(turned ? 'T' : 'N', 'N', m, n, k, 1.0f, a, turned ? m : k, b, n, 0.0f, c, n),
                          dnnl_success);
     }
     assert_int_equal(setitimer(ITIMER_REAL, &off, NULL), 0);

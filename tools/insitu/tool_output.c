@@ -15,12 +15,20 @@
 #define TERMINAL_PERIOD 100000000ull /* nanoseconds between two states of the bar */
 #define PLAIN_PERIOD 5000000000ull   /* and between two plain lines */
 
-static volatile sig_atomic_t cancel_requested;
+#define SAME_SIGNAL_NS 500000000ull /* timeout(1) sends one signal twice, to the process and to its group */
+
+static volatile sig_atomic_t cancel_requested, second_ends;
+static uint64_t first_signal;
 
 static void on_signal(int number)
 {
-    (void)number;
-    cancel_requested = 1;
+    if (!cancel_requested) {
+        first_signal = isg_host_nanoseconds();
+        cancel_requested = 1;
+    } else if (second_ends && isg_host_nanoseconds() - first_signal > SAME_SIGNAL_NS) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
 }
 
 void tool_signals(int keep)
@@ -28,7 +36,7 @@ void tool_signals(int keep)
     struct sigaction action, old;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    action.sa_flags = keep ? 0 : SA_RESETHAND; /* the second signal ends the process */
+    second_ends = !keep;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

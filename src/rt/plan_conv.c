@@ -170,25 +170,19 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     }
 }
 
-/* Tiles enough for a product, and so few that they stay in the cache. A point begins in another set of it than the one
- * before. */
+/* Tiles enough for a product, and so few that they stay in the cache. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
     const uint32_t across = (c->ow + 1) / 2, all = (c->oh + 1) / 2;
     isgi_winograd_way *g = &c->winograd;
-    size_t tiles;
     g->rows = (uint32_t)min_u64(all, ceil_div(WINOGRAD_TILES, across));
     while (g->rows > 1 && c->batch * ceil_div(all, g->rows) < workers) g->rows--;
     g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
-    tiles = (size_t)g->rows * across;
     c->width = c->oc;
     c->tile_rows = c->ic;
-    c->strip = (uint32_t)(4 * tiles);
+    c->strip = 4 * g->rows * across;
     c->blocks = 1;
     c->span = (uint64_t)c->batch * c->oh * c->ow;
-    g->weights_step = (size_t)c->ic * c->oc + 16;
-    g->inputs_step = (tiles * c->ic + 31) / 16 * 16;
-    g->outputs_step = (tiles * c->oc + 31) / 16 * 16;
 }
 
 static size_t place(uint64_t *at, uint64_t floats)
@@ -220,6 +214,28 @@ static void set_fused_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, ui
     finish_scratch(c, at, part, workers);
 }
 
+/* Room for all points of `floats` each; from point to point, each in another set of the cache than the one before. */
+static size_t place_points(uint64_t *at, uint64_t floats)
+{
+    const uint64_t step = (floats + 31u) / 16u * 16u;
+    (void)place(at, ISGI_WINOGRAD_POINTS * step);
+    return (size_t)step;
+}
+
+static void set_winograd_scratch(isgi_conv *c, uint64_t at, uint32_t workers)
+{
+    isgi_winograd_way *g = &c->winograd;
+    const uint64_t tiles = (uint64_t)g->rows * ((c->ow + 1) / 2);
+    const uint64_t made = (uint64_t)ISGI_WINOGRAD_CHANNELS * c->taps * c->oc; /* rows of W, before there are tiles */
+    uint64_t part = 0, rows = 0;
+    c->packed = (size_t)at;
+    g->weights_step = place_points(&at, (uint64_t)c->ic * c->oc);
+    g->inputs_step = place_points(&part, tiles * c->ic);
+    g->outputs_step = place_points(&part, tiles * c->oc);
+    (void)place(&rows, made);
+    finish_scratch(c, at, part > rows ? part : rows, workers);
+}
+
 static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bias, uint32_t workers)
 {
     uint64_t at = 0, part = 0;
@@ -230,11 +246,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         return;
     }
     if (c->winograd.rows) {
-        const isgi_winograd_way *g = &c->winograd;
-        const uint64_t made = (uint64_t)ISGI_WINOGRAD_CHANNELS * c->taps * c->oc;
-        c->packed = place(&at, (uint64_t)ISGI_WINOGRAD_POINTS * g->weights_step);
-        place(&part, ISGI_WINOGRAD_POINTS * ((uint64_t)g->inputs_step + g->outputs_step));
-        finish_scratch(c, at, part > made ? part : (made + 15) & ~(uint64_t)15, workers);
+        set_winograd_scratch(c, at, workers);
         return;
     }
     if (w->level1) c->basis = place(&at, (uint64_t)w->basis.rows * w->basis.cols);

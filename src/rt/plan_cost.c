@@ -182,30 +182,24 @@ uint64_t isgi_way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, co
     return cost_of(&n, f->costs, f->streams);
 }
 
-uint64_t isgi_dense_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
-{
-    isg_weight plain = *w; /* the same layer without its factors */
-    isgi_work n = dense_work(c);
-    uint64_t cost;
-    n.bytes = (uint64_t)w->taps * w->ci * w->co * sizeof(float);
-    cost = cost_of(&n, f->costs, f->dense_streams);
-    plain.level1 = plain.level2 = 0;
-    if (isgi_can_winograd(c, &plain)) {
-        isgi_work tiles = isgi_winograd_work(c);
-        uint64_t other;
-        tiles.bytes = n.bytes;
-        other = cost_of(&tiles, f->costs, f->dense_streams);
-        if (other < cost) cost = other;
-    }
-    return cost;
-}
-
 uint64_t isgi_winograd_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     isgi_work n = isgi_winograd_work(c);
     n.unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
     n.bytes = w->basis.data_bytes;
     return cost_of(&n, f->costs, f->streams);
+}
+
+uint64_t isgi_dense_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
+{
+    isg_weight plain = *w; /* the same layer without its factors */
+    isgi_work sum = dense_work(c), tiles = isgi_winograd_work(c);
+    uint64_t cost, other = UINT64_MAX;
+    plain.level1 = plain.level2 = 0;
+    sum.bytes = tiles.bytes = (uint64_t)w->taps * w->ci * w->co * sizeof(float);
+    cost = cost_of(&sum, f->costs, f->dense_streams);
+    if (isgi_can_winograd(c, &plain)) other = cost_of(&tiles, f->costs, f->dense_streams);
+    return other < cost ? other : cost;
 }
 
 uint64_t isgi_int8_cost(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isg_rt_costs *t)

@@ -21,8 +21,9 @@ ISG_NODISCARD isg_status isg_costs_measure(isg_rt_costs *costs, uint32_t isa_mas
 ISG_NODISCARD isg_status isg_costs_load(isg_rt_costs *costs, uint32_t isa_mask, int again, int *measured,
                                         isg_error *err);
 
-/* What one core can do at most. No layer takes less time than its multiply-adds at the first of these that fits its
- * mode, nor than its weights, input and output at the last: the roofline model (Williams et al., CACM 52(4), 2009). */
+/* What one core can do at most, for the roofline model (Williams et al., CACM 52(4), 2009): a layer takes its
+ * multiply-adds at the first of these that fits its mode, or its weights, input and output at the last, whichever is
+ * longer. What still lies in a nearer cache than the buffer measured may be read faster than that. */
 typedef struct isg_peaks {
     uint32_t struct_size; /* sizeof(isg_peaks) */
     double f32_macs;      /* multiply-adds a second from registers */

@@ -25,127 +25,76 @@
 /* One run of a loop; returns its multiply-adds. What it computes goes to *sink so that it is computed. */
 typedef double peak_fn(float *sink);
 
+/* A loop over sums x[j] of a vector type: each begins at `first`, takes `next` a step, and `one` of it is kept. */
+#define PEAK_LOOP(type, macs, first, next, one)                                                                        \
+    type x[CHAINS];                                                                                                    \
+    for (int j = 0; j < CHAINS; j++) x[j] = first;                                                                     \
+    for (int i = 0; i < STEPS; i++) {                                                                                  \
+        ISGI_UNROLL                                                                                                    \
+        for (int j = 0; j < CHAINS; j++) {                                                                             \
+            next;                                                                                                      \
+        }                                                                                                              \
+    }                                                                                                                  \
+    for (int j = 0; j < CHAINS; j++) *sink += (float)(one);                                                            \
+    return (double)CHAINS * STEPS * (macs)
+/* Says that v may have changed: the same product each time must not become one. */
+#define CHANGED(constraint, v) __asm__("" : "+" constraint(v))
+
 static double plain_f32(float *sink)
 {
-    float x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = sink[0];
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = x[j] * 0.999f + 0.001f;
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += x[j];
-    return (double)CHAINS * STEPS;
+    PEAK_LOOP(float, 1, *sink, x[j] = x[j] * 0.999f + 0.001f, x[j]);
 }
 
 static double plain_int8(float *sink)
 {
-    uint32_t x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = (uint32_t)j;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = x[j] * 5u + (uint32_t)i;
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += (float)x[j];
-    return (double)CHAINS * STEPS;
+    PEAK_LOOP(uint32_t, 1, (uint32_t)j, x[j] = x[j] * 5u + (uint32_t)i, x[j]);
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static double avx2_f32(float *sink)
 {
     const __m256 m = _mm256_set1_ps(0.999f), a = _mm256_set1_ps(0.001f);
-    __m256 x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = m;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = _mm256_fmadd_ps(x[j], m, a);
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += _mm256_cvtss_f32(x[j]);
-    return (double)CHAINS * STEPS * 8;
+    PEAK_LOOP(__m256, 8, m, x[j] = _mm256_fmadd_ps(x[j], m, a), _mm256_cvtss_f32(x[j]));
 }
 
 /* Products of bytes added in 16 bits, as the kernels do with narrow codes. */
 __attribute__((target("avx2"))) static double avx2_int8(float *sink)
 {
     const __m256i a = _mm256_set1_epi8(3);
-    __m256i x[CHAINS], b = _mm256_set1_epi8((char)sink[0]);
-    for (int j = 0; j < CHAINS; j++) x[j] = a;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
-            __asm__("" : "+x"(b)); /* the same product each time must not become one */
-            x[j] = _mm256_add_epi16(x[j], _mm256_maddubs_epi16(b, a));
-        }
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += (float)_mm256_extract_epi16(x[j], 0);
-    return (double)CHAINS * STEPS * 32;
+    __m256i b = a;
+    PEAK_LOOP(__m256i, 32, a, CHANGED("x", b);
+              x[j] = _mm256_add_epi16(x[j], _mm256_maddubs_epi16(b, a)), _mm256_extract_epi16(x[j], 0));
 }
 
 __attribute__((target("avx512f"))) static double avx512_f32(float *sink)
 {
     const __m512 m = _mm512_set1_ps(0.999f), a = _mm512_set1_ps(0.001f);
-    __m512 x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = m;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = _mm512_fmadd_ps(x[j], m, a);
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += _mm512_cvtss_f32(x[j]);
-    return (double)CHAINS * STEPS * 16;
+    PEAK_LOOP(__m512, 16, m, x[j] = _mm512_fmadd_ps(x[j], m, a), _mm512_cvtss_f32(x[j]));
 }
 
 __attribute__((target("avx512f,avx512vnni"))) static double avx512vnni_int8(float *sink)
 {
     const __m512i a = _mm512_set1_epi32(0x03020103);
-    __m512i x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = a;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = _mm512_dpbusd_epi32(x[j], a, a);
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += (float)_mm_cvtsi128_si32(_mm512_castsi512_si128(x[j]));
-    return (double)CHAINS * STEPS * 64;
+    PEAK_LOOP(__m512i, 64, a, x[j] = _mm512_dpbusd_epi32(x[j], a, a), _mm_cvtsi128_si32(_mm512_castsi512_si128(x[j])));
 }
 #elif defined(__aarch64__)
 static double neon_f32(float *sink)
 {
     const float32x4_t m = vdupq_n_f32(0.999f), a = vdupq_n_f32(0.001f);
-    float32x4_t x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = m;
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = vfmaq_f32(a, x[j], m);
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += vgetq_lane_f32(x[j], 0);
-    return (double)CHAINS * STEPS * 4;
+    PEAK_LOOP(float32x4_t, 4, m, x[j] = vfmaq_f32(a, x[j], m), vgetq_lane_f32(x[j], 0));
 }
 
 static double neon_int8(float *sink)
 {
     int8x8_t a = vdup_n_s8(3);
-    int16x8_t x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = vdupq_n_s16((int16_t)j);
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
-            __asm__("" : "+w"(a)); /* the same product each time must not become one */
-            x[j] = vmlal_s8(x[j], a, a);
-        }
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += (float)vgetq_lane_s16(x[j], 0);
-    return (double)CHAINS * STEPS * 8;
+    PEAK_LOOP(int16x8_t, 8, vdupq_n_s16((int16_t)j), CHANGED("w", a);
+              x[j] = vmlal_s8(x[j], a, a), vgetq_lane_s16(x[j], 0));
 }
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) static double neondot_int8(float *sink)
 {
     const int8x16_t a = vdupq_n_s8(3);
-    int32x4_t x[CHAINS];
-    for (int j = 0; j < CHAINS; j++) x[j] = vdupq_n_s32(j);
-    for (int i = 0; i < STEPS; i++) {
-        ISGI_UNROLL
-        for (int j = 0; j < CHAINS; j++) x[j] = vdotq_s32(x[j], a, a);
-    }
-    for (int j = 0; j < CHAINS; j++) sink[0] += (float)vgetq_lane_s32(x[j], 0);
-    return (double)CHAINS * STEPS * 16;
+    PEAK_LOOP(int32x4_t, 16, vdupq_n_s32(j), x[j] = vdotq_s32(x[j], a, a), vgetq_lane_s32(x[j], 0));
 }
 #endif
 

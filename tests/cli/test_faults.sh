@@ -113,5 +113,23 @@ os.execv(sys.argv[1], sys.argv[1:])' "$tool" tune "$packed" --data "$data" --epo
     again=$(sed -n 's/.*after step \([0-9]*\).*/\1/p' "$work/err")
     [ "${again:-0}" -gt "${step:-999999999}" ] || fail "SIG$signal: resumed run at '$again', stopped at '$step'"
 done
+
+# timeout(1) signals the process and its group: the second signal is not somebody's impatience
+for round in 1 2 3 4 5 6 7 8; do
+    rm -f "$work/twice.ckpt"
+    "$tool" tune "$packed" --data "$data" --epochs 100000 --threads 1 --quiet --checkpoint "$work/twice.ckpt" \
+        --checkpoint-seconds 0.05 -o "$out/o.isg" >"$work/out" 2>"$work/err" &
+    pid=$!
+    tries=0
+    while [ ! -e "$work/twice.ckpt" ] && [ $tries -lt 200 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -s TERM "$pid"
+    kill -s TERM "$pid" 2>/dev/null
+    wait "$pid"
+    got=$?
+    [ $got -eq 130 ] || fail "two signals at once gave $got: $(cat "$work/err")"
+done
 clean
 finish

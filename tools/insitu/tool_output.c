@@ -3,6 +3,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +19,7 @@
 #define SAME_SIGNAL_NS 500000000ull /* timeout(1) sends one signal twice, to the process and to its group */
 
 static volatile sig_atomic_t cancel_requested, second_ends;
-static uint64_t first_signal;
+static atomic_ullong first_signal; /* when; another thread may handle the second */
 
 static void on_signal(int number)
 {

@@ -50,6 +50,9 @@ isg_parallel isg_pool_parallel(isg_pool *pool); /* NULL gives the serial one */
 uint32_t isg_host_threads(void);
 
 uint64_t isg_host_nanoseconds(void); /* monotonic */
+/* Microjoules that the machine's processors have taken since some moment, all programs together, from the counters of
+ * Linux powercap (RAPL); they start again at zero now and then. 0: the machine does not tell, or not to this user. */
+uint64_t isg_host_microjoules(void);
 /* Resident and peak resident bytes of this process; 0 where unknown. */
 void isg_host_memory(uint64_t *resident, uint64_t *peak);
 /* SHA-256 of a buffer (provenance). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clock, memory of the process, and how many threads it may sensibly use. */
+/* Clock, energy, memory of the process, and how many threads it may sensibly use. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "host/system.h"
 
@@ -48,6 +48,24 @@ void isg_host_memory(uint64_t *resident, uint64_t *peak)
     read_text(text, sizeof text, "/proc/self/status");
     if (resident) *resident = status_kilobytes(text, "\nVmRSS:");
     if (peak) *peak = status_kilobytes(text, "\nVmHWM:");
+}
+
+uint64_t isgi_powercap_microjoules(const char *folder)
+{
+    uint64_t sum = 0;
+    for (unsigned package = 0;; package++) {
+        char path[PATH_MAX], text[64];
+        uint64_t one;
+        if (snprintf(path, sizeof path, "%s/intel-rapl:%u/energy_uj", folder, package) >= (int)sizeof path ||
+            !read_text(text, sizeof text, path) || sscanf(text, "%" SCNu64, &one) != 1)
+            return sum;
+        sum += one;
+    }
+}
+
+uint64_t isg_host_microjoules(void)
+{
+    return isgi_powercap_microjoules("/sys/class/powercap");
 }
 
 static void keep_smaller(uint32_t *limit, uint64_t quota, uint64_t period)

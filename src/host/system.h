@@ -9,4 +9,7 @@
  * /proc/self/cgroup (versions 1 and 2), `mount` is where the hierarchies are mounted. Every ancestor counts. */
 uint32_t isgi_cgroup_cpus(const char *membership, const char *mount);
 
+/* The sum over all packages (FOLDER/intel-rapl:N/energy_uj, N from 0 on; AMD's have that name too). */
+uint64_t isgi_powercap_microjoules(const char *folder);
+
 #endif

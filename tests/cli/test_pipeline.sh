@@ -50,6 +50,7 @@ expect_error 3 "$tool" selftest "$model"
 expect 0 "$tool" eval "$work/a.isg" --data "$data" --json
 expect 0 "$tool" bench "$work/a.isg" --baseline "$model" --runs 3 --threads 1 --json
 for key in median_ms p90_ms speedup load_average; do [ "$(json $key)" != None ] || fail "no $key"; done
+grep -q '"millijoules"' "$work/out" || fail "bench --json says nothing of energy"
 [ "$(json costs)" = built-in ] || fail "bench without --plan does not say that it used the built-in costs"
 XDG_CACHE_HOME=$work/cache
 export XDG_CACHE_HOME

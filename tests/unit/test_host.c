@@ -269,6 +269,26 @@ static void test_cgroups(void **state)
     assert_true(isg_host_threads() >= 1);
 }
 
+static void test_energy(void **state)
+{
+    char zones[PATH_MAX];
+    (void)state;
+    snprintf(zones, sizeof zones, "%s", in_folder("powercap"));
+    assert_int_equal(isgi_powercap_microjoules(zones), 0);
+    assert_int_equal(mkdir(zones, 0700), 0);
+    assert_int_equal(mkdir(in_folder("powercap/intel-rapl:0"), 0700), 0);
+    assert_int_equal(mkdir(in_folder("powercap/intel-rapl:0:0"), 0700), 0); /* a part of the package, not another one */
+    write_fake("powercap/intel-rapl:0:0/energy_uj", "17\n");
+    assert_int_equal(isgi_powercap_microjoules(zones), 0);
+    write_fake("powercap/intel-rapl:0/energy_uj", "262143328850\n");
+    assert_true(isgi_powercap_microjoules(zones) == 262143328850u);
+    assert_int_equal(mkdir(in_folder("powercap/intel-rapl:1"), 0700), 0);
+    write_fake("powercap/intel-rapl:1/energy_uj", "150\n");
+    assert_true(isgi_powercap_microjoules(zones) == 262143329000u);
+    write_fake("powercap/intel-rapl:1/energy_uj", "none\n");
+    assert_true(isgi_powercap_microjoules(zones) == 262143328850u);
+}
+
 static void test_system(void **state)
 {
     uint64_t resident, peak, t = isg_host_nanoseconds();
@@ -397,10 +417,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),   cmocka_unit_test(test_replace),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kill),   cmocka_unit_test(test_pool),      cmocka_unit_test(test_cgroups),
-        cmocka_unit_test(test_system), cmocka_unit_test(test_sha256),    cmocka_unit_test(test_rng),
-        cmocka_unit_test(test_buffer), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_open),   cmocka_unit_test(test_replace), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kill),   cmocka_unit_test(test_pool),    cmocka_unit_test(test_cgroups),
+        cmocka_unit_test(test_energy), cmocka_unit_test(test_system),  cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_rng),    cmocka_unit_test(test_buffer),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, clean_folder);
 }

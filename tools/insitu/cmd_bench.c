@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu bench: latency as medians in one run against a baseline, time per layer, memory. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,9 @@ typedef struct bench_side {
     isg_session *session;
     float **inputs, **outputs;
     uint32_t input_count, output_count, batch;
-    double *times; /* [runs], milliseconds */
+    double *times;      /* [runs], milliseconds */
+    double microjoules; /* of all processors, over the runs whose counters did not start again */
+    uint32_t energy_runs;
     double median, p90;
     tool_sizes sizes;
     double *layer_ms; /* [ops][profiling runs], sorted when they are over */
@@ -136,6 +139,18 @@ static int run_once(tool *t, bench_side *side, isg_session *session, double *mil
     return status == ISG_OK ? EXIT_OK : tool_error(t, side->m.path, status, &err);
 }
 
+/* The same with the energy that the processors took meanwhile, where the machine tells. */
+static int run_measured(tool *t, bench_side *side, double *milliseconds)
+{
+    const uint64_t before = isg_host_microjoules();
+    const int code = run_once(t, side, side->session, milliseconds);
+    const uint64_t after = isg_host_microjoules();
+    if (before == 0 || after < before) return code;
+    side->microjoules += (double)(after - before);
+    side->energy_runs++;
+    return code;
+}
+
 static int by_time(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -162,7 +177,7 @@ static int measure(tool *t, bench_side *sides, int count, const bench_options *o
     double ms;
     for (i = 0; i < o->runs + WARM_UP; i++) {
         for (s = 0; s < count; s++) {
-            code = run_once(t, &sides[s], sides[s].session, &ms);
+            code = i < WARM_UP ? run_once(t, &sides[s], sides[s].session, &ms) : run_measured(t, &sides[s], &ms);
             if (code != EXIT_OK) return code;
             if (i >= WARM_UP) sides[s].times[i - WARM_UP] = ms;
         }
@@ -216,11 +231,19 @@ static void print_side(const char *label, const bench_side *side)
            tool_escape(shown, sizeof shown, side->m.path, strlen(side->m.path)));
 }
 
+static void print_energy(const char *label, const bench_side *side)
+{
+    if (side->energy_runs)
+        printf("%-9s %10.3f mJ a run, of the whole machine's processors\n", label,
+               side->microjoules * 1e-3 / side->energy_runs);
+}
+
 static void json_side(cJSON *o, const bench_side *side)
 {
     tool_json_text(o, "file", side->m.path);
     tool_json_number(o, "median_ms", side->median);
     tool_json_number(o, "p90_ms", side->p90);
+    tool_json_number(o, "millijoules", side->energy_runs ? side->microjoules * 1e-3 / side->energy_runs : NAN);
     tool_json_sizes(o, &side->sizes);
     cJSON_AddNumberToObject(o, "workspace_bytes", (double)side->sizes.workspace_bytes);
 }
@@ -312,6 +335,8 @@ static int report(tool *t, const bench_side *sides, int count, const bench_optio
         printf("%-9s %10s %10s  %11s %11s\n", "", "median ms", "p90 ms", "resident", "peak");
         print_side("model", &sides[0]);
         if (count > 1) print_side("baseline", &sides[1]);
+        print_energy("model", &sides[0]);
+        if (count > 1) print_energy("baseline", &sides[1]);
         if (count > 1) printf("speed-up over the baseline: %.2f\n", sides[1].median / sides[0].median);
         printf("layers:\n");
         report_layers(t, &sides[0], count > 1 ? &sides[1] : NULL, o, NULL);

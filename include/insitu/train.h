@@ -30,8 +30,9 @@ typedef enum isg_execution {
 
 /* Of the matrix work of convolutions. BF16 rounds what enters a product and sums in binary32; masters, gradients,
  * normalisation and everything else stay binary32. A layer that the machine has no bf16 code for runs in F32, and so do
- * factors that run as they are. */
-typedef enum isg_precision { ISG_PRECISION_F32 = 0, ISG_PRECISION_BF16 = 1 } isg_precision;
+ * factors that run as they are. TF32 is for a device: operands of products are rounded to 10 bits of mantissa, sums are
+ * binary32. */
+typedef enum isg_precision { ISG_PRECISION_F32 = 0, ISG_PRECISION_BF16 = 1, ISG_PRECISION_TF32 = 2 } isg_precision;
 
 typedef struct isg_train_options {
     uint32_t struct_size;
@@ -69,6 +70,11 @@ typedef struct isg_train_options {
      * as the paper copies them, so that a student whose few factors leave every Relu shut starts alive. The function
      * changes. */
     int match_teacher;
+    /* NULL: the processor. "cuda" or "cuda:N": a GPU does the work of every image, while parameters, quantisers and the
+     * optimiser stay with the processor; the same function in another order of summation. "reference": the same path in
+     * plain C, slow, for tests. UNSUPPORTED where the build or machine has none, with `comm`, or where an operation has
+     * no code there (named). */
+    const char *device;
     isg_progress progress;
     /* Ranks that train together, each calling isg_train() with the same arguments; NULL: this process alone. `batch` is
      * then that of all ranks together. Rank 0 reports progress, writes and reads files; all end with the same status

@@ -5,12 +5,11 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/module.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MODULE "insitu-mpi.so"
 
@@ -39,30 +38,12 @@ uint32_t isg_comm_launched(uint32_t *rank)
     return 1;
 }
 
-/* The module lies beside the program, or where it was installed. */
-static void *load_module(void)
-{
-    char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof MODULE - 1);
-    void *module = NULL;
-    char *slash;
-    if (n > 0) {
-        path[n] = '\0';
-        slash = strrchr(path, '/');
-        if (slash) memcpy(slash + 1, MODULE, sizeof MODULE);
-        /* global: the plug-ins of MPI look for the symbols of MPI */
-        module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    }
-    return module ? module : dlopen(INSITU_MODULES_INSTALLED "/" MODULE, RTLD_NOW | RTLD_GLOBAL);
-}
-
 isg_status isg_comm_open(isg_comm **out, isg_error *err)
 {
-    void *module = load_module();
     union {
         void *p;
         isg_status (*fn)(isg_comm **out, isg_error *err);
-    } open_mpi = {module ? dlsym(module, "isg_comm_mpi_open") : NULL};
+    } open_mpi = {isgi_module_symbol(MODULE, "isg_comm_mpi_open")};
     if (!open_mpi.p) {
         return isgi_fail(err, ISG_E_UNSUPPORTED, "several ranks: this build has no MPI (" MODULE " is missing)");
     }

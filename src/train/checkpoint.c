@@ -250,6 +250,10 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
         n = snprintf(text, sizeof text, "precision %u\n", o->precision);
         status = isgi_buffer_append(&b, text, (size_t)n, NULL);
     }
+    if (status == ISG_OK && o->device) {
+        n = snprintf(text, sizeof text, "device %.4s\n", o->device);
+        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
     if (status == ISG_OK && o->match_teacher) status = isgi_buffer_append(&b, "match_teacher\n", 14, NULL);
     if (status == ISG_OK && input) {
         n = isg_input_spec_format(text, sizeof text, input);

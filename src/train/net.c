@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiles a graph into a trainable network: activations, gradient flow, memory plan, schedule of phases. */
-#include "train/net.h"
+#include "train/net_device.h"
 
 #include <insitu/rt.h>
 
@@ -461,7 +461,7 @@ static isg_status bind_params(isgi_net *net, isg_error *err)
     return ISG_OK;
 }
 
-static isg_status build_primitives(isgi_net *net, isg_error *err)
+static isg_status build_primitives(isgi_net *net, isgi_device *device, isg_error *err)
 {
     for (int32_t i = 0; i < net->op_count; i++) {
         const isgi_netop *op = &net->ops[i];
@@ -470,10 +470,11 @@ static isg_status build_primitives(isgi_net *net, isg_error *err)
     for (int32_t i = 0; i < net->weight_count; i++) ISGI_TRY(isgi_weight_bind(net, &net->weights[i], err));
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
-        if (op->op == ISG_OP_CONV) ISGI_TRY(isgi_build_conv(net, op, err));
+        if (op->op == ISG_OP_CONV && !device) ISGI_TRY(isgi_build_conv(net, op, err));
         if (op->op == ISG_OP_GEMM) ISGI_TRY(isgi_build_gemm(net, op, err));
     }
     ISGI_TRY(plan_memory(net, err));
+    if (device) return isgi_devnet_create(net, device, err);
     for (int32_t i = 0; i < net->op_count; i++) {
         if (net->ops[i].op == ISG_OP_CONV) ISGI_TRY(isgi_bind_conv(net, &net->ops[i], err));
     }
@@ -497,7 +498,7 @@ static isg_status allocate_lists(isgi_net *net, isg_error *err)
     return ISG_OK;
 }
 
-static isg_status compile(isgi_net *net, isg_error *err)
+static isg_status compile(isgi_net *net, isgi_device *device, isg_error *err)
 {
     if (net->graph->input_count != 1 || net->graph->output_count < 1) {
         return isgi_fail(err, ISG_E_UNSUPPORTED, "training: the network must have one input");
@@ -516,7 +517,7 @@ static isg_status compile(isgi_net *net, isg_error *err)
     ISGI_TRY(bind_params(net, err));
     fuse_relu(net);
     plan_gradients(net);
-    ISGI_TRY(build_primitives(net, err));
+    ISGI_TRY(build_primitives(net, device, err));
     ISGI_TRY(isgi_net_plan_shares(net, err));
     return isgi_net_refresh(net, err);
 }
@@ -527,6 +528,10 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     isg_status status;
     int omp;
     if (!net) return isgi_nomem(err);
+    if (o->device && o->comm) {
+        isg_free(net);
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: ranks and a device together");
+    }
     net->graph = g;
     net->batch = o->batch ? o->batch : 1;
     net->chunks = net->batch / 16 < 1 ? 1 : net->batch / 16 > ISGI_MAX_CHUNKS ? ISGI_MAX_CHUNKS : net->batch / 16;
@@ -540,7 +545,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->comm = o->comm;
     isgk_table_init(&net->kernels, isgi_cpu_effective_isa(ISG_ISA_ALL));
     omp = isgi_omp_enter();
-    status = compile(net, err);
+    status = compile(net, o->device, err);
     isgi_omp_leave(omp);
     if (status != ISG_OK) {
         isgi_net_destroy(net);
@@ -553,6 +558,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
 void isgi_net_destroy(isgi_net *net)
 {
     if (!net) return;
+    isgi_devnet_destroy(net);
     for (int32_t i = 0; i < net->op_count; i++) {
         if (net->ops[i].vt && net->ops[i].vt->destroy) net->ops[i].vt->destroy(&net->ops[i]);
     }

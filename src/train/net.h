@@ -30,6 +30,7 @@
 #define ISGI_MAX_CHUNKS 8
 
 typedef struct isgi_net isgi_net;
+typedef struct isgi_device isgi_device; /* train/device.h */
 typedef struct isgi_netop isgi_netop;
 
 /* A value with a batch dimension. Rank 3 to 5 is stored channels-last, every other rank row-major. */
@@ -158,6 +159,7 @@ struct isgi_net {
     uint32_t total;    /* samples loaded now on all ranks together */
     isgi_share share[2];
     float *share_room; /* the arrays of a share, one behind the other */
+    struct isgi_devnet *device; /* NULL: this machine's processor; else train/net_device.h */
     isg_status comm_status;
     isg_error comm_error;
 };
@@ -168,7 +170,8 @@ typedef struct isgi_net_options {
     int input_gradient;            /* also the gradient of the input: for tests */
     uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
-    isg_comm *comm; /* ranks that share every batch, or NULL */
+    isg_comm *comm;      /* ranks that share every batch, or NULL */
+    isgi_device *device; /* borrowed; NULL: the processor */
 } isgi_net_options;
 
 /* Compiles g, which stays borrowed (its constants are the origins of the parameters). Errors: UNSUPPORTED naming the
@@ -195,7 +198,7 @@ double isgi_net_ortho(isgi_net *net, double weight);
 void isgi_net_store(const isgi_net *net);
 /* Name of the first operation whose output is not finite or, after backward, of the last parameter whose gradient is
  * not (the first one that backward reached); NULL if there is none. */
-const char *isgi_net_find_nan(const isgi_net *net, int backward);
+const char *isgi_net_find_nan(isgi_net *net, int backward);
 
 /* ---- between the files of the engine ---- */
 static inline uint32_t isgi_chunk_count(const isgi_net *net, uint32_t chunk)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions with factored weights run as they are stored: U, basis (depthwise, summed over bi), V; no weight made.
  */
-#include "train/net.h"
+#include "train/net_impl.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
@@ -299,12 +299,12 @@ int isgi_factored_fits(const isgi_net *net, const isgi_netop *op)
     return factored < made;
 }
 
-/* Input pixel that tap t of output pixel p reads. */
-static isg_status make_source(isgi_net *net, const isgi_netop *op, factored_impl *f, isg_error *err)
+void isgi_conv_taps(const isgi_net *net, const isgi_netop *op, int32_t *source, int32_t *reader)
 {
     const isg_conv_attr *a = &op->attr.conv;
     const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
     const isg_value *v = &net->graph->values[net->weights[op->weight].value];
+    const size_t taps = net->weights[op->weight].taps;
     const int n = x->rank - 2;
     int64_t in[2] = {1, 1}, out[2] = {1, 1}, kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, pad[2] = {0};
     for (int k = 0; k < n; k++) {
@@ -316,19 +316,15 @@ static isg_status make_source(isgi_net *net, const isgi_netop *op, factored_impl
         dilation[to] = a->dilation[k] > 0 ? a->dilation[k] : 1;
         pad[to] = a->pads[k];
     }
-    f->source = isgi_malloc((size_t)f->out_pixels * f->taps * sizeof *f->source);
-    f->reader = isgi_malloc((size_t)f->in_pixels * f->taps * sizeof *f->reader);
-    if (!f->source || !f->reader) return isgi_nomem(err);
-    for (size_t i = 0; i < (size_t)f->in_pixels * f->taps; i++) f->reader[i] = -1;
-    for (size_t i = 0; i < (size_t)f->out_pixels * f->taps; i++) {
-        const int64_t p = (int64_t)(i / f->taps), t = (int64_t)(i % f->taps);
+    for (size_t i = 0; i < pixels_of(x) * taps; i++) reader[i] = -1;
+    for (size_t i = 0; i < pixels_of(y) * taps; i++) {
+        const int64_t p = (int64_t)(i / taps), t = (int64_t)(i % taps);
         const int64_t r = p / out[1] * stride[0] + t / kernel[1] * dilation[0] - pad[0];
         const int64_t c = p % out[1] * stride[1] + t % kernel[1] * dilation[1] - pad[1];
         const int inside = r >= 0 && r < in[0] && c >= 0 && c < in[1];
-        f->source[i] = inside ? (int32_t)(r * in[1] + c) : -1;
-        if (inside) f->reader[(size_t)f->source[i] * f->taps + (size_t)t] = (int32_t)p;
+        source[i] = inside ? (int32_t)(r * in[1] + c) : -1;
+        if (inside) reader[(size_t)source[i] * taps + (size_t)t] = (int32_t)p;
     }
-    return ISG_OK;
 }
 
 static size_t take(size_t *at, size_t floats)
@@ -380,7 +376,10 @@ isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err)
     f->out_pixels = (uint32_t)pixels_of(&net->acts[op->out]);
     f->tile = TILE_PIXELS / f->in_pixels < 1 ? 1 : TILE_PIXELS / f->in_pixels;
     if (f->tile > net->chunk_cap) f->tile = net->chunk_cap;
-    ISGI_TRY(make_source(net, op, f, err));
+    f->source = isgi_malloc((size_t)f->out_pixels * f->taps * sizeof *f->source);
+    f->reader = isgi_malloc((size_t)f->in_pixels * f->taps * sizeof *f->reader);
+    if (!f->source || !f->reader) return isgi_nomem(err);
+    isgi_conv_taps(net, op, f->source, f->reader);
     for (uint32_t p = 0; !f->level1 && p < f->out_pixels; p++) f->gather |= f->source[p] != (int32_t)p;
     if (f->in_pixels != f->out_pixels && !f->level1) f->gather = 1;
     f->z_size = f->level1 ? (size_t)f->in_pixels * f->bi * f->bo : f->gather ? (size_t)f->out_pixels * f->ci : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations that only move numbers inside a sample: reshape, transpose, slice, pad, gather, split, concat. */
-#include "train/net.h"
+#include "train/net_impl.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
@@ -68,6 +68,12 @@ static void move_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 }
 
 static const isgi_opvt move_vt = {.forward = {move_forward}, .backward = {move_backward}, .destroy = move_destroy};
+
+int isgi_move_is_straight(const isgi_netop *op)
+{
+    const move_impl *m = op->impl;
+    return m->straight && op->in_count == 1;
+}
 
 /* ---- maps ---- */
 

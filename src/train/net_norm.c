@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Batch normalisation of the trainable network: batch statistics over all chunks, running statistics, gradients. */
-#include "train/net.h"
+#include "train/net_impl.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
@@ -8,16 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-#define MOMENTUM 0.1f
 #define BLOCK_ROWS 64
 
-typedef struct bn_impl {
-    int32_t gamma, beta;
-    size_t channels, rows; /* rows a sample */
-    size_t running;        /* offset in net->running: mean then variance */
-    float *mean_origin, *var_origin, eps;
-    float *mean, *istd, *mul, *add, *k0, *k1; /* one allocation, of this batch */
-} bn_impl;
+typedef isgi_norm bn_impl;
 
 static float *chunk_sums(const isgi_net *net, uint32_t chunk, double **sums)
 {
@@ -110,8 +103,8 @@ static void bn_combine(isgi_net *net, isgi_netop *op)
             var = q / m - (s / m) * (s / m);
             if (var < 0) var = 0;
             mean += s / m;
-            running_mean[c] += MOMENTUM * ((float)mean - running_mean[c]);
-            running_var[c] += MOMENTUM * ((float)(m > 1 ? var * m / (m - 1) : var) - running_var[c]);
+            running_mean[c] += ISGI_NORM_MOMENTUM * ((float)mean - running_mean[c]);
+            running_var[c] += ISGI_NORM_MOMENTUM * ((float)(m > 1 ? var * m / (m - 1) : var) - running_var[c]);
         }
         b->mean[c] = (float)mean;
         b->istd[c] = (float)(1.0 / sqrt(var + (double)b->eps));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elementwise operations, broadcasting arithmetic and softmax of the trainable network. */
-#include "train/net.h"
+#include "train/net_impl.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
@@ -270,17 +270,21 @@ static void add_relu_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
     }
 }
 
+int isgi_binary_is_plain(const isgi_net *net, const isgi_netop *op)
+{
+    const binary_impl *b = op->impl;
+    for (int32_t k = 0; k < op->in_count; k++) {
+        if (op->in[k] < 0 || b->in[k].map || net->acts[op->in[k]].size != net->acts[op->out].size) return 0;
+    }
+    return 1;
+}
+
 static const isgi_opvt add_relu_vt = {
     .forward = {add_relu_forward}, .backward = {add_relu_backward}, .destroy = binary_destroy};
 
 int isgi_add_takes_relu(const isgi_net *net, const isgi_netop *op)
 {
-    const binary_impl *b = op->impl;
-    if (op->op != ISG_OP_ADD || op->in_count != 2 || op->in[0] == op->in[1]) return 0;
-    for (int32_t k = 0; k < 2; k++) {
-        if (op->in[k] < 0 || b->in[k].map || net->acts[op->in[k]].size != net->acts[op->out].size) return 0;
-    }
-    return 1;
+    return op->op == ISG_OP_ADD && op->in_count == 2 && op->in[0] != op->in[1] && isgi_binary_is_plain(net, op);
 }
 
 void isgi_add_fuse_relu(isgi_netop *op)

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pooling and means of the trainable network, over lists of input positions made once a shape. */
-#include "train/net.h"
+#include "train/net_impl.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
 
 #include <string.h>
 
-/* Output position p takes list[start[p]] .. list[start[p+1]-1], each `width` neighbouring floats; average: times
- * factor[p]. */
-typedef struct pool_impl {
-    size_t positions, width;
-    uint32_t *start, *list;
-    float *factor;
-    uint32_t *arg; /* maximum: the input position chosen, an entry an output element of every chunk; NULL: average */
-} pool_impl;
+typedef isgi_pool pool_impl;
 
 static void pool_destroy(isgi_netop *op)
 {

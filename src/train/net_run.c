@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs a compiled network: loading a batch, forward, backward, storing parameters back, looking for NaN. */
-#include "train/net.h"
+#include "train/net_device.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
@@ -24,6 +24,10 @@ void isgi_net_load(isgi_net *net, const float *samples, uint32_t n)
     const isgi_act *a = &net->acts[net->input];
     const size_t channels = a->rank >= 3 && a->rank <= 5 ? (size_t)a->dims[1] : 1, inner = a->size / channels;
     net->n = net->total = n;
+    if (net->device) {
+        isgi_devnet_load(net, samples, n);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         const float *src = samples + (size_t)i * a->size;
         float *dst = isgi_act_data(net, net->input, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * a->size;
@@ -136,6 +140,7 @@ isg_status isgi_net_refresh(isgi_net *net, isg_error *err)
 {
     run_tasks(&net->parallel, refresh_task, net, (uint32_t)net->weight_count);
     ISGI_TRY(weight_status(net, err));
+    if (net->device) return isgi_devnet_refresh(net, err);
     run_tasks(&net->parallel, refresh_op_task, net, net->chunks);
     if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN reorder failed");
     return ISG_OK;
@@ -144,6 +149,7 @@ isg_status isgi_net_refresh(isgi_net *net, isg_error *err)
 isg_status isgi_net_forward(isgi_net *net, int training, isg_error *err)
 {
     net->training = training != 0;
+    if (net->device) return isgi_devnet_forward(net, err);
     return run_steps(net, net->forward, net->forward_count, err);
 }
 
@@ -153,7 +159,8 @@ isg_status isgi_net_backward(isgi_net *net, isg_error *err)
     for (int32_t i = 0; i < net->weight_count; i++) {
         if (net->weights[i].uses > 1) memset(net->weights[i].dw, 0, net->weights[i].count * sizeof(float));
     }
-    status = run_steps(net, net->backward, net->backward_count, err);
+    status = net->device ? isgi_devnet_backward(net, err)
+                         : run_steps(net, net->backward, net->backward_count, err);
     /* a rank whose primitive failed still owes the others its sums */
     if (status == ISG_OK || (net->comm && !net->comm->broken))
         ISGI_TRY(isgi_net_sum_share(net, ISGI_SHARE_BEFORE, err));
@@ -197,8 +204,9 @@ static int all_finite(const float *x, size_t n)
     return sum == 0;
 }
 
-const char *isgi_net_find_nan(const isgi_net *net, int backward)
+const char *isgi_net_find_nan(isgi_net *net, int backward)
 {
+    if (net->device && !backward && isgi_devnet_fetch(net, NULL) != ISG_OK) return NULL;
     for (int32_t i = net->param_count - 1; backward && i >= 0; i--) {
         if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
     }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "train/device.h"
 #include "train/loss_kd.h"
 #include "train/trainer.h"
 
@@ -33,7 +34,7 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
 {
     if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "training options of another version");
     if (o->optimizer > ISG_OPT_ADAMW || o->schedule > ISG_SCHEDULE_ONECYCLE || o->execution > ISG_EXECUTION_FACTORED ||
-        o->precision > ISG_PRECISION_BF16) {
+        o->precision > ISG_PRECISION_TF32) {
         return isgi_fail(err, ISG_E_ARG, "unknown optimiser, schedule, execution or precision");
     }
     if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->momentum >= 0 && o->momentum < 1) ||
@@ -49,6 +50,18 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
         return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
     }
     if (o->batch > 65536) return isgi_fail(err, ISG_E_LIMIT, "batch of %u", (unsigned)o->batch);
+    return ISG_OK;
+}
+
+static isg_status check_device(isg_train_options *o, isg_error *err)
+{
+    if (o->device && !strcmp(o->device, "cpu")) o->device = NULL;
+    if (o->device && o->precision == ISG_PRECISION_BF16) {
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "a device computes in f32 or tf32, not in bf16");
+    }
+    if (!o->device && o->precision == ISG_PRECISION_TF32) {
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "tf32 needs a device");
+    }
     return ISG_OK;
 }
 
@@ -83,6 +96,8 @@ static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error
     n.execution = t->o.execution;
     n.precision = t->o.precision;
     n.parallel = isg_pool_parallel(t->pool);
+    if (t->o.device) ISGI_TRY(isgi_device_open(&t->device, t->o.device, err));
+    n.device = t->device;
     ISGI_TRY(isgi_net_create(&t->net, t->g, &n, err));
     if (t->net->param_count == 0) return isgi_fail(err, ISG_E_ARG, "the network has nothing to train");
     if (t->o.distill_beta <= 0) return ISG_OK;
@@ -117,6 +132,7 @@ static void trainer_clear(isgi_trainer *t)
     isgi_optim_destroy(t->optim);
     isgi_net_destroy(t->net);
     isgi_net_destroy(t->teacher);
+    isgi_device_close(t->device);
     isg_pool_destroy(t->pool);
     isgi_buffer_free(&t->csv);
     isg_free(t->best);
@@ -484,6 +500,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     if (t.o.checkpoint_seconds <= 0) t.o.checkpoint_seconds = 120;
     err = err ? err : &unwanted;
     ISGI_TRY(check_ranks(&t.o, err));
+    ISGI_TRY(check_device(&t.o, err));
     status = isg_pool_create(&t.pool, t.o.threads, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);

@@ -26,6 +26,7 @@ typedef struct isgi_trainer {
     isg_train_options o; /* defaults filled in */
     isg_graph *g;
     isgi_net *net, *teacher;
+    isgi_device *device; /* of both; NULL: the processor */
     isgi_optim *optim;
     isgi_feed *feed;
     isg_pool *pool;

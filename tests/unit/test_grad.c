@@ -5,7 +5,7 @@
 #include "host/alloc.h"
 #include "host/rng.h"
 #include "train/loss_kd.h"
-#include "train/net.h"
+#include "train/net_device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -550,13 +550,33 @@ static void test_operations(void **state)
 
 enum { MANY = 40, MOST_OUTPUTS = 3200 };
 
-static void step_of(const grad_case *c, isg_execution execution, isg_precision precision, float **grads, float *logits,
-                    size_t *floats)
+static void read_input_gradient(isgi_net *net, float *to)
+{
+    const size_t size = net->acts[0].size;
+    if (net->device) {
+        isgi_device *d = net->device->device;
+        assert_int_equal(d->download(d, to, isgi_devnet_grad(net, 0), size * net->n * sizeof *to, NULL), ISG_OK);
+        return;
+    }
+    for (uint32_t i = 0; i < net->n; i++) {
+        memcpy(to + i * size, isgi_act_grad(net, 0, i / net->chunk_cap) + (i % net->chunk_cap) * size,
+               size * sizeof *to);
+    }
+}
+
+/* Behind the parameters' gradients comes that of the input. 0: the device has no code for it. */
+static int step_on(const grad_case *c, isg_execution execution, isg_precision precision, isgi_device *device,
+                   float **grads, float *logits, size_t *floats)
 {
     maker m = {NULL, {{0}, 0, 0}};
     isgi_net *net = NULL;
-    const isgi_net_options o = {
-        .batch = MANY, .trainable = 1, .input_gradient = 1, .execution = execution, .precision = precision};
+    const isgi_net_options o = {.batch = MANY,
+                                .trainable = 1,
+                                .input_gradient = 1,
+                                .execution = execution,
+                                .precision = precision,
+                                .device = device};
+    isg_error err = {0};
     grad_case many = *c;
     float *data;
     int32_t x;
@@ -566,7 +586,12 @@ static void step_of(const grad_case *c, isg_execution execution, isg_precision p
     x = value(&m, c->rank, many.x);
     assert_int_equal(isg_graph_add_input(m.g, x, NULL), ISG_OK);
     assert_int_equal(isg_graph_add_output(m.g, c->build(&m, &many, x), NULL), ISG_OK);
-    assert_int_equal(isgi_net_create(&net, m.g, &o, NULL), ISG_OK);
+    if (isgi_net_create(&net, m.g, &o, &err) == ISG_E_UNSUPPORTED && device) {
+        print_message("%s: %s\n", c->name, err.message);
+        isg_graph_destroy(m.g);
+        return 0;
+    }
+    assert_int_equal(err.status, ISG_OK);
     data = isgi_malloc(net->acts[0].size * MANY * sizeof *data);
     isgi_rng_fill_normal(&m.rng, data, net->acts[0].size * MANY, 0, 1);
     isgi_net_load(net, data, MANY - 1); /* a short last chunk */
@@ -576,12 +601,20 @@ static void step_of(const grad_case *c, isg_execution execution, isg_precision p
         isgi_rng_fill_normal(&m.rng, isgi_net_logits_grad(net, i), net->classes, 0, 1);
     }
     assert_int_equal(isgi_net_backward(net, NULL), ISG_OK);
-    *floats = net->param_floats;
-    *grads = isgi_malloc(net->param_floats * sizeof **grads);
+    *floats = net->param_floats + net->acts[0].size * net->n;
+    *grads = isgi_malloc(*floats * sizeof **grads);
     memcpy(*grads, net->grads, net->param_floats * sizeof **grads);
+    read_input_gradient(net, *grads + net->param_floats);
     isg_free(data);
     isgi_net_destroy(net);
     isg_graph_destroy(m.g);
+    return 1;
+}
+
+static void step_of(const grad_case *c, isg_execution execution, isg_precision precision, float **grads, float *logits,
+                    size_t *floats)
+{
+    step_on(c, execution, precision, NULL, grads, logits, floats);
 }
 
 static void assert_near(const char *name, const float *a, const float *b, size_t n)
@@ -682,6 +715,64 @@ static void test_factored_equals_generated(void **state)
     }
 }
 
+static size_t outputs_of(const grad_case *c)
+{
+    const int64_t *d = c->y[1] ? c->y : c->x;
+    size_t n = 1;
+    for (int32_t k = 1; k < (c->y_rank ? c->y_rank : c->rank); k++) n *= (size_t)d[k];
+    return n;
+}
+
+/* Cases on a device against the processor, in both ways of execution; returns how many it has no code for. */
+static int compare_device(isgi_device *device, isg_precision precision, double limit)
+{
+    static float logits[2][MANY * MOST_OUTPUTS];
+    double worst = 0;
+    int missing = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (isg_execution e = ISG_EXECUTION_GENERATE; e <= ISG_EXECUTION_FACTORED; e++) {
+            float *g[2] = {NULL, NULL};
+            size_t n = 0;
+            double forward, backward;
+            if (e == ISG_EXECUTION_FACTORED && cases[i].build != build_factored) continue;
+            if (!step_on(&cases[i], e, precision, device, &g[0], logits[0], &n)) {
+                missing++;
+                continue;
+            }
+            step_on(&cases[i], e, ISG_PRECISION_F32, NULL, &g[1], logits[1], &n);
+            forward = relative_error(logits[1], logits[0], outputs_of(&cases[i]) * (MANY - 1));
+            backward = relative_error(g[1], g[0], n);
+            worst = fmax(worst, fmax(forward, backward));
+            if (!(forward < limit && backward < 2 * limit)) {
+                fail_msg("%s: forward %.2g, backward %.2g", cases[i].name, forward, backward);
+            }
+            isg_free(g[0]);
+            isg_free(g[1]);
+        }
+    }
+    print_message("%s: largest error %.2g\n", device->name, worst);
+    return missing;
+}
+
+/* Every case that a device has code for: the plain C one always, a GPU where there is one. */
+static void test_devices(void **state)
+{
+    isgi_device *d = NULL;
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(isgi_device_open(&d, "reference", NULL), ISG_OK);
+    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), 0);
+    isgi_device_close(d);
+    if (isgi_device_open(&d, "cuda", &err) != ISG_OK) {
+        print_message("no GPU is checked: %s\n", err.message);
+        return;
+    }
+    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), 0);
+    /* TF32 has 11 bits: an operand is off by at most 2^-11 of itself */
+    compare_device(d, ISG_PRECISION_TF32, 4e-3);
+    isgi_device_close(d);
+}
+
 /* The same convolution with its kernel in the middle of a 5x5 of zeros, which no fast algorithm takes. */
 static int32_t build_embedded(maker *m, const grad_case *c, int32_t x)
 {
@@ -779,6 +870,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations), cmocka_unit_test(test_factored_equals_generated),
         cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_loss)};
+        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_devices), cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

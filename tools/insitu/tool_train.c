@@ -42,7 +42,8 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
          "with --renormalise: start from the teacher's means and variances"},
         {"execution", 0, OPTION_CHOICE, &o->execution, "auto|generate|factored",
          "how factored layers run (default auto)"},
-        {"precision", 0, OPTION_CHOICE, &o->precision, "f32|bf16", "of matrix work (default f32)"},
+        {"precision", 0, OPTION_CHOICE, &o->precision, "f32|bf16|tf32", "of matrix work (default f32)"},
+        {"device", 0, OPTION_TEXT, &o->device, "cpu|cuda[:N]|reference", "what runs the images (default cpu)"},
     };
     memcpy(list, rows, sizeof rows);
 }

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of a training device, each written once for one element `i` of arguments `a`: compiled as C by
+ * device_reference.c and for a GPU by cuda/device_cuda.cu, which define ISGI_ELEMENT. */
+#ifndef INSITU_TRAIN_DEVICE_ELEMENTS_H
+#define INSITU_TRAIN_DEVICE_ELEMENTS_H
+
+#include <math.h>
+
+#include "train/device_kernels.h"
+
+ISGI_ELEMENT(gather_taps)
+{
+    const uint32_t c = i % a->channels, rt = i / a->channels, t = rt % a->taps.taps, row = rt / a->taps.taps;
+    const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
+    const int32_t q = a->taps.source[p * a->taps.taps + t];
+    a->to[i] = q < 0 ? 0.0f : a->x[((uint64_t)sample * a->taps.in_pixels + (uint32_t)q) * a->channels + c];
+}
+
+ISGI_ELEMENT(scatter_taps)
+{
+    const uint32_t c = i % a->channels, row = i / a->channels, taps = a->taps.taps;
+    const uint32_t sample = row / a->taps.in_pixels, q = row % a->taps.in_pixels;
+    float sum = a->accumulate ? a->dx[i] : 0.0f;
+    for (uint32_t t = 0; t < taps; t++) {
+        const int32_t p = a->taps.reader[q * taps + t];
+        if (p >= 0) {
+            sum += a->from[(((uint64_t)sample * a->taps.out_pixels + (uint32_t)p) * taps + t) * a->channels + c];
+        }
+    }
+    a->dx[i] = sum;
+}
+
+ISGI_ELEMENT(middle_forward)
+{
+    const uint32_t o = i % a->bo, row = i / a->bo, taps = a->taps.taps, width = a->bi * a->bo;
+    const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
+    const float *z = a->z + (uint64_t)sample * a->taps.in_pixels * width + o;
+    float sum = 0;
+    for (uint32_t t = 0; t < taps; t++) {
+        const int32_t q = a->taps.source[p * taps + t];
+        for (uint32_t k = 0; q >= 0 && k < a->bi; k++) {
+            sum += a->basis[t * width + k * a->bo + o] * z[(uint64_t)(uint32_t)q * width + k * a->bo];
+        }
+    }
+    a->out[i] = sum;
+}
+
+ISGI_ELEMENT(middle_data)
+{
+    const uint32_t width = a->bi * a->bo, w = i % width, row = i / width, taps = a->taps.taps, o = w % a->bo;
+    const uint32_t sample = row / a->taps.in_pixels, q = row % a->taps.in_pixels;
+    const float *dd = a->dd + (uint64_t)sample * a->taps.out_pixels * a->bo + o;
+    float sum = 0;
+    for (uint32_t t = 0; t < taps; t++) {
+        const int32_t p = a->taps.reader[q * taps + t];
+        if (p >= 0) sum += dd[(uint64_t)(uint32_t)p * a->bo] * a->basis[t * width + w];
+    }
+    a->out[i] = sum;
+}
+
+ISGI_ELEMENT(middle_basis)
+{
+    const uint32_t width = a->bi * a->bo, w = i % width, bt = i / width, taps = a->taps.taps, t = bt % taps;
+    const uint32_t first = bt / taps * ISGI_SUM_ROWS, o = w % a->bo;
+    float sum = 0;
+    for (uint32_t row = first; row < first + ISGI_SUM_ROWS && row < a->rows; row++) {
+        const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
+        const int32_t q = a->taps.source[p * taps + t];
+        if (q >= 0) {
+            sum += a->dd[(uint64_t)row * a->bo + o] *
+                   a->z[((uint64_t)sample * a->taps.in_pixels + (uint32_t)q) * width + w];
+        }
+    }
+    a->out[i] = sum;
+}
+
+ISGI_ELEMENT(reorder_weight)
+{
+    const uint32_t o = i % a->co, tc = i / a->co, c = tc % a->ci, t = tc / a->ci;
+    const uint64_t onnx = ((uint64_t)o * a->ci + c) * a->taps + t;
+    if (a->back) {
+        a->to[onnx] = a->from[i];
+    } else {
+        a->to[i] = a->from[onnx];
+    }
+}
+
+ISGI_ELEMENT(column_sums)
+{
+    const uint32_t c = i % a->columns, first = i / a->columns * ISGI_SUM_ROWS;
+    float sum = 0;
+    for (uint32_t r = first; r < first + ISGI_SUM_ROWS && r < a->rows; r++) sum += a->x[(uint64_t)r * a->columns + c];
+    a->to[i] = sum;
+}
+
+ISGI_ELEMENT(fold)
+{
+    const uint32_t c = i % a->columns, first = i / a->columns * ISGI_FOLD;
+    float sum = 0;
+    for (uint32_t r = first; r < first + ISGI_FOLD && r < a->rows; r++) sum += a->from[(uint64_t)r * a->columns + c];
+    a->to[i] = sum;
+}
+
+ISGI_ELEMENT(add_bias)
+{
+    a->y[i] += a->bias[i % a->columns];
+}
+
+ISGI_ELEMENT(norm_sums)
+{
+    const uint32_t c = i % a->channels, block = i / a->channels, first = block * ISGI_SUM_ROWS;
+    const float pivot = a->pivot[c];
+    float s = 0, q = 0;
+    for (uint32_t r = first; r < first + ISGI_SUM_ROWS && r < a->rows; r++) {
+        const uint64_t at = (uint64_t)r * a->channels + c;
+        const float d = a->x[at] - pivot;
+        float g = d;
+        if (a->dy) g = a->relu && !(a->x[at] * a->mul[c] + a->add[c] > 0) ? 0.0f : a->dy[at];
+        s += g;
+        q += g * d;
+    }
+    a->sums[(uint64_t)block * 2 * a->channels + c] = (double)s;
+    a->sums[((uint64_t)block * 2 + 1) * a->channels + c] = (double)q;
+}
+
+ISGI_ELEMENT(norm_fold)
+{
+    const uint32_t c = i % a->columns, first = i / a->columns * ISGI_FOLD;
+    double sum = 0;
+    for (uint32_t r = first; r < first + ISGI_FOLD && r < a->rows; r++) sum += a->from[(uint64_t)r * a->columns + c];
+    a->to[i] = sum;
+}
+
+ISGI_ELEMENT(norm_combine)
+{
+    double mean = (double)a->running_mean[i], var = (double)a->running_var[i];
+    if (a->sums) {
+        const double m = a->count, s = a->sums[i], q = a->sums[a->channels + i];
+        var = q / m - (s / m) * (s / m);
+        if (var < 0) var = 0;
+        mean += s / m;
+        a->running_mean[i] += a->momentum * ((float)mean - a->running_mean[i]);
+        a->running_var[i] += a->momentum * ((float)(m > 1 ? var * m / (m - 1) : var) - a->running_var[i]);
+    }
+    a->mean[i] = (float)mean;
+    a->istd[i] = (float)(1.0 / sqrt(var + (double)a->eps));
+    a->mul[i] = a->gamma[i] * a->istd[i];
+    a->add[i] = a->beta[i] - a->mean[i] * a->mul[i];
+}
+
+ISGI_ELEMENT(norm_apply)
+{
+    const uint32_t c = i % a->channels;
+    const float v = a->x[i] * a->mul[c] + a->add[c];
+    a->y[i] = a->relu && v < 0 ? 0.0f : v;
+}
+
+ISGI_ELEMENT(norm_slopes)
+{
+    const double s = a->sums[i], q = a->sums[a->channels + i], istd = (double)a->istd[i], mul = (double)a->mul[i];
+    a->dbeta[i] = (float)s;
+    a->dgamma[i] = (float)(q * istd);
+    a->k0[i] = (float)(-mul * s / a->count);
+    a->k1[i] = (float)(-mul * q * istd * istd / a->count);
+}
+
+ISGI_ELEMENT(norm_gradient)
+{
+    const uint32_t c = i % a->channels;
+    const float x = a->x[i], g = a->relu && !(x * a->mul[c] + a->add[c] > 0) ? 0.0f : a->dy[i];
+    const float v = a->mul[c] * g + (a->k1[c] * (x - a->mean[c]) + a->k0[c]);
+    a->dx[i] = a->accumulate ? a->dx[i] + v : v;
+}
+
+ISGI_ELEMENT(sum_two)
+{
+    const float v = a->b ? a->a[i] + a->b[i] : a->a[i];
+    a->y[i] = a->relu && v < 0 ? 0.0f : v;
+}
+
+ISGI_ELEMENT(pass_gradient)
+{
+    const float g = a->y && !(a->y[i] > 0) ? 0.0f : a->dy[i];
+    a->dx[i] = a->accumulate ? a->dx[i] + g : g;
+}
+
+ISGI_ELEMENT(activate)
+{
+    const float x = a->x[i];
+    float y = x, t;
+    switch (a->kind) {
+    case ISGI_ACT_CLAMP:
+        y = x < a->lo ? a->lo : x;
+        y = y > a->hi ? a->hi : y;
+        break;
+    case ISGI_ACT_LEAKY: y = x < 0 ? a->alpha * x : x; break;
+    case ISGI_ACT_HARD_SIGMOID:
+        t = a->alpha * x + a->beta;
+        y = t < 0 ? 0 : t > 1 ? 1 : t;
+        break;
+    case ISGI_ACT_HARD_SWISH:
+        t = x / 6 + 0.5f;
+        y = x * (t < 0 ? 0 : t > 1 ? 1 : t);
+        break;
+    default: y = 1.0f / (1.0f + expf(-x));
+    }
+    a->y[i] = y;
+}
+
+ISGI_ELEMENT(activate_gradient)
+{
+    const float x = a->x[i];
+    float slope, t;
+    switch (a->kind) {
+    case ISGI_ACT_CLAMP: slope = x > a->lo && x < a->hi ? 1.0f : 0.0f; break;
+    case ISGI_ACT_LEAKY: slope = x < 0 ? a->alpha : 1.0f; break;
+    case ISGI_ACT_HARD_SIGMOID:
+        t = a->alpha * x + a->beta;
+        slope = t <= 0 || t >= 1 ? 0 : a->alpha;
+        break;
+    case ISGI_ACT_HARD_SWISH: slope = x <= -3 ? 0.0f : x >= 3 ? 1.0f : x / 3 + 0.5f; break;
+    default:
+        t = 1.0f / (1.0f + expf(-x));
+        slope = t * (1 - t);
+    }
+    /* not a product where the slope is 0: a gradient that is not finite must not come through a shut gate */
+    t = slope == 0 ? 0.0f : a->dy[i] * slope;
+    a->dx[i] = a->accumulate ? a->dx[i] + t : t;
+}
+
+ISGI_ELEMENT(pool_average)
+{
+    const uint32_t c = i % a->width, row = i / a->width, o = row % a->positions, sample = row / a->positions;
+    const float *x = a->x + (uint64_t)sample * a->in_positions * a->width + c;
+    float sum = 0;
+    for (uint32_t k = a->start[o]; k < a->start[o + 1]; k++) sum += x[(uint64_t)a->list[k] * a->width];
+    a->y[i] = sum * a->factor[o];
+}
+
+ISGI_ELEMENT(pool_average_gradient)
+{
+    const uint32_t c = i % a->width, row = i / a->width, q = row % a->in_positions, sample = row / a->in_positions;
+    const float *dy = a->dy + (uint64_t)sample * a->positions * a->width + c;
+    float sum = a->accumulate ? a->dx[i] : 0.0f;
+    for (uint32_t k = a->reader_start[q]; k < a->reader_start[q + 1]; k++) {
+        sum += dy[(uint64_t)a->readers[k] * a->width] * a->factor[a->readers[k]];
+    }
+    a->dx[i] = sum;
+}
+
+ISGI_ELEMENT(pool_max)
+{
+    const uint32_t c = i % a->width, row = i / a->width, o = row % a->positions, sample = row / a->positions;
+    const float *x = a->x + (uint64_t)sample * a->in_positions * a->width + c;
+    uint32_t at = a->list[a->start[o]];
+    float y = x[(uint64_t)at * a->width];
+    for (uint32_t k = a->start[o] + 1; k < a->start[o + 1]; k++) {
+        const float v = x[(uint64_t)a->list[k] * a->width];
+        /* written so that a NaN wins and stays */
+        if (v <= y || y != y) continue;
+        y = v;
+        at = a->list[k];
+    }
+    a->y[i] = y;
+    a->arg[i] = at;
+}
+
+ISGI_ELEMENT(pool_max_gradient)
+{
+    const uint32_t c = i % a->width, row = i / a->width, q = row % a->in_positions, sample = row / a->in_positions;
+    const uint64_t base = (uint64_t)sample * a->positions * a->width + c;
+    float sum = a->accumulate ? a->dx[i] : 0.0f;
+    for (uint32_t k = a->reader_start[q]; k < a->reader_start[q + 1]; k++) {
+        const uint64_t at = base + (uint64_t)a->readers[k] * a->width;
+        if (a->arg[at] == q) sum += a->dy[at];
+    }
+    a->dx[i] = sum;
+}
+
+#endif

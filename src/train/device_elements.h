@@ -10,10 +10,14 @@
 
 ISGI_ELEMENT(gather_taps)
 {
-    const uint32_t c = i % a->channels, rt = i / a->channels, t = rt % a->taps.taps, row = rt / a->taps.taps;
+    const uint32_t c = i % a->channels, row = i / a->channels, taps = a->taps.taps;
     const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
-    const int32_t q = a->taps.source[p * a->taps.taps + t];
-    a->to[i] = q < 0 ? 0.0f : a->x[((uint64_t)sample * a->taps.in_pixels + (uint32_t)q) * a->channels + c];
+    const float *x = a->x + (uint64_t)sample * a->taps.in_pixels * a->channels + c;
+    float *to = a->to + (uint64_t)row * taps * a->channels + c;
+    for (uint32_t t = 0; t < taps; t++) {
+        const int32_t q = a->taps.source[p * taps + t];
+        to[(uint64_t)t * a->channels] = q < 0 ? 0.0f : x[(uint64_t)(uint32_t)q * a->channels];
+    }
 }
 
 ISGI_ELEMENT(scatter_taps)
@@ -61,14 +65,17 @@ ISGI_ELEMENT(middle_data)
 ISGI_ELEMENT(middle_basis)
 {
     const uint32_t width = a->bi * a->bo, w = i % width, bt = i / width, taps = a->taps.taps, t = bt % taps;
-    const uint32_t first = bt / taps * ISGI_SUM_ROWS, o = w % a->bo;
+    const uint32_t first = bt / taps * ISGI_SUM_ROWS, pixels = a->taps.out_pixels;
+    const float *dd = a->dd + (uint64_t)first * a->bo + w % a->bo;
+    const float *z = a->z + (uint64_t)(first / pixels) * a->taps.in_pixels * width + w;
+    uint32_t p = first % pixels;
     float sum = 0;
-    for (uint32_t row = first; row < first + ISGI_SUM_ROWS && row < a->rows; row++) {
-        const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
+    for (uint32_t row = first; row < first + ISGI_SUM_ROWS && row < a->rows; row++, dd += a->bo) {
         const int32_t q = a->taps.source[p * taps + t];
-        if (q >= 0) {
-            sum += a->dd[(uint64_t)row * a->bo + o] *
-                   a->z[((uint64_t)sample * a->taps.in_pixels + (uint32_t)q) * width + w];
+        if (q >= 0) sum += *dd * z[(uint64_t)(uint32_t)q * width];
+        if (++p == pixels) {
+            p = 0;
+            z += (uint64_t)a->taps.in_pixels * width;
         }
     }
     a->out[i] = sum;

@@ -51,7 +51,7 @@ typedef struct isgi_taps {
 
 /* ---- convolution ---- */
 
-/* to[sample, p][t][c] = x[sample, source(p, t)][c] or 0. Element: of `to`. */
+/* to[sample, p][t][c] = x[sample, source(p, t)][c] or 0. Element: a row (sample, p) and c. */
 typedef struct isgi_gather_taps {
     const float *x;
     float *to;

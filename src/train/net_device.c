@@ -73,6 +73,8 @@ static isg_status make_memory(isgi_net *net, isgi_devnet *d, isg_error *err)
     for (int r = 0; r < ISGI_ROOMS; r++) ISGI_TRY(allocate_floats(d, &d->room[r], d->room_floats[r], err));
     d->device->pin(d->device, net->params, (net->param_floats + 1) * sizeof(float));
     d->device->pin(d->device, net->grads, ((net->trainable ? net->param_floats : 0) + 1) * sizeof(float));
+    d->device->pin(d->device, d->host_input, input * net->batch * sizeof(float));
+    d->device->pin(d->device, d->host_block, (d->staged + 1) * sizeof(float));
     return ISG_OK;
 }
 
@@ -101,6 +103,8 @@ void isgi_devnet_destroy(isgi_net *net)
     if (!d) return;
     d->device->unpin(d->device, net->params);
     d->device->unpin(d->device, net->grads);
+    d->device->unpin(d->device, d->host_input);
+    d->device->unpin(d->device, d->host_block);
     for (size_t i = 0; i < d->owned_count; i++) d->device->release(d->device, d->owned[i]);
     isg_free(d->owned);
     isg_free(d->ops);

@@ -142,7 +142,7 @@ static const float *gathered(const isgi_net *net, const isgi_netop *op, const is
     const isgi_gather_taps g = {isgi_devnet_data(net, op->in[0]), net->device->room[ISGI_ROOM_WIDE], taps_of(o),
                                 (uint32_t)channels};
     if (o->straight) return g.x;
-    launch(net, ISGI_KERNEL_gather_taps, (size_t)net->n * o->out_pixels * o->taps * channels, &g);
+    launch(net, ISGI_KERNEL_gather_taps, (size_t)net->n * o->out_pixels * channels, &g);
     return g.to;
 }
 

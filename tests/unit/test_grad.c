@@ -754,6 +754,9 @@ static int compare_device(isgi_device *device, isg_precision precision, double l
     return missing;
 }
 
+/* Groups, Softmax, broadcasting, moves in another order, weights used twice: refused by name. */
+#define WITHOUT_DEVICE_CODE 32
+
 /* Every case that a device has code for: the plain C one always, a GPU where there is one. */
 static void test_devices(void **state)
 {
@@ -761,13 +764,13 @@ static void test_devices(void **state)
     isg_error err = {0};
     (void)state;
     assert_int_equal(isgi_device_open(&d, "reference", NULL), ISG_OK);
-    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), 0);
+    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), WITHOUT_DEVICE_CODE);
     isgi_device_close(d);
     if (isgi_device_open(&d, "cuda", &err) != ISG_OK) {
         print_message("no GPU is checked: %s\n", err.message);
         return;
     }
-    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), 0);
+    assert_int_equal(compare_device(d, ISG_PRECISION_F32, 2e-5), WITHOUT_DEVICE_CODE);
     /* TF32 has 11 bits: an operand is off by at most 2^-11 of itself */
     compare_device(d, ISG_PRECISION_TF32, 4e-3);
     isgi_device_close(d);

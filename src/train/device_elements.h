@@ -226,9 +226,7 @@ ISGI_ELEMENT(activate_gradient)
         slope = t <= 0 || t >= 1 ? 0 : a->alpha;
         break;
     case ISGI_ACT_HARD_SWISH: slope = x <= -3 ? 0.0f : x >= 3 ? 1.0f : x / 3 + 0.5f; break;
-    default:
-        t = 1.0f / (1.0f + expf(-x));
-        slope = t * (1 - t);
+    default: t = 1.0f / (1.0f + expf(-x)); slope = t * (1 - t);
     }
     /* not a product where the slope is 0: a gradient that is not finite must not come through a shut gate */
     t = slope == 0 ? 0.0f : a->dy[i] * slope;

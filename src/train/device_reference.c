@@ -69,10 +69,9 @@ static void reference_unpin(isgi_device *d, void *host)
 static void reference_multiply(isgi_device *d, const isgi_product *p)
 {
     for (size_t j = 0; j < p->count; j++) {
-        const dnnl_status_t ok =
-            isgi_dnn_sgemm(p->ta ? 'T' : 'N', p->tb ? 'T' : 'N', p->m, p->n, p->k, 1.0f, p->a + j * p->m * p->k,
-                           p->ta ? p->m : p->k, p->b + j * p->k * p->n, p->tb ? p->k : p->n, p->add ? 1.0f : 0.0f,
-                           p->c + j * p->m * p->n, p->n);
+        const dnnl_status_t ok = isgi_dnn_sgemm(
+            p->ta ? 'T' : 'N', p->tb ? 'T' : 'N', p->m, p->n, p->k, 1.0f, p->a + j * p->m * p->k, p->ta ? p->m : p->k,
+            p->b + j * p->k * p->n, p->tb ? p->k : p->n, p->add ? 1.0f : 0.0f, p->c + j * p->m * p->n, p->n);
         if (ok != dnnl_success) ((reference_device *)d)->failed = 1;
     }
 }

@@ -158,7 +158,7 @@ struct isgi_net {
     isg_comm *comm;    /* NULL: this process is alone */
     uint32_t total;    /* samples loaded now on all ranks together */
     isgi_share share[2];
-    float *share_room; /* the arrays of a share, one behind the other */
+    float *share_room;          /* the arrays of a share, one behind the other */
     struct isgi_devnet *device; /* NULL: this machine's processor; else train/net_device.h */
     isg_status comm_status;
     isg_error comm_error;

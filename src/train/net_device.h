@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A compiled network whose activations and products live on a device. Parameters, quantisers, losses and optimisers stay
- * with the host: factors are small, so little travels a step. */
+/* A compiled network whose activations and products live on a device. Parameters, quantisers, losses and optimisers
+ * stay with the host: factors are small, so little travels a step. */
 #ifndef INSITU_TRAIN_NET_DEVICE_H
 #define INSITU_TRAIN_NET_DEVICE_H
 

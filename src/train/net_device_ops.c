@@ -44,8 +44,8 @@ static void multiply(const isgi_net *net, int ta, int tb, size_t m, size_t n, si
                      int add, float *c)
 {
     isgi_device *d = net->device->device;
-    const isgi_product p = {a,        b,           c,           (uint32_t)m,  (uint32_t)n, (uint32_t)k, 1, (uint8_t)ta,
-                            (uint8_t)tb, (uint8_t)add, net->device->tf32};
+    const isgi_product p = {a, b,           c,           (uint32_t)m,  (uint32_t)n,      (uint32_t)k,
+                            1, (uint8_t)ta, (uint8_t)tb, (uint8_t)add, net->device->tf32};
     d->multiply(d, &p);
 }
 
@@ -177,8 +177,7 @@ static void dense_backward(const isgi_net *net, const isgi_netop *op, const isgi
     const isgi_netweight *w = &net->weights[op->weight];
     const size_t at = net->device->weight_at[op->weight][0], rows = (size_t)net->n * o->out_pixels;
     const float *dy = isgi_devnet_grad(net, op->out);
-    multiply_rows(net, (size_t)w->taps * w->ci, w->co, rows, gathered(net, op, o, w->ci), dy,
-                  net->device->dblock + at);
+    multiply_rows(net, (size_t)w->taps * w->ci, w->co, rows, gathered(net, op, o, w->ci), dy, net->device->dblock + at);
     bias_backward(net, op, rows, w->co);
     rows_data_gradient(net, op, o, dy, net->device->block + at, w->ci, w->co);
 }

@@ -159,8 +159,7 @@ isg_status isgi_net_backward(isgi_net *net, isg_error *err)
     for (int32_t i = 0; i < net->weight_count; i++) {
         if (net->weights[i].uses > 1) memset(net->weights[i].dw, 0, net->weights[i].count * sizeof(float));
     }
-    status = net->device ? isgi_devnet_backward(net, err)
-                         : run_steps(net, net->backward, net->backward_count, err);
+    status = net->device ? isgi_devnet_backward(net, err) : run_steps(net, net->backward, net->backward_count, err);
     /* a rank whose primitive failed still owes the others its sums */
     if (status == ISG_OK || (net->comm && !net->comm->broken))
         ISGI_TRY(isgi_net_sum_share(net, ISGI_SHARE_BEFORE, err));

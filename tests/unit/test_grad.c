@@ -873,6 +873,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations), cmocka_unit_test(test_factored_equals_generated),
         cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_devices), cmocka_unit_test(test_loss)};
+        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -428,11 +428,11 @@ static isg_status plan_schedule(isgi_net *net, isg_error *err)
     if (!net->forward || !net->backward) return isgi_nomem(err);
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
-        add_steps(net->forward, &net->forward_count, op, op->vt->forward, op->vt->forward_join);
+        if (op->vt) add_steps(net->forward, &net->forward_count, op, op->vt->forward, op->vt->forward_join);
     }
     for (int32_t i = net->op_count - 1; net->trainable && i >= 0; i--) {
         isgi_netop *op = &net->ops[i];
-        if (!net->acts[op->out].needs_grad) continue;
+        if (!net->acts[op->out].needs_grad || !op->vt) continue;
         add_steps(net->backward, &net->backward_count, op, op->vt->backward, op->vt->backward_join);
     }
     return ISG_OK;
@@ -470,15 +470,16 @@ static isg_status build_primitives(isgi_net *net, isgi_device *device, isg_error
     for (int32_t i = 0; i < net->weight_count; i++) ISGI_TRY(isgi_weight_bind(net, &net->weights[i], err));
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
-        if (op->op == ISG_OP_CONV && !device) ISGI_TRY(isgi_build_conv(net, op, err));
+        /* a convolution of the device needs no primitive here */
+        if (op->op == ISG_OP_CONV && !(device && isgi_devop_has_code(net, op))) ISGI_TRY(isgi_build_conv(net, op, err));
         if (op->op == ISG_OP_GEMM) ISGI_TRY(isgi_build_gemm(net, op, err));
     }
     ISGI_TRY(plan_memory(net, err));
-    if (device) return isgi_devnet_create(net, device, err);
     for (int32_t i = 0; i < net->op_count; i++) {
-        if (net->ops[i].op == ISG_OP_CONV) ISGI_TRY(isgi_bind_conv(net, &net->ops[i], err));
+        if (net->ops[i].op == ISG_OP_CONV && net->ops[i].vt) ISGI_TRY(isgi_bind_conv(net, &net->ops[i], err));
     }
-    return plan_schedule(net, err);
+    ISGI_TRY(plan_schedule(net, err));
+    return device ? isgi_devnet_create(net, device, err) : ISG_OK;
 }
 
 static isg_status allocate_lists(isgi_net *net, isg_error *err)

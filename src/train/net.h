@@ -187,6 +187,8 @@ void isgi_net_load(isgi_net *net, const float *samples, uint32_t n);
 /* Call after parameters changed: quantises factors, generates weights, reorders. Errors: NUMERIC, INTERNAL. */
 ISG_NODISCARD isg_status isgi_net_refresh(isgi_net *net, isg_error *err);
 ISG_NODISCARD isg_status isgi_net_forward(isgi_net *net, int training, isg_error *err);
+/* One operation on the processor, on what lies in the arena: of a network on a device. */
+ISG_NODISCARD isg_status isgi_net_run_op(isgi_net *net, isgi_netop *op, int backward, isg_error *err);
 /* Sample `i` of the logits, or of their gradient, of the loaded batch. */
 const float *isgi_net_logits(const isgi_net *net, uint32_t i);
 float *isgi_net_logits_grad(const isgi_net *net, uint32_t i);

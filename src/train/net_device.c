@@ -78,6 +78,17 @@ static isg_status make_memory(isgi_net *net, isgi_devnet *d, isg_error *err)
     return ISG_OK;
 }
 
+static void keep_on_host(isgi_net *net, int32_t index)
+{
+    isgi_devnet *d = net->device;
+    const isgi_netop *op = &net->ops[index];
+    d->ops[index].on_host = 1;
+    if (op->bias >= 0) d->param_on_host[op->bias] = 1;
+    if (op->weight < 0) return;
+    d->weight_on_host[op->weight] = 1;
+    if (!net->weights[op->weight].factored) d->param_on_host[net->weights[op->weight].master[0]] = 1;
+}
+
 isg_status isgi_devnet_create(isgi_net *net, isgi_device *device, isg_error *err)
 {
     isgi_devnet *d = isgi_calloc(1, sizeof *d);
@@ -93,7 +104,16 @@ isg_status isgi_devnet_create(isgi_net *net, isgi_device *device, isg_error *err
             return isgi_fail(err, ISG_E_LIMIT, "training: a tensor of more than 2^32 numbers on a device");
         }
     }
-    for (int32_t i = 0; i < net->op_count; i++) ISGI_TRY(isgi_devop_create(net, i, err));
+    d->param_on_host = isgi_calloc((size_t)net->param_count + 1, 1);
+    d->weight_on_host = isgi_calloc((size_t)net->weight_count + 1, 1);
+    if (!d->param_on_host || !d->weight_on_host) return isgi_nomem(err);
+    for (int32_t i = 0; i < net->op_count; i++) {
+        if (isgi_devop_has_code(net, &net->ops[i])) {
+            ISGI_TRY(isgi_devop_create(net, i, err));
+        } else {
+            keep_on_host(net, i);
+        }
+    }
     return make_memory(net, d, err);
 }
 
@@ -111,6 +131,8 @@ void isgi_devnet_destroy(isgi_net *net)
     isg_free(d->weight_at);
     isg_free(d->host_input);
     isg_free(d->host_block);
+    isg_free(d->param_on_host);
+    isg_free(d->weight_on_host);
     isg_free(d);
     net->device = NULL;
 }
@@ -147,7 +169,7 @@ isg_status isgi_devnet_refresh(isgi_net *net, isg_error *err)
     isgi_devnet *d = net->device;
     for (int32_t i = 0; i < net->weight_count; i++) {
         const isgi_netweight *w = &net->weights[i];
-        if (!w->factored) continue;
+        if (!w->factored || d->weight_on_host[i]) continue;
         for (int k = 0; k < 3; k++) {
             const float *from = w->direct ? w->q[k] : w->w;
             const size_t n = w->direct ? factor_count(w, k) : k == 0 ? w->count : 0;
@@ -160,7 +182,7 @@ isg_status isgi_devnet_refresh(isgi_net *net, isg_error *err)
         ISGI_TRY(d->device->upload(d->device, d->running, net->running, net->running_floats * sizeof(float), err));
     }
     for (int32_t i = 0; i < net->weight_count; i++) {
-        if (!net->weights[i].factored) reorder_weight(net, i, 0);
+        if (!net->weights[i].factored && !d->weight_on_host[i]) reorder_weight(net, i, 0);
     }
     return ISG_OK;
 }
@@ -185,12 +207,59 @@ static isg_status copy_chunks(isgi_net *net, int32_t act, int gradient, int up, 
     return ISG_OK;
 }
 
+/* ---- operations that the device has no code for ---- */
+
+static isg_status host_forward(isgi_net *net, isgi_netop *op, isg_error *err)
+{
+    for (int32_t k = 0; k < op->in_count; k++) {
+        if (op->in[k] >= 0) ISGI_TRY(copy_chunks(net, op->in[k], 0, 0, err));
+    }
+    ISGI_TRY(isgi_net_run_op(net, op, 0, err));
+    return copy_chunks(net, op->out, 0, 1, err);
+}
+
+/* What it read and wrote in forward still lies in the host's arena. */
+static isg_status host_backward(isgi_net *net, isgi_netop *op, isg_error *err)
+{
+    ISGI_TRY(copy_chunks(net, op->out, 1, 0, err));
+    for (int32_t k = 0; k < op->in_count; k++) {
+        if (isgi_op_needs(net, op, k) && op->accumulate[k]) ISGI_TRY(copy_chunks(net, op->in[k], 1, 0, err));
+    }
+    ISGI_TRY(isgi_net_run_op(net, op, 1, err));
+    for (int32_t k = 0; k < op->in_count; k++) {
+        if (isgi_op_needs(net, op, k)) ISGI_TRY(copy_chunks(net, op->in[k], 1, 1, err));
+    }
+    return ISG_OK;
+}
+
+/* All but those that the host has written itself, in as few copies as there are runs of them. */
+static isg_status download_gradients(isgi_net *net, isg_error *err)
+{
+    isgi_devnet *d = net->device;
+    size_t begin = 0;
+    for (int32_t i = 0; i <= net->param_count; i++) {
+        const isgi_param *p = &net->param_list[i];
+        const size_t at = i < net->param_count ? (size_t)(p->g - net->grads) : net->param_floats;
+        if (i < net->param_count && !d->param_on_host[i]) continue;
+        ISGI_TRY(
+            d->device->download(d->device, net->grads + begin, d->grads + begin, (at - begin) * sizeof(float), err));
+        begin = i < net->param_count ? at + (p->count + 15) / 16 * 16 : at;
+    }
+    return ISG_OK;
+}
+
 isg_status isgi_devnet_forward(isgi_net *net, isg_error *err)
 {
     isgi_devnet *d = net->device;
     ISGI_TRY(d->device->upload(d->device, isgi_devnet_data(net, net->input), d->host_input,
                                net->n * net->acts[net->input].size * sizeof(float), err));
-    for (int32_t i = 0; net->n && i < net->op_count; i++) isgi_devop_forward(net, i);
+    for (int32_t i = 0; net->n && i < net->op_count; i++) {
+        if (d->ops[i].on_host) {
+            ISGI_TRY(host_forward(net, &net->ops[i], err));
+        } else {
+            isgi_devop_forward(net, i);
+        }
+    }
     ISGI_TRY(copy_chunks(net, net->logits, 0, 0, err));
     if (!net->training || !net->running) return ISG_OK;
     return d->device->download(d->device, net->running, d->running, net->running_floats * sizeof(float), err);
@@ -201,16 +270,21 @@ isg_status isgi_devnet_backward(isgi_net *net, isg_error *err)
     isgi_devnet *d = net->device;
     ISGI_TRY(copy_chunks(net, net->logits, 1, 1, err));
     for (int32_t i = net->op_count - 1; net->n && i >= 0; i--) {
-        if (net->acts[net->ops[i].out].needs_grad) isgi_devop_backward(net, i);
+        if (!net->acts[net->ops[i].out].needs_grad) continue;
+        if (d->ops[i].on_host) {
+            ISGI_TRY(host_backward(net, &net->ops[i], err));
+        } else {
+            isgi_devop_backward(net, i);
+        }
     }
     for (int32_t i = 0; i < net->weight_count; i++) {
-        if (!net->weights[i].factored) reorder_weight(net, i, 1);
+        if (!net->weights[i].factored && !d->weight_on_host[i]) reorder_weight(net, i, 1);
     }
-    ISGI_TRY(d->device->download(d->device, net->grads, d->grads, net->param_floats * sizeof(float), err));
+    ISGI_TRY(download_gradients(net, err));
     ISGI_TRY(d->device->download(d->device, d->host_block, d->dblock, d->staged * sizeof(float), err));
     for (int32_t i = 0; i < net->weight_count; i++) {
         isgi_netweight *w = &net->weights[i];
-        for (int k = 0; w->factored && k < 3; k++) {
+        for (int k = 0; w->factored && !d->weight_on_host[i] && k < 3; k++) {
             float *to = w->direct ? w->dq[k] : w->dw;
             const size_t n = w->direct ? factor_count(w, k) : k == 0 ? w->count : 0;
             if (n) memcpy(to, d->host_block + d->weight_at[i][k], n * sizeof *to);

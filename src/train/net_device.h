@@ -12,6 +12,7 @@ typedef struct isgi_devop {
     int32_t *source, *reader; /* of a convolution (device_kernels.h: isgi_taps) */
     uint32_t taps, in_pixels, out_pixels;
     uint8_t straight; /* reads every pixel once, in order: no gathering */
+    uint8_t on_host;  /* no device code: runs on the processor, what it reads and writes travels */
     float *z, *d;     /* factored: kept from forward for backward */
     float *norm;      /* mean, istd, mul, add, k0, k1 of the channels */
     uint32_t *lists[4], *arg;
@@ -36,10 +37,10 @@ typedef struct isgi_devnet {
     size_t room_floats[ISGI_ROOMS];
     float *host_input; /* the batch in channels-last order, also for the logits and their gradient */
     uint8_t tf32;
+    uint8_t *param_on_host, *weight_on_host; /* those of operations that run there */
 } isgi_devnet;
 
-/* Moves a compiled network to d, which stays borrowed. Errors: UNSUPPORTED naming the node that has no device code,
- * NOMEM, LIMIT (a tensor of more than 2^32 numbers). */
+/* Moves a compiled network to d, which stays borrowed. Errors: NOMEM, LIMIT (a tensor of more than 2^32 numbers). */
 ISG_NODISCARD isg_status isgi_devnet_create(isgi_net *net, isgi_device *d, isg_error *err);
 void isgi_devnet_destroy(isgi_net *net);
 /* What isgi_net_load(), refresh(), forward() and backward() do besides the host's part. */
@@ -52,6 +53,8 @@ ISG_NODISCARD isg_status isgi_devnet_fetch(isgi_net *net, isg_error *err);
 
 /* ---- between net_device.c and net_device_ops.c ---- */
 isg_status isgi_devnet_allocate(isgi_devnet *d, void **out, size_t bytes, isg_error *err);
+/* Whether the device runs it; before anything is allocated. */
+int isgi_devop_has_code(const isgi_net *net, const isgi_netop *op);
 /* Lists and memory of one operation, and the rooms it wants. */
 isg_status isgi_devop_create(isgi_net *net, int32_t index, isg_error *err);
 void isgi_devop_forward(isgi_net *net, int32_t index);

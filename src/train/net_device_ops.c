@@ -15,13 +15,6 @@
 #define SUMS_ROWS 256
 #define SUMS_PARTS ISGI_FOLD
 
-static isg_status no_code(const isgi_netop *op, const char *what, isg_error *err)
-{
-    char name[100];
-    return isgi_fail(err, ISG_E_UNSUPPORTED, "training on a device: %s node %s: %s", isg_op_name(op->op),
-                     isgi_escape(name, sizeof name, op->name), what);
-}
-
 static void want(isgi_devnet *d, int room, size_t floats)
 {
     if (d->room_floats[room] < floats) d->room_floats[room] = floats;
@@ -309,8 +302,6 @@ static isg_status create_weighted(isgi_net *net, const isgi_netop *op, isgi_devo
     const isgi_netweight *w = &net->weights[op->weight];
     const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
     const int conv = op->op == ISG_OP_CONV;
-    if (conv && (op->attr.conv.groups > 1 || x->rank > 4)) return no_code(op, "groups, or more than two axes", err);
-    if (net->trainable && w->uses > 1) return no_code(op, "a weight used twice", err);
     o->taps = w->taps;
     o->in_pixels = conv ? (uint32_t)(x->size / w->ci) : 1;
     o->out_pixels = conv ? (uint32_t)(y->size / w->co) : 1;
@@ -552,6 +543,37 @@ static isg_status create_pool(isgi_net *net, const isgi_netop *op, isgi_devop *o
 
 /* ---- all of them ---- */
 
+int isgi_devop_has_code(const isgi_net *net, const isgi_netop *op)
+{
+    switch (op->op) {
+    case ISG_OP_CONV:
+        if (op->attr.conv.groups > 1 || net->acts[op->in[0]].rank > 4) return 0;
+        return !net->trainable || net->weights[op->weight].uses == 1;
+    case ISG_OP_GEMM: return !net->trainable || net->weights[op->weight].uses == 1;
+    case ISG_OP_ADD:
+    case ISG_OP_SUM: return isgi_binary_is_plain(net, op);
+    case ISG_OP_BATCH_NORM:
+    case ISG_OP_RELU:
+    case ISG_OP_CLIP:
+    case ISG_OP_LEAKY_RELU:
+    case ISG_OP_HARD_SIGMOID:
+    case ISG_OP_HARD_SWISH:
+    case ISG_OP_SIGMOID:
+    case ISG_OP_MAX_POOL:
+    case ISG_OP_GLOBAL_MAX_POOL:
+    case ISG_OP_AVERAGE_POOL:
+    case ISG_OP_GLOBAL_AVERAGE_POOL:
+    case ISG_OP_REDUCE_MEAN: return 1;
+    case ISG_OP_RESHAPE:
+    case ISG_OP_FLATTEN:
+    case ISG_OP_SQUEEZE:
+    case ISG_OP_UNSQUEEZE:
+    case ISG_OP_IDENTITY:
+    case ISG_OP_DROPOUT: return isgi_move_is_straight(op);
+    default: return 0;
+    }
+}
+
 isg_status isgi_devop_create(isgi_net *net, int32_t index, isg_error *err)
 {
     const isgi_netop *op = &net->ops[index];
@@ -560,28 +582,12 @@ isg_status isgi_devop_create(isgi_net *net, int32_t index, isg_error *err)
     case ISG_OP_CONV:
     case ISG_OP_GEMM: return create_weighted(net, op, o, err);
     case ISG_OP_BATCH_NORM: return create_norm(net, op, o, err);
-    case ISG_OP_ADD:
-    case ISG_OP_SUM:
-        return isgi_binary_is_plain(net, op) ? ISG_OK : no_code(op, "operands of different shape or a constant", err);
-    case ISG_OP_RELU:
-    case ISG_OP_CLIP:
-    case ISG_OP_LEAKY_RELU:
-    case ISG_OP_HARD_SIGMOID:
-    case ISG_OP_HARD_SWISH:
-    case ISG_OP_SIGMOID: return ISG_OK;
     case ISG_OP_MAX_POOL:
     case ISG_OP_GLOBAL_MAX_POOL:
     case ISG_OP_AVERAGE_POOL:
     case ISG_OP_GLOBAL_AVERAGE_POOL:
     case ISG_OP_REDUCE_MEAN: return create_pool(net, op, o, err);
-    case ISG_OP_RESHAPE:
-    case ISG_OP_FLATTEN:
-    case ISG_OP_SQUEEZE:
-    case ISG_OP_UNSQUEEZE:
-    case ISG_OP_IDENTITY:
-    case ISG_OP_DROPOUT:
-        return isgi_move_is_straight(op) ? ISG_OK : no_code(op, "a move that changes the order of numbers", err);
-    default: return no_code(op, "there is no device code for it", err);
+    default: return ISG_OK;
     }
 }
 

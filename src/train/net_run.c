@@ -114,7 +114,7 @@ static void refresh_op_task(void *arg, uint32_t index, uint32_t worker)
     (void)worker;
     for (uint32_t i = index; i < (uint32_t)net->op_count; i += net->chunks) {
         isgi_netop *op = &net->ops[i];
-        if (op->vt->refresh) op->vt->refresh(net, op, index);
+        if (op->vt && op->vt->refresh) op->vt->refresh(net, op, index);
     }
     isgi_omp_leave(omp);
 }
@@ -140,10 +140,19 @@ isg_status isgi_net_refresh(isgi_net *net, isg_error *err)
 {
     run_tasks(&net->parallel, refresh_task, net, (uint32_t)net->weight_count);
     ISGI_TRY(weight_status(net, err));
-    if (net->device) return isgi_devnet_refresh(net, err);
     run_tasks(&net->parallel, refresh_op_task, net, net->chunks);
     if (atomic_load(&net->failed)) return isgi_fail(err, ISG_E_INTERNAL, "training: a oneDNN reorder failed");
-    return ISG_OK;
+    return net->device ? isgi_devnet_refresh(net, err) : ISG_OK;
+}
+
+isg_status isgi_net_run_op(isgi_net *net, isgi_netop *op, int backward, isg_error *err)
+{
+    const isgi_step *steps = backward ? net->backward : net->forward;
+    const int32_t count = backward ? net->backward_count : net->forward_count;
+    int32_t first = 0, n = 0;
+    while (first < count && steps[first].op != op) first++;
+    while (first + n < count && steps[first + n].op == op) n++;
+    return run_steps(net, steps + first, n, err);
 }
 
 isg_status isgi_net_forward(isgi_net *net, int training, isg_error *err)

@@ -100,8 +100,8 @@ isg_status isgi_devnet_create(isgi_net *net, isgi_device *device, isg_error *err
     d->weight_at = isgi_calloc((size_t)net->weight_count + 1, sizeof *d->weight_at);
     if (!d->ops || !d->weight_at) return isgi_nomem(err);
     for (int32_t i = 0; i < net->act_count; i++) {
-        if (net->acts[i].size > UINT32_MAX / net->batch) {
-            return isgi_fail(err, ISG_E_LIMIT, "training: a tensor of more than 2^32 numbers on a device");
+        if (net->acts[i].size > INT32_MAX / net->batch) {
+            return isgi_fail(err, ISG_E_LIMIT, "training: a tensor of more than 2^31 numbers on a device");
         }
     }
     d->param_on_host = isgi_calloc((size_t)net->param_count + 1, 1);

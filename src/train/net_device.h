@@ -40,7 +40,7 @@ typedef struct isgi_devnet {
     uint8_t *param_on_host, *weight_on_host; /* those of operations that run there */
 } isgi_devnet;
 
-/* Moves a compiled network to d, which stays borrowed. Errors: NOMEM, LIMIT (a tensor of more than 2^32 numbers). */
+/* Moves a compiled network to d, which stays borrowed. Errors: NOMEM, LIMIT (a tensor of more than 2^31 numbers). */
 ISG_NODISCARD isg_status isgi_devnet_create(isgi_net *net, isgi_device *d, isg_error *err);
 void isgi_devnet_destroy(isgi_net *net);
 /* What isgi_net_load(), refresh(), forward() and backward() do besides the host's part. */

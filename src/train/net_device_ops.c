@@ -306,8 +306,8 @@ static isg_status create_weighted(isgi_net *net, const isgi_netop *op, isgi_devo
     o->in_pixels = conv ? (uint32_t)(x->size / w->ci) : 1;
     o->out_pixels = conv ? (uint32_t)(y->size / w->co) : 1;
     o->straight = !conv;
-    if ((uint64_t)net->batch * o->out_pixels * w->taps * w->ci > UINT32_MAX) {
-        return isgi_fail(err, ISG_E_LIMIT, "training: a convolution of more than 2^32 numbers on a device");
+    if ((uint64_t)net->batch * o->out_pixels * w->taps * w->ci > INT32_MAX) {
+        return isgi_fail(err, ISG_E_LIMIT, "training: a convolution of more than 2^31 numbers on a device");
     }
     if (conv) ISGI_TRY(make_taps(net, op, o, err));
     if (op->bias >= 0 && net->trainable) want_columns(d, (size_t)net->batch * o->out_pixels, w->co);

@@ -121,11 +121,11 @@ void cuda_multiply(isgi_device *d, const isgi_product *p)
     const int lda = int(p->ta ? p->m : p->k), ldb = int(p->tb ? p->k : p->n);
     cublasStatus_t status;
     if (c->failed != cudaSuccess || c->blas_failed != CUBLAS_STATUS_SUCCESS) return;
-    status = cublasGemmStridedBatchedEx(
-        c->blas, p->tb ? CUBLAS_OP_T : CUBLAS_OP_N, p->ta ? CUBLAS_OP_T : CUBLAS_OP_N, int(p->n), int(p->m), int(p->k),
-        &one, p->b, CUDA_R_32F, ldb, (long long)p->k * p->n, p->a, CUDA_R_32F, lda, (long long)p->m * p->k,
-        p->add ? &one : &zero, p->c, CUDA_R_32F, int(p->n), (long long)p->m * p->n, int(p->count), type,
-        CUBLAS_GEMM_DEFAULT);
+    status = cublasGemmStridedBatchedEx(c->blas, p->tb ? CUBLAS_OP_T : CUBLAS_OP_N, p->ta ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                        int(p->n), int(p->m), int(p->k), &one, p->b, CUDA_R_32F, ldb,
+                                        (long long)p->k * p->n, p->a, CUDA_R_32F, lda, (long long)p->m * p->k,
+                                        p->add ? &one : &zero, p->c, CUDA_R_32F, int(p->n), (long long)p->m * p->n,
+                                        int(p->count), type, CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS) c->blas_failed = status;
 }
 

@@ -72,7 +72,7 @@ static int open_ours(contender *c, const char *path, uint32_t threads, uint32_t 
     isg_error err = {0};
     void *workspace;
     options.batch = batch;
-    options.mode = strcmp(mode, "int8") == 0 ? ISG_MODE_INT8 : ISG_MODE_F32;
+    options.mode = strcmp(mode, "int8") == 0 ? ISG_MODE_INT8 : strcmp(mode, "bf16") == 0 ? ISG_MODE_BF16 : ISG_MODE_F32;
     if (threads > 1) {
         if (isg_pool_create(&c->pool, threads, &err) != ISG_OK) return fail(path, err.message);
         options.parallel = isg_pool_parallel(c->pool);
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
     uint32_t threads, batch;
     double opened;
     if (argc == 2 && strcmp(argv[1], "modes") == 0) {
-        puts("f32 int8");
+        puts(isg_rt_isa() & ISG_ISA_AVX512BF16 ? "f32 int8 bf16" : "f32 int8");
         return 0;
     }
     if (argc < 5) return fail("usage", "bench_contender ours|ort:LIBRARY MODEL THREADS BATCH [MODE]");

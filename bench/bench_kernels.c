@@ -103,19 +103,43 @@ static void bench_gemm_f32(isgk_gemm_f32_fn *fn, const char *name, uint32_t bit)
     }
 }
 
+static const size_t panel_shapes[][3] = {{8, 96, 512}, {16, 96, 512}, {32, 96, 64}, {64, 96, 64},
+                                         {64, 64, 44}, {16, 512, 44}, {64, 128, 44}};
+
 static void bench_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn, const char *name, uint32_t bit)
 {
-    static const size_t shapes[][3] = {{8, 96, 512}, {16, 96, 512}, {32, 96, 64}, {64, 96, 64},
-                                       {64, 64, 44}, {16, 512, 44}, {64, 128, 44}};
     isgk_finish finish = {buffers[3], NULL, 0, 0.0f, 6.0f};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+    for (size_t i = 0; i < sizeof panel_shapes / sizeof *panel_shapes; i++) {
+        const size_t m = panel_shapes[i][0], n = panel_shapes[i][1], k = panel_shapes[i][2];
         char text[64];
         double s;
         snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
         MEASURE(s, fn(buffers[0], n, buffers[1], k, buffers[2], m, n, k, &finish));
         report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
     }
+}
+
+/* The fraction is of the peak in binary32. */
+static void bench_gemm_panels_bf16(isgk_gemm_panels_bf16_fn *fn, const char *name, uint32_t bit)
+{
+    isgk_finish finish = {buffers[3], NULL, 0, 0.0f, 6.0f};
+    const uint32_t *panels = (const uint32_t *)(const void *)buffers[2]; /* a float is a pair of numbers too */
+    for (size_t i = 0; i < sizeof panel_shapes / sizeof *panel_shapes; i++) {
+        const size_t m = panel_shapes[i][0], n = panel_shapes[i][1], k = panel_shapes[i][2];
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
+        MEASURE(s, fn(buffers[0], n, buffers[1], k, panels, m, n, k, &finish));
+        report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
+    }
+}
+
+static void bench_panel_bf16(isgk_panel_bf16_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn((uint32_t *)(void *)buffers[0], buffers[1], 256));
+    report_bytes(name, "256 rows", 256.0 * ISGK_PANEL * 6.0, s);
 }
 
 static void bench_unpack_columns(isgk_unpack_columns_fn *fn, const char *name, uint32_t bit)

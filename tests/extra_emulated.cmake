@@ -12,7 +12,7 @@ if(INSITU_X86_64 AND NOT INSITU_SANITIZE)
   set_target_properties(test_kernels_emulated PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_include_directories(test_kernels_emulated PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_definitions(test_kernels_emulated PRIVATE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE
-    EMULATED_ISA=\(ISG_ISA_AVX512|ISG_ISA_AVX512VNNI\))
+    EMULATED_ISA=\(ISG_ISA_AVX512|ISG_ISA_AVX512VNNI|ISG_ISA_AVX512BF16\))
   target_link_libraries(test_kernels_emulated PRIVATE insitu_rt ${CMOCKA_LIBRARY} m)
   add_test(NAME unit.test_kernels_emulated COMMAND test_kernels_emulated)
 endif()

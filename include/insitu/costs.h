@@ -28,6 +28,7 @@ typedef struct isg_peaks {
     uint32_t struct_size; /* sizeof(isg_peaks) */
     double f32_macs;      /* multiply-adds a second from registers */
     double int8_macs;     /* of bytes; AVX2, NEON: summed in 16 bits */
+    double bf16_macs;     /* of bfloat16; f32_macs where there is no instruction for them */
     double bytes;         /* read a second, in order, from wherever a buffer of the size asked for lies */
 } isg_peaks;
 

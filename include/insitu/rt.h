@@ -33,14 +33,17 @@ typedef enum isg_isa {
     ISG_ISA_NEON = 1u << 2,
     ISG_ISA_AVX512VNNI = 1u << 3, /* VNNI and VBMI besides AVX512: the integer kernels */
     ISG_ISA_NEONDOT = 1u << 4,    /* the dot products of ARMv8.2 besides NEON: the integer product */
+    ISG_ISA_AVX512BF16 = 1u << 5, /* BF16 besides AVX512: the bfloat16 product */
     ISG_ISA_ALL = 0x7fffffff
 } isg_isa;
 
 /* Numbers that layers are computed in. A layer that a mode does not cover runs in f32 (isg_rt_op.mode says so). */
 typedef enum isg_mode {
     ISG_MODE_F32 = 0,
-    ISG_MODE_INT8 = 1 /* u8 inputs and intermediates, the codes of the factors as integers; needs calibrated ranges in
-                         the file, else UNSUPPORTED */
+    ISG_MODE_INT8 = 1, /* u8 inputs and intermediates, the codes of the factors as integers; needs calibrated ranges in
+                          the file, else UNSUPPORTED */
+    ISG_MODE_BF16 = 2  /* what enters a product of matrices is rounded to bfloat16, sums are binary32; of factors, of
+                          dense layers with one weight for many pixels. As fast as f32 at best without AVX512_BF16 */
 } isg_mode;
 
 /* A validated view of a file image. Fill with isg_rt_open(); plain storage, no clean-up; borrows the image. */
@@ -169,7 +172,7 @@ ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, 
  * tensor that is never stored). */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
-/* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "neon"). */
+/* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"). */
 const char *isg_rt_isa_name(const isg_rt_context *ctx);
 
 #ifdef __cplusplus

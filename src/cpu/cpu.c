@@ -17,6 +17,7 @@
 #define CPU_LEAF7_EBX_AVX512VL (1u << 31)
 #define CPU_LEAF7_ECX_AVX512VBMI (1u << 1)
 #define CPU_LEAF7_ECX_AVX512VNNI (1u << 11)
+#define CPU_LEAF7_1_EAX_AVX512BF16 (1u << 5)
 #define CPU_XCR0_AVX 0x06u    /* xmm and ymm */
 #define CPU_XCR0_AVX512 0xe6u /* and opmask, upper halves, zmm16..31 */
 
@@ -44,6 +45,9 @@ uint32_t isgi_cpu_isa(void)
     if ((ebx & wanted512) != wanted512 || (saved & CPU_XCR0_AVX512) != CPU_XCR0_AVX512) return isa;
     isa |= ISG_ISA_AVX512;
     if ((ecx & wanted_vnni) == wanted_vnni) isa |= ISG_ISA_AVX512VNNI;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & CPU_LEAF7_1_EAX_AVX512BF16)) {
+        isa |= ISG_ISA_AVX512BF16;
+    }
     return isa;
 }
 
@@ -87,13 +91,14 @@ uint32_t isgi_cpu_effective_isa(uint32_t mask)
 {
     uint32_t isa = isgi_cpu_isa() & mask;
     if (!(isa & ISG_ISA_AVX2)) isa &= ~(uint32_t)ISG_ISA_AVX512;
-    if (!(isa & ISG_ISA_AVX512)) isa &= ~(uint32_t)ISG_ISA_AVX512VNNI;
+    if (!(isa & ISG_ISA_AVX512)) isa &= ~(uint32_t)(ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16);
     if (!(isa & ISG_ISA_NEON)) isa &= ~(uint32_t)ISG_ISA_NEONDOT;
     return isa;
 }
 
 const char *isgi_cpu_isa_name(uint32_t isa)
 {
+    if (isa & ISG_ISA_AVX512BF16) return "avx512bf16";
     if (isa & ISG_ISA_AVX512VNNI) return "avx512vnni";
     if (isa & ISG_ISA_AVX512) return "avx512";
     if (isa & ISG_ISA_AVX2) return "avx2";

@@ -10,7 +10,7 @@ uint32_t isgi_cpu_isa(void);
 /* The effective set: what the CPU has and the mask allows. AVX512 is dropped without AVX2, AVX512VNNI without
  * AVX512 and NEONDOT without NEON, as their table entries lean on the lower ones. */
 uint32_t isgi_cpu_effective_isa(uint32_t mask);
-/* Highest level in a set: "scalar", "avx2", "avx512", "avx512vnni", "neon", "neondot". Static string. */
+/* Highest level in a set: "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot". Static string. */
 const char *isgi_cpu_isa_name(uint32_t isa);
 
 #endif

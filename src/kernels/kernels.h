@@ -58,6 +58,16 @@ typedef struct isgk_finish {
  * product as it is. The residual may be C itself (ldr == ldc). */
 typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
                                      size_t n, size_t k, const isgk_finish *finish);
+/* Products of numbers rounded to bfloat16 (kernels/bf16.h), of two rows of a panel at once: word [p][c] of a panel
+ * holds rows 2 p (lower half) and 2 p + 1 (zero behind the last row). `rows` rows of floats of one panel, which may not
+ * overlap dst. Exact. */
+typedef void isgk_panel_bf16_fn(uint32_t *dst, const float *src, size_t rows);
+/* C[m][n] = finish(A[m][k] . B[k][n]), A rounded here, panels [(k + 1) / 2][ISGK_PANEL] words; k <= ISGK_BF16_DEPTH. An
+ * element is one chain: for each pair the product of its second numbers, then of its first, every sum rounded to
+ * binary32, as VDPBF16PS adds them. Exact, but a sum that is denormal may be kept or become 0. */
+#define ISGK_BF16_DEPTH 2048u
+typedef void isgk_gemm_panels_bf16_fn(float *c, size_t ldc, const float *a, size_t lda, const uint32_t *panels,
+                                      size_t m, size_t n, size_t k, const isgk_finish *finish);
 /* Codes of `columns` columns and `rows` rows, code (r, c) at bit first_bit + r * row_bits + c * bits of src:
  * dst[r * ldd + c] = (code * mul + add) * scales[c], and 0 for columns <= c < width. mul and add are integers (levels
  * are exact): one rounding. Exact up to the sign of zero. */

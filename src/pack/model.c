@@ -152,6 +152,7 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
                   {"avx2", ISG_ISA_AVX2},
                   {"avx512", ISG_ISA_AVX2 | ISG_ISA_AVX512},
                   {"avx512vnni", ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI},
+                  {"avx512bf16", ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16},
                   {"neon", ISG_ISA_NEON},
                   {"neondot", ISG_ISA_NEON | ISG_ISA_NEONDOT}};
     const char *text = getenv("INSITU_ISA");
@@ -164,7 +165,7 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
             return ISG_OK;
         }
     }
-    return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni or neon are possible",
+    return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni, avx512bf16, neon or neondot are possible",
                      isgi_escape(name, sizeof name, text));
 }
 

@@ -77,6 +77,13 @@ __attribute__((target("avx512f,avx512vnni"))) static double avx512vnni_int8(floa
     const __m512i a = _mm512_set1_epi32(0x03020103);
     PEAK_LOOP(__m512i, 64, a, x[j] = _mm512_dpbusd_epi32(x[j], a, a), _mm_cvtsi128_si32(_mm512_castsi512_si128(x[j])));
 }
+
+__attribute__((target("avx512f,avx512bf16"))) static double avx512bf16_bf16(float *sink)
+{
+    const __m512i a = _mm512_set1_epi32(0x3a803a80); /* two of 2^-10 */
+    PEAK_LOOP(__m512, 32, _mm512_set1_ps(0.5f), x[j] = _mm512_dpbf16_ps(x[j], (__m512bh)a, (__m512bh)a),
+              _mm512_cvtss_f32(x[j]));
+}
 #elif defined(__aarch64__)
 static double neon_f32(float *sink)
 {
@@ -121,6 +128,14 @@ static peak_fn *int8_of(uint32_t isa)
 #endif
     (void)isa;
     return plain_int8;
+}
+
+static peak_fn *bf16_of(uint32_t isa)
+{
+#if defined(__x86_64__)
+    if (isa & ISG_ISA_AVX512BF16) return avx512bf16_bf16;
+#endif
+    return f32_of(isa);
 }
 
 /* Multiply-adds a second: the best of several samples. */
@@ -177,5 +192,6 @@ isg_status isg_peaks_measure(isg_peaks *peaks, uint32_t isa_mask, uint64_t bytes
     peaks->struct_size = sizeof *peaks;
     peaks->f32_macs = rate_of(f32_of(isa));
     peaks->int8_macs = rate_of(int8_of(isa));
+    peaks->bf16_macs = rate_of(bf16_of(isa));
     return read_rate(&peaks->bytes, bytes > READ_MAX ? READ_MAX : (size_t)bytes, err);
 }

@@ -160,7 +160,7 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->name_bytes = s->op.name_bytes;
     info->kind = kind_names[s->op.kind];
     info->strategy = s->strategy;
-    info->mode = s->int8.on ? ISG_MODE_INT8 : ISG_MODE_F32;
+    info->mode = s->int8.on ? ISG_MODE_INT8 : s->conv.bf16 ? ISG_MODE_BF16 : ISG_MODE_F32;
     info->macs = s->macs;
     info->dense_macs = s->dense_macs;
     info->weight_bytes = s->weight_bytes;

@@ -51,6 +51,7 @@ typedef struct isgi_conv {
     uint8_t depthwise;       /* one filter a channel, W [taps][channels] */
     uint8_t direct;          /* a pixel's row of the input is its row of the product: no gathering */
     uint8_t in_place;        /* the matrix is used where it lies in the image */
+    uint8_t bf16;            /* its products of matrices are in bfloat16 */
     uint8_t panels;          /* the whole matrix is copied to panels first; products finish their elements */
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t strip;          /* output pixels a task */
@@ -119,6 +120,7 @@ static inline int isgi_lies_ready(const isg_weight *w)
 typedef struct isgi_plan_for {
     uint32_t workers, forced; /* forced: isg_strategy */
     const isg_rt_costs *costs;
+    uint32_t mode;              /* isg_mode that is asked for */
     int streams, dense_streams; /* the network's weights, or those of the dense one, do not stay in the cache */
 } isgi_plan_for;
 

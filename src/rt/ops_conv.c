@@ -5,6 +5,7 @@
 #include "kernels/scalar.h"
 #include "rt/exec.h"
 #include "rt/gen.h"
+#include "rt/panels.h"
 
 /* What the tasks of one product share. */
 typedef struct conv_job {
@@ -182,26 +183,40 @@ static void product_task(void *arg, uint32_t index, uint32_t worker)
 
 /* ---- the product in panels ---- */
 
+#define ROUND_ROWS 64u /* rows of a panel that are rounded at once */
+
 typedef struct panels_job {
+    const isg_rt_context *ctx;
     const isgi_conv *c;
     const float *matrix;
-    float *dst;
 } panels_job;
+
+/* Rows row0 .. of a panel, floats. */
+static void copy_panel(const panels_job *j, float *dst, uint32_t from, uint32_t row0, uint32_t rows)
+{
+    const uint32_t left = j->c->width - from, n = left < ISGK_PANEL ? left : ISGK_PANEL;
+    const float *src = j->matrix + from + (size_t)row0 * j->c->width;
+    if (n < ISGK_PANEL) memset(dst, 0, (size_t)rows * ISGK_PANEL * sizeof *dst);
+    for (uint32_t r = 0; r < rows; r++, src += j->c->width, dst += ISGK_PANEL) {
+        if (n == ISGK_PANEL)
+            memcpy(dst, src, ISGK_PANEL * sizeof *dst);
+        else
+            copy_short(dst, src, n);
+    }
+}
 
 /* One panel of the matrix. */
 static void panel_task(void *arg, uint32_t index, uint32_t worker)
 {
     const panels_job *j = (const panels_job *)arg;
-    const uint32_t from = index * ISGK_PANEL, left = j->c->width - from, n = left < ISGK_PANEL ? left : ISGK_PANEL;
-    const float *src = j->matrix + from;
-    float *dst = j->dst + (size_t)from * j->c->k;
+    const isgi_conv *c = j->c;
+    float *dst = isgi_panel_rows(j->ctx, c, c->packed, c->k, index, 0), some[ROUND_ROWS * ISGK_PANEL];
     (void)worker;
-    if (n < ISGK_PANEL) memset(dst, 0, (size_t)j->c->k * ISGK_PANEL * sizeof *dst);
-    for (uint32_t r = 0; r < j->c->k; r++, src += j->c->width, dst += ISGK_PANEL) {
-        if (n == ISGK_PANEL)
-            memcpy(dst, src, ISGK_PANEL * sizeof *dst);
-        else
-            copy_short(dst, src, n);
+    if (!c->bf16) copy_panel(j, dst, index * ISGK_PANEL, 0, c->k);
+    for (uint32_t r = 0; c->bf16 && r < c->k; r += ROUND_ROWS, dst += (size_t)ROUND_ROWS / 2 * ISGK_PANEL) {
+        const uint32_t rows = c->k - r < ROUND_ROWS ? c->k - r : ROUND_ROWS;
+        copy_panel(j, some, index * ISGK_PANEL, r, rows);
+        isgi_panel_store(j->ctx, dst, some, rows);
     }
 }
 
@@ -218,14 +233,14 @@ static void finish_task(void *arg, uint32_t index, uint32_t worker)
     isgk_finish finish = j->finish;
     if (!c->direct) isgi_conv_gather(columns, c, j->x, at, pixels, 0, 0, c->k);
     if (finish.residual) finish.residual += (size_t)at * c->oc;
-    j->ctx->kernels.gemm_panels_f32(dst, c->oc, a, c->k, j->ctx->scratch + c->packed, pixels, c->oc, c->k, &finish);
+    isgi_multiply_panels(j->ctx, c, dst, c->oc, a, c->k, c->packed, pixels, c->oc, c->k, &finish);
     if (j->after) j->ctx->kernels.epilogue_f32(dst, c->oc, pixels, c->oc, NULL, j->after);
 }
 
 static void run_panels(const isg_rt_context *ctx, conv_job *j)
 {
     const isgi_conv *c = j->c;
-    panels_job p = {c, NULL, ctx->scratch + c->packed};
+    panels_job p = {ctx, c, NULL};
     if (!c->in_place) make_rows(ctx, c, j->w, 0, c->k);
     p.matrix = c->in_place ? (const float *)(const void *)j->w->basis.data : ctx->scratch + c->tile;
     isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, &p, (c->width + ISGK_PANEL - 1) / ISGK_PANEL);

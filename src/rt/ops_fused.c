@@ -5,8 +5,10 @@
 
 #include "rt/exec.h"
 #include "rt/gen.h"
+#include "rt/panels.h"
 
 #define UNPACK_ROWS 256u /* rows of a panel a task unpacks */
+#define ROUND_ROWS 64u   /* of those, rounded at once */
 
 typedef struct fused_job {
     const isg_rt_context *ctx;
@@ -52,6 +54,33 @@ static uint32_t blocks_of(uint32_t rows)
     return (rows + UNPACK_ROWS - 1) / UNPACK_ROWS;
 }
 
+typedef struct panel_rows {
+    const isg_codes *codes;
+    uint32_t row0, rows, from; /* of columns ISGK_PANEL wide */
+    int padded;                /* bases lie padded in the panels */
+    uint32_t columns;          /* of the matrix behind `from`, where not padded */
+} panel_rows;
+
+static void unpack_panel(const fused_job *j, float *dst, const panel_rows *r)
+{
+    if (r->padded)
+        unpack_padded(j, dst, ISGK_PANEL, r->codes, r->row0, r->rows, r->from, ISGK_PANEL);
+    else
+        isgi_gen_columns(&j->ctx->kernels, dst, ISGK_PANEL, r->codes, r->row0, r->rows, r->from, r->columns,
+                         ISGK_PANEL);
+}
+
+static void unpack_rounded(const fused_job *j, float *dst, panel_rows r)
+{
+    float some[ROUND_ROWS * ISGK_PANEL];
+    const uint32_t end = r.row0 + r.rows;
+    for (; r.row0 < end; r.row0 += ROUND_ROWS, dst += (size_t)ROUND_ROWS / 2 * ISGK_PANEL) {
+        r.rows = end - r.row0 < ROUND_ROWS ? end - r.row0 : ROUND_ROWS;
+        unpack_panel(j, some, &r);
+        isgi_panel_store(j->ctx, dst, some, r.rows);
+    }
+}
+
 /* Tasks in the order: panels of U by blocks of rows, panels of V by blocks of rows, the basis. */
 static void unpack_task(void *arg, uint32_t index, uint32_t worker)
 {
@@ -63,17 +92,18 @@ static void unpack_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t k = second ? j->w->bo : c->ic, task = second ? index - u_tasks : index;
     const uint32_t panel = task / (second ? v_blocks : u_blocks),
                    row0 = task % (second ? v_blocks : u_blocks) * UNPACK_ROWS;
-    const uint32_t rows = k - row0 < UNPACK_ROWS ? k - row0 : UNPACK_ROWS, from = panel * ISGK_PANEL;
-    float *dst = j->ctx->scratch + (second ? c->v : c->u) + ((size_t)panel * k + row0) * ISGK_PANEL;
+    const uint32_t from = panel * ISGK_PANEL, left = c->oc - from;
+    const panel_rows r = {
+        second ? &j->w->v : first_factor(j->w), row0, k - row0 < UNPACK_ROWS ? k - row0 : UNPACK_ROWS, from, !second,
+        left < ISGK_PANEL ? left : ISGK_PANEL};
+    float *dst = isgi_panel_rows(j->ctx, c, second ? c->v : c->u, k, panel, row0);
     (void)worker;
     if (index >= u_tasks + v_tasks) {
         unpack_padded(j, j->ctx->scratch + c->basis, c->fused.mid, &j->w->basis, 0, c->taps, 0, c->fused.mid);
-    } else if (second) {
-        const uint32_t left = c->oc - from;
-        isgi_gen_columns(&j->ctx->kernels, dst, ISGK_PANEL, &j->w->v, row0, rows, from,
-                         left < ISGK_PANEL ? left : ISGK_PANEL, ISGK_PANEL);
+    } else if (c->bf16) {
+        unpack_rounded(j, dst, r);
     } else {
-        unpack_padded(j, dst, ISGK_PANEL, first_factor(j->w), row0, rows, from, ISGK_PANEL);
+        unpack_panel(j, dst, &r);
     }
 }
 
@@ -92,8 +122,7 @@ static void unpack_factors(fused_job *j)
 static void multiply_u(const fused_job *j, float *mid, const float *x, size_t count)
 {
     const isgi_fused *f = &j->c->fused;
-    j->ctx->kernels.gemm_panels_f32(mid, f->mid, x, f->x_pixel, j->ctx->scratch + j->c->u, count, f->mid, j->c->ic,
-                                    NULL);
+    isgi_multiply_panels(j->ctx, j->c, mid, f->mid, x, f->x_pixel, j->c->u, count, f->mid, j->c->ic, NULL);
 }
 
 static const float *input_row(const fused_job *j, uint32_t image, uint32_t row)
@@ -145,7 +174,6 @@ static void finish_rows(const fused_job *j, uint32_t image, uint32_t y0, uint32_
 {
     const isgi_conv *c = j->c;
     const isgi_fused *f = &c->fused;
-    const isgk_table *k = &j->ctx->kernels;
     const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow;
     const size_t pixels = (size_t)(y1 - y0) * c->ow;
     const float *sums = part + c->at_sums;
@@ -163,18 +191,18 @@ static void finish_rows(const fused_job *j, uint32_t image, uint32_t y0, uint32_
     }
     if (finish.residual) finish.residual += (size_t)first * c->oc;
     if (j->w->level1) {
-        k->gemm_panels_f32(out, c->oc, sums, f->list, j->ctx->scratch + c->v, pixels, c->oc, j->w->bo, &finish);
+        isgi_multiply_panels(j->ctx, c, out, c->oc, sums, f->list, c->v, pixels, c->oc, j->w->bo, &finish);
     }
     for (uint32_t y = y0; y < y1 && !j->w->level1;) { /* 1x1: the rows in the ring are the sums */
         const uint32_t slot = y % f->ring, rows = y1 - y < f->ring - slot ? y1 - y : f->ring - slot;
         const size_t at = (size_t)(y - y0) * c->ow * c->oc;
         isgk_finish here = finish;
         if (here.residual) here.residual += at;
-        k->gemm_panels_f32(out + at, c->oc, ring + (size_t)slot * f->iw * f->mid, f->mid, j->ctx->scratch + c->v,
-                           (size_t)rows * c->ow, c->oc, j->w->bo, &here);
+        isgi_multiply_panels(j->ctx, c, out + at, c->oc, ring + (size_t)slot * f->iw * f->mid, f->mid, c->v,
+                             (size_t)rows * c->ow, c->oc, j->w->bo, &here);
         y += rows;
     }
-    if (j->after) k->epilogue_f32(out, c->oc, pixels, c->oc, NULL, j->after);
+    if (j->after) j->ctx->kernels.epilogue_f32(out, c->oc, pixels, c->oc, NULL, j->after);
 }
 
 /* First and one past the last input row that output rows y0 .. y1-1 read. */

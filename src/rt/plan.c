@@ -155,7 +155,8 @@ static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
 {
     const isgi_op *op = &s->op;
-    const isgi_plan_for f = {p->workers, p->options->strategy, &p->costs, p->streams, p->dense_streams};
+    const isgi_plan_for f = {p->workers,       p->options->strategy, &p->costs,
+                             p->options->mode, p->streams,           p->dense_streams};
     isg_weight w, vector;
     isgi_view_weight(p->m, (uint32_t)op->weight, &w);
     s->weight_bytes = stored_bytes(&w);
@@ -307,7 +308,7 @@ static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_
         return isgi_error(err, ISG_E_ARG, "options have another struct_size", ISG_ERROR_NONE, -1);
     if (options->strategy > ISG_STRATEGY_DENSE)
         return isgi_error(err, ISG_E_ARG, "unknown strategy", ISG_ERROR_NONE, -1);
-    if (options->mode > ISG_MODE_INT8) return isgi_error(err, ISG_E_ARG, "unknown mode", ISG_ERROR_NONE, -1);
+    if (options->mode > ISG_MODE_BF16) return isgi_error(err, ISG_E_ARG, "unknown mode", ISG_ERROR_NONE, -1);
     if (options->mode == ISG_MODE_INT8 && !isgi_view_section(m, ISG_SECTION_ACTIVATIONS, &section))
         return isgi_error(err, ISG_E_UNSUPPORTED, "file holds no activation ranges for int8", ISG_ERROR_NONE, -1);
     p->m = m;

@@ -70,7 +70,8 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
         if (possible && ways[i] == f->forced) break;
     }
     n = isgi_work_of(c, w, c->strategy);
-    if (f->forced == ISG_STRATEGY_AUTO && isgi_can_winograd(c, w)) {
+    /* its transformed weights and tiles would have to be rounded, and lose more by it */
+    if (f->forced == ISG_STRATEGY_AUTO && f->mode != ISG_MODE_BF16 && isgi_can_winograd(c, w)) {
         const uint64_t cost = isgi_winograd_cost(c, w, f);
         if (cost < c->cost) {
             c->cost = cost;
@@ -143,7 +144,7 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
     uint64_t rows, strips;
     c->width = c->strategy == ISG_STRATEGY_HALF ? w->bo : c->oc;
-    if (wants_panels(c, pixels, workers)) {
+    if (c->bf16 || wants_panels(c, pixels, workers)) {
         set_panel_tiles(c, pixels, workers);
         return;
     }
@@ -199,14 +200,19 @@ static void finish_scratch(isgi_conv *c, uint64_t at, uint64_t part, uint32_t wo
     c->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : at + part * workers; /* workers are at most 1024 */
 }
 
+static uint64_t panel_floats(const isgi_conv *c, uint64_t columns, uint64_t k)
+{
+    return ceil_div(columns, ISGK_PANEL) * ISGK_PANEL * (c->bf16 ? (k + 1) / 2 : k);
+}
+
 static void set_fused_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, uint32_t workers)
 {
     const isgi_fused *f = &c->fused;
     const uint64_t pointer = sizeof(void *) / sizeof(float), map = (uint64_t)f->ih * f->iw * f->mid;
     uint64_t part = 0;
     if (w->level1) c->basis = place(&at, (uint64_t)c->taps * f->mid);
-    c->u = place(&at, ceil_div(f->mid, ISGK_PANEL) * ISGK_PANEL * c->ic);
-    if (w->level2) c->v = place(&at, ceil_div(c->oc, ISGK_PANEL) * ISGK_PANEL * w->bo);
+    c->u = place(&at, panel_floats(c, f->mid, c->ic));
+    if (w->level2) c->v = place(&at, panel_floats(c, c->oc, w->bo));
     if (f->two_pass) c->half = place(&at, map * c->batch);
     if (!f->two_pass) c->at_mid = place(&part, (uint64_t)f->ring * f->iw * f->mid);
     c->at_sums = place(&part, (uint64_t)f->group * c->ow * f->list);
@@ -260,7 +266,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
-        if (c->panels) c->packed = place(&at, ceil_div(c->width, ISGK_PANEL) * ISGK_PANEL * c->k);
+        if (c->panels) c->packed = place(&at, panel_floats(c, c->width, c->k));
         if (!c->direct) c->at_gather = place(&part, (uint64_t)c->strip * c->tile_rows);
     }
     finish_scratch(c, at, part, workers);
@@ -281,11 +287,21 @@ static uint32_t count_tasks(const isgi_conv *c)
     return (uint32_t)min_u64(n, UINT32_MAX);
 }
 
+/* Neither workers nor the batch count, so that they change no bit. */
+static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
+{
+    if (isgi_fuses(c, w, c->strategy))
+        return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
+    return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= ISGK_BF16_DEPTH &&
+           (uint64_t)c->oh * c->ow >= PANELS_STRIP;
+}
+
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,
                     const isg_weight *bias, const isgi_plan_for *f)
 {
     set_geometry(c, op, w, x, out);
     choose_way(c, w, f);
+    c->bf16 = f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
     if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->workers);
     } else if (c->winograd.rows) {

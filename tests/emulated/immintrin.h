@@ -96,4 +96,34 @@ EMULATE simde__m128i _mm512_cvtepi32_epi8(simde__m512i v)
     memcpy(&out, to, sizeof out);
     return out;
 }
+/* Denormal numbers and sums count as zeros; the odd product first (SIMDe's own keeps neither). */
+#undef __m512bh
+#undef _mm512_dpbf16_ps
+#define __m512bh simde__m512i
+#define _mm512_dpbf16_ps emulate_dpbf16
+EMULATE float emulate_bf16_sum(float sum, uint32_t x, uint32_t w)
+{
+    float a, b;
+    memcpy(&a, &x, sizeof a);
+    memcpy(&b, &w, sizeof b);
+    if (fabsf(a) < 0x1p-126f || fabsf(b) < 0x1p-126f) return sum;
+    sum = fmaf(a, b, sum);
+    return fabsf(sum) < 0x1p-126f ? copysignf(0.0f, sum) : sum;
+}
+
+EMULATE simde__m512 emulate_dpbf16(simde__m512 sums, simde__m512i x, simde__m512i w)
+{
+    uint32_t a[16], b[16];
+    float s[16];
+    memcpy(a, &x, sizeof a);
+    memcpy(b, &w, sizeof b);
+    memcpy(s, &sums, sizeof s);
+    for (int i = 0; i < 16; i++) {
+        s[i] = emulate_bf16_sum(s[i], a[i] & 0xffff0000u, b[i] & 0xffff0000u);
+        s[i] = emulate_bf16_sum(s[i], a[i] << 16, b[i] << 16);
+    }
+    memcpy(&sums, s, sizeof s);
+    return sums;
+}
+
 #endif

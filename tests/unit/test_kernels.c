@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/scalar.h"
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -275,6 +276,83 @@ static void check_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn)
     for (int i = 0; i < 12; i++)
         check_panels_once(fn, 40 + random_below(70), random_below(50), 200 + random_below(400));
     check_panels_in_place(fn);
+}
+
+/* The rule of kernels.h, written again: the nearest number of 8 bits, of two the even one. */
+static float to_bf16(float x)
+{
+    const float unit = ldexpf(1.0f, ilogbf(x) - 7);
+    return x == 0.0f || fabsf(x) < FLT_MIN ? copysignf(0.0f, x) : rintf(x / unit) * unit;
+}
+
+static uint32_t word_of(float even, float odd)
+{
+    uint32_t e, o;
+    memcpy(&e, &even, sizeof e);
+    memcpy(&o, &odd, sizeof o);
+    return e >> 16 | (o & 0xffff0000u);
+}
+
+static void check_panel_bf16(isgk_panel_bf16_fn *fn)
+{
+    for (size_t rows = 0; rows < 40; rows++) {
+        const size_t words = (rows + 1) / 2 * ISGK_PANEL;
+        float *src = take_random(0, rows * ISGK_PANEL);
+        uint32_t *got = (uint32_t *)(void *)take(1, words);
+        for (size_t i = 0; i < rows * ISGK_PANEL; i++) {
+            if (i % 7 == 3) src[i] = ldexpf(src[i], (int)random_below(250) - 150);
+            if (i % 31 == 5) src[i] = ldexpf(1.0f + (float)random_below(256) / 256.0f, 3); /* halves */
+            if (i % 97 == 9) src[i] = i & 1 ? 1e-41f : -0.0f;
+        }
+        fn(got, src, rows);
+        for (size_t i = 0; i < words; i++) {
+            const size_t r = i / ISGK_PANEL * 2, c = i % ISGK_PANEL;
+            const float odd = r + 1 < rows ? to_bf16(src[(r + 1) * ISGK_PANEL + c]) : 0.0f;
+            assert_int_equal(got[i], word_of(to_bf16(src[r * ISGK_PANEL + c]), odd));
+        }
+    }
+}
+
+static void check_bf16_once(isgk_gemm_panels_bf16_fn *fn, size_t m, size_t n, size_t k)
+{
+    const size_t lda = k + random_below(5), ldc = n + random_below(20), ldr = n + random_below(9), pairs = (k + 1) / 2;
+    const size_t panels = (n + ISGK_PANEL - 1) / ISGK_PANEL, count = extent(m, ldc, n);
+    const float *a = take_random(0, extent(m, lda, k)), *bias = take_random(3, n);
+    const float *residual = take_random(5, extent(m, ldr, n)), *b = take_random(7, panels * ISGK_PANEL * pairs * 2);
+    uint32_t *words = (uint32_t *)(void *)take(1, panels * ISGK_PANEL * pairs);
+    float *c = take(2, count), *before = copy_of(4, c, count);
+    const isgk_finish finish = {random_below(3) ? bias : NULL, random_below(2) ? residual : NULL, ldr,
+                                random_below(2) ? 0.0f : ISGI_MINUS_INFINITY,
+                                random_below(2) ? 6.0f : -ISGI_MINUS_INFINITY};
+    const isgk_finish *used = random_below(4) ? &finish : NULL;
+    for (size_t i = 0; i < panels * ISGK_PANEL * pairs; i++)
+        words[i] = word_of(to_bf16(b[2 * i]), i / ISGK_PANEL % pairs * 2 + 1 < k ? to_bf16(b[2 * i + 1]) : 0.0f);
+    fn(c, ldc, a, lda, words, m, n, k, used);
+    assert_gaps(c, before, m, ldc, n);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            float x = 0.0f;
+            for (size_t p = 0; p < pairs; p++) {
+                const float *w = b + 2 * ((j / ISGK_PANEL * pairs + p) * ISGK_PANEL + j % ISGK_PANEL);
+                const float *row = a + i * lda + 2 * p;
+                if (2 * p + 1 < k) x = fmaf(to_bf16(row[1]), to_bf16(w[1]), x);
+                x = fmaf(to_bf16(row[0]), to_bf16(w[0]), x);
+            }
+            if (used && finish.bias) x += bias[j];
+            if (used && finish.residual) x += residual[i * ldr + j];
+            if (used) x = finish.lo > x ? finish.lo : x;
+            if (used) x = finish.hi < x ? finish.hi : x;
+            assert_true(c[i * ldc + j] == x);
+        }
+    }
+}
+
+static void check_gemm_panels_bf16(isgk_gemm_panels_bf16_fn *fn)
+{
+    check_bf16_once(fn, 0, 5, 3);
+    check_bf16_once(fn, 3, 40, 0);
+    check_bf16_once(fn, 9, 33, ISGK_BF16_DEPTH);
+    for (int i = 0; i < 120; i++) check_bf16_once(fn, random_below(40), random_below(130), random_below(180));
 }
 
 static void check_unpack_columns(isgk_unpack_columns_fn *fn)

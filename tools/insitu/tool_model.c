@@ -5,7 +5,7 @@
 
 #include "tool.h"
 
-const char tool_modes[] = "f32|int8";
+const char tool_modes[] = "f32|int8|bf16";
 const char tool_strategies[] = "auto|generate|half|factored|dense";
 
 const char *tool_strategy_name(uint32_t strategy)

@@ -8,7 +8,7 @@
 
 #include "tool.h"
 
-static const char isa_words[] = "scalar|avx2|avx512|avx512vnni|neon|neondot";
+static const char isa_words[] = "scalar|avx2|avx512|avx512vnni|avx512bf16|neon|neondot";
 #define COMMON_COUNT 8
 
 static void common_options(tool_option list[COMMON_COUNT], tool *t, const char **isa, int *help)
@@ -222,6 +222,7 @@ static int isa_mask(tool *t, const char *isa)
                                      ISG_ISA_AVX2,
                                      ISG_ISA_AVX2 | ISG_ISA_AVX512,
                                      ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16,
                                      ISG_ISA_NEON,
                                      ISG_ISA_NEON | ISG_ISA_NEONDOT};
     uint32_t index;

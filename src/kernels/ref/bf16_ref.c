@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bfloat16 in plain C: the oracle of the others, and bit for bit what VDPBF16PS computes. */
+#include "kernels/bf16.h"
+#include "kernels/kernels.h"
+
+void isgk_panel_bf16__ref(uint32_t *dst, const float *src, size_t rows)
+{
+    for (size_t p = 0; p < rows; p += 2, src += 2 * ISGK_PANEL, dst += ISGK_PANEL) {
+        for (size_t c = 0; c < ISGK_PANEL; c++)
+            dst[c] = isgk_bf16_pair(src[c], p + 1 < rows ? src[ISGK_PANEL + c] : 0.0f);
+    }
+}
+
+static float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Denormal results count as zeros. */
+static float flush(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return (u & 0x7f800000u) == 0 ? float_of(u & 0x80000000u) : x;
+}
+
+void isgk_gemm_panels_bf16__ref(float *c, size_t ldc, const float *a, size_t lda, const uint32_t *panels, size_t m,
+                                size_t n, size_t k, const isgk_finish *finish)
+{
+    const size_t pairs = (k + 1) / 2;
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            const uint32_t *b = panels + j / ISGK_PANEL * ISGK_PANEL * pairs + j % ISGK_PANEL;
+            float x = 0.0f;
+            for (size_t p = 0; p < pairs; p++, b += ISGK_PANEL) {
+                const float *row = a + i * lda + 2 * p;
+                const uint32_t odd = 2 * p + 1 < k ? isgk_bf16(row[1]) : 0;
+                x = flush(x + float_of(odd << 16) * float_of(*b & 0xffff0000u));
+                x = flush(x + float_of(isgk_bf16(row[0]) << 16) * float_of(*b << 16));
+            }
+            if (finish) {
+                if (finish->bias) x += finish->bias[j];
+                if (finish->residual) x += finish->residual[i * finish->ldr + j];
+                x = finish->lo > x ? finish->lo : x;
+                x = finish->hi < x ? finish->hi : x;
+            }
+            c[i * ldc + j] = x;
+        }
+    }
+}

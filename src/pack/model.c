@@ -165,7 +165,8 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
             return ISG_OK;
         }
     }
-    return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni, avx512bf16, neon or neondot are possible",
+    return isgi_fail(err, ISG_E_ARG,
+                     "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni, avx512bf16, neon or neondot are possible",
                      isgi_escape(name, sizeof name, text));
 }
 

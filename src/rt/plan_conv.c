@@ -290,8 +290,7 @@ static uint32_t count_tasks(const isgi_conv *c)
 /* Neither workers nor the batch count, so that they change no bit. */
 static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
 {
-    if (isgi_fuses(c, w, c->strategy))
-        return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
+    if (isgi_fuses(c, w, c->strategy)) return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
     return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= ISGK_BF16_DEPTH &&
            (uint64_t)c->oh * c->ow >= PANELS_STRIP;
 }

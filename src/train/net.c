@@ -531,7 +531,7 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     if (!net) return isgi_nomem(err);
     if (o->device && o->comm) {
         isg_free(net);
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: ranks and a device together");
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "training on a device by several ranks is not supported");
     }
     net->graph = g;
     net->batch = o->batch ? o->batch : 1;

@@ -72,8 +72,8 @@ typedef struct isg_train_options {
     int match_teacher;
     /* NULL: the processor. "cuda" or "cuda:N": a GPU does the work of every image, while parameters, quantisers and the
      * optimiser stay with the processor; the same function in another order of summation. "reference": the same path in
-     * plain C, slow, for tests. UNSUPPORTED where the build or machine has none, with `comm`, or where an operation has
-     * no code there (named). */
+     * plain C, slow, for tests. An operation without code there runs on the processor. UNSUPPORTED where the build or
+     * machine has none, and with `comm`. */
     const char *device;
     isg_progress progress;
     /* Ranks that train together, each calling isg_train() with the same arguments; NULL: this process alone. `batch` is

@@ -4,7 +4,7 @@
 #define INSITU_HOST_MODULE_H
 
 /* The address of `symbol` in the module `file`, which lies beside the program or where it was installed; NULL where
- * there is no such module, or one of another version. It stays loaded. */
+ * there is no such module, or none with that symbol. It stays loaded. */
 void *isgi_module_symbol(const char *file, const char *symbol);
 
 #endif

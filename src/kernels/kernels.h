@@ -64,7 +64,8 @@ typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_
 typedef void isgk_panel_bf16_fn(uint32_t *dst, const float *src, size_t rows);
 /* C[m][n] = finish(A[m][k] . B[k][n]), A rounded here, panels [(k + 1) / 2][ISGK_PANEL] words; k <= ISGK_BF16_DEPTH. An
  * element is one chain: for each pair the product of its second numbers, then of its first, every sum rounded to
- * binary32, as VDPBF16PS adds them. Exact, but a sum that is denormal may be kept or become 0. */
+ * binary32, as VDPBF16PS adds them. Exact while products and sums are normal numbers or 0; denormal ones may be kept or
+ * become 0. */
 #define ISGK_BF16_DEPTH 2048u
 typedef void isgk_gemm_panels_bf16_fn(float *c, size_t ldc, const float *a, size_t lda, const uint32_t *panels,
                                       size_t m, size_t n, size_t k, const isgk_finish *finish);

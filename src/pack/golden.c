@@ -12,7 +12,8 @@
 #include "host/alloc.h"
 
 #define GOLDEN_MAXIMUM 16384u    /* outputs; a file must not grow by more than 64 KiB for its test */
-#define GOLDEN_COARSE 0.25       /* for modes other than f32: the input is noise, which no range was calibrated for */
+#define GOLDEN_COARSE 0.25       /* for int8: the input is noise, which no range was calibrated for */
+#define GOLDEN_BF16 0.03         /* for bf16 */
 #define GOLDEN_TOLERANCE 1.0e-3f /* of the largest output: float32 in another order of summation, many layers deep */
 
 static uint64_t io_elements(const isg_rt_io *io)
@@ -149,8 +150,9 @@ isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options,
     }
     isg_free(got);
     allowed = (double)isgi_load_f32(section + 8) * largest;
-    if (options && options->mode != ISG_MODE_F32 && allowed < GOLDEN_COARSE * largest)
+    if (options && options->mode == ISG_MODE_INT8 && allowed < GOLDEN_COARSE * largest)
         allowed = GOLDEN_COARSE * largest;
+    if (options && options->mode == ISG_MODE_BF16 && allowed < GOLDEN_BF16 * largest) allowed = GOLDEN_BF16 * largest;
     if (max_error) *max_error = worst;
     if (tolerance) *tolerance = allowed;
     if (worst <= allowed) return ISG_OK;

@@ -50,6 +50,14 @@ static void set_geometry(isgi_conv *c, const isgi_op *op, const isg_weight *w, c
     c->k = c->taps * (c->ic / c->groups);
 }
 
+/* For the way that was chosen. Workers do not count, so that they change no bit. */
+static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
+{
+    if (isgi_fuses(c, w, c->strategy)) return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
+    return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= ISGK_BF16_DEPTH &&
+           (uint64_t)c->oh * c->ow >= PANELS_STRIP;
+}
+
 static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
@@ -70,8 +78,8 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
         if (possible && ways[i] == f->forced) break;
     }
     n = isgi_work_of(c, w, c->strategy);
-    /* its transformed weights and tiles would have to be rounded, and lose more by it */
-    if (f->forced == ISG_STRATEGY_AUTO && f->mode != ISG_MODE_BF16 && isgi_can_winograd(c, w)) {
+    /* in bfloat16 transformed weights and tiles would have to be rounded, and lose more by it */
+    if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c, w)) {
         const uint64_t cost = isgi_winograd_cost(c, w, f);
         if (cost < c->cost) {
             c->cost = cost;
@@ -285,14 +293,6 @@ static uint32_t count_tasks(const isgi_conv *c)
     else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);
-}
-
-/* Neither workers nor the batch count, so that they change no bit. */
-static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
-{
-    if (isgi_fuses(c, w, c->strategy)) return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
-    return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= ISGK_BF16_DEPTH &&
-           (uint64_t)c->oh * c->ow >= PANELS_STRIP;
 }
 
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,

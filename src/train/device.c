@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "host/alloc.h"
 #include "host/module.h"
+#include "train/device_kernels.h"
 
 #include <string.h>
 
@@ -14,7 +15,7 @@ isg_status isgi_device_open(isgi_device **out, const char *name, isg_error *err)
 {
     union {
         void *p;
-        isg_status (*fn)(isgi_device **out, int number, isg_error *err);
+        isg_status (*fn)(isgi_device **out, int number, uint32_t version, isg_error *err);
     } open_cuda;
     int number = 0;
     char shown[64];
@@ -29,5 +30,5 @@ isg_status isgi_device_open(isgi_device **out, const char *name, isg_error *err)
     if (!open_cuda.p) {
         return isgi_fail(err, ISG_E_UNSUPPORTED, "this build has no CUDA, or its libraries are missing (" MODULE ")");
     }
-    return open_cuda.fn(out, number, err);
+    return open_cuda.fn(out, number, ISGI_DEVICE_VERSION, err);
 }

@@ -217,9 +217,9 @@ ISGI_ELEMENT(activate)
 ISGI_ELEMENT(activate_gradient)
 {
     const float x = a->x[i];
-    float slope, t;
+    float slope = 1.0f, t;
     switch (a->kind) {
-    case ISGI_ACT_CLAMP: slope = x > a->lo && x < a->hi ? 1.0f : 0.0f; break;
+    case ISGI_ACT_CLAMP: break;
     case ISGI_ACT_LEAKY: slope = x < 0 ? a->alpha : 1.0f; break;
     case ISGI_ACT_HARD_SIGMOID:
         t = a->alpha * x + a->beta;
@@ -228,8 +228,7 @@ ISGI_ELEMENT(activate_gradient)
     case ISGI_ACT_HARD_SWISH: slope = x <= -3 ? 0.0f : x >= 3 ? 1.0f : x / 3 + 0.5f; break;
     default: t = 1.0f / (1.0f + expf(-x)); slope = t * (1 - t);
     }
-    /* not a product where the slope is 0: a gradient that is not finite must not come through a shut gate */
-    t = slope == 0 ? 0.0f : a->dy[i] * slope;
+    t = a->kind == ISGI_ACT_CLAMP ? (x > a->lo && x < a->hi ? a->dy[i] : 0.0f) : a->dy[i] * slope;
     a->dx[i] = a->accumulate ? a->dx[i] + t : t;
 }
 

@@ -38,6 +38,10 @@ enum {
         ISGI_KERNEL_COUNT
 };
 
+/* Of the list, its arguments and isgi_device, which a module may be older than: the first number goes up with each
+ * change that leaves the list's length. */
+#define ISGI_DEVICE_VERSION (1u << 16 | (uint32_t)ISGI_KERNEL_COUNT)
+
 /* What a block of rows of a sum covers, and how many partial sums become one in a fold. */
 #define ISGI_SUM_ROWS 64
 #define ISGI_FOLD 64

@@ -59,7 +59,7 @@ static void plan_block(isgi_net *net, isgi_devnet *d)
 
 static isg_status make_memory(isgi_net *net, isgi_devnet *d, isg_error *err)
 {
-    const size_t input = net->acts[net->input].size > net->classes ? net->acts[net->input].size : net->classes;
+    const size_t input = net->acts[net->input].size;
     plan_block(net, d);
     d->host_input = isgi_calloc(input * net->batch, sizeof *d->host_input);
     d->host_block = isgi_calloc(d->staged + 1, sizeof *d->host_block);

@@ -35,7 +35,7 @@ typedef struct isgi_devnet {
     size_t (*weight_at)[3], staged, block_floats;
     float *room[ISGI_ROOMS];
     size_t room_floats[ISGI_ROOMS];
-    float *host_input; /* the batch in channels-last order, also for the logits and their gradient */
+    float *host_input; /* the batch in channels-last order */
     uint8_t tf32;
     uint8_t *param_on_host, *weight_on_host; /* those of operations that run there */
 } isgi_devnet;

@@ -283,6 +283,9 @@ static isg_status create_factored(isgi_net *net, const isgi_netop *op, isgi_devo
     const size_t in = (size_t)net->batch * o->in_pixels, out = (size_t)net->batch * o->out_pixels;
     const size_t bo = f->level2 ? f->bo : f->co, width = f->level1 ? f->bi * bo : bo;
     void *to = NULL;
+    if (f->level1 && (in * width > INT32_MAX || blocks_of(out) * o->taps * width > INT32_MAX)) {
+        return isgi_fail(err, ISG_E_LIMIT, "training: a factored convolution of more than 2^31 numbers on a device");
+    }
     want(d, ISGI_ROOM_WIDE, f->level1 ? in * width : o->straight ? 0 : out * f->ci);
     want(d, ISGI_ROOM_MIDDLE, out * bo);
     if (f->level1) ISGI_TRY(isgi_devnet_allocate(d, &to, in * width * sizeof(float), err));

@@ -214,7 +214,7 @@ static int all_finite(const float *x, size_t n)
 
 const char *isgi_net_find_nan(isgi_net *net, int backward)
 {
-    if (net->device && !backward && isgi_devnet_fetch(net, NULL) != ISG_OK) return NULL;
+    if (net->device && !backward && isgi_devnet_fetch(net, NULL) != ISG_OK) return "the device, which failed";
     for (int32_t i = net->param_count - 1; backward && i >= 0; i--) {
         if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
     }

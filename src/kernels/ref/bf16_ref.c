@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bfloat16 in plain C: the oracle of the others, and bit for bit what VDPBF16PS computes. */
+/* bfloat16 in plain C: the oracle of the others, and bit for bit what VDPBF16PS computes while products are normal. */
 #include "kernels/bf16.h"
 #include "kernels/kernels.h"
 

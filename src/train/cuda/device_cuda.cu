@@ -133,7 +133,7 @@ void cuda_launch(isgi_device *d, uint32_t kernel, size_t n, const void *args)
 {
     cuda_device *c = self(d);
     const unsigned grid = unsigned((n + block_threads - 1) / block_threads);
-    if (c->failed != cudaSuccess) return;
+    if (c->failed != cudaSuccess || c->blas_failed != CUBLAS_STATUS_SUCCESS) return;
     switch (kernel) {
 #define ISGI_CASE(name)                                                                                                \
     case ISGI_KERNEL_##name:                                                                                           \
@@ -158,12 +158,14 @@ void cuda_close(isgi_device *d)
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) isg_status isgi_device_cuda_open(isgi_device **out, int number,
-                                                                                   isg_error *err)
+                                                                                   uint32_t version, isg_error *err)
 {
     cuda_device *c;
     cudaDeviceProp properties;
     int count = 0;
-    cudaError_t error = cudaGetDeviceCount(&count);
+    cudaError_t error;
+    if (version != ISGI_DEVICE_VERSION) return fail(err, ISG_E_UNSUPPORTED, "insitu-cuda.so", "of another version");
+    error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) return fail(err, ISG_E_UNSUPPORTED, "no device", cudaGetErrorString(error));
     if (number >= count) return fail(err, ISG_E_UNSUPPORTED, "no device", "this machine has no GPU of that number");
     error = cudaSetDevice(number);

@@ -183,8 +183,6 @@ static void product_task(void *arg, uint32_t index, uint32_t worker)
 
 /* ---- the product in panels ---- */
 
-#define ROUND_ROWS 64u /* rows of a panel that are rounded at once */
-
 typedef struct panels_job {
     const isg_rt_context *ctx;
     const isgi_conv *c;
@@ -210,11 +208,11 @@ static void panel_task(void *arg, uint32_t index, uint32_t worker)
 {
     const panels_job *j = (const panels_job *)arg;
     const isgi_conv *c = j->c;
-    float *dst = isgi_panel_rows(j->ctx, c, c->packed, c->k, index, 0), some[ROUND_ROWS * ISGK_PANEL];
+    float *dst = isgi_panel_rows(j->ctx, c, c->packed, c->k, index, 0), some[ISGI_ROUND_ROWS * ISGK_PANEL];
     (void)worker;
     if (!c->bf16) copy_panel(j, dst, index * ISGK_PANEL, 0, c->k);
-    for (uint32_t r = 0; c->bf16 && r < c->k; r += ROUND_ROWS, dst += (size_t)ROUND_ROWS / 2 * ISGK_PANEL) {
-        const uint32_t rows = c->k - r < ROUND_ROWS ? c->k - r : ROUND_ROWS;
+    for (uint32_t r = 0; c->bf16 && r < c->k; r += ISGI_ROUND_ROWS, dst += (size_t)ISGI_ROUND_ROWS / 2 * ISGK_PANEL) {
+        const uint32_t rows = c->k - r < ISGI_ROUND_ROWS ? c->k - r : ISGI_ROUND_ROWS;
         copy_panel(j, some, index * ISGK_PANEL, r, rows);
         isgi_panel_store(j->ctx, dst, some, rows);
     }

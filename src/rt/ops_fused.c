@@ -8,7 +8,6 @@
 #include "rt/panels.h"
 
 #define UNPACK_ROWS 256u /* rows of a panel a task unpacks */
-#define ROUND_ROWS 64u   /* of those, rounded at once */
 
 typedef struct fused_job {
     const isg_rt_context *ctx;
@@ -72,10 +71,10 @@ static void unpack_panel(const fused_job *j, float *dst, const panel_rows *r)
 
 static void unpack_rounded(const fused_job *j, float *dst, panel_rows r)
 {
-    float some[ROUND_ROWS * ISGK_PANEL];
+    float some[ISGI_ROUND_ROWS * ISGK_PANEL];
     const uint32_t end = r.row0 + r.rows;
-    for (; r.row0 < end; r.row0 += ROUND_ROWS, dst += (size_t)ROUND_ROWS / 2 * ISGK_PANEL) {
-        r.rows = end - r.row0 < ROUND_ROWS ? end - r.row0 : ROUND_ROWS;
+    for (; r.row0 < end; r.row0 += ISGI_ROUND_ROWS, dst += (size_t)ISGI_ROUND_ROWS / 2 * ISGK_PANEL) {
+        r.rows = end - r.row0 < ISGI_ROUND_ROWS ? end - r.row0 : ISGI_ROUND_ROWS;
         unpack_panel(j, some, &r);
         isgi_panel_store(j->ctx, dst, some, r.rows);
     }

@@ -5,6 +5,8 @@
 
 #include "rt/exec.h"
 
+#define ISGI_ROUND_ROWS 64u /* rows of a panel that are made in floats and rounded at once */
+
 /* Rows row0 .. of panel `panel` of a matrix of k rows at float `at` of the scratch memory; row0 is even. */
 static inline float *isgi_panel_rows(const isg_rt_context *ctx, const isgi_conv *c, size_t at, uint32_t k,
                                      uint32_t panel, uint32_t row0)

@@ -251,7 +251,7 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
         status = isgi_buffer_append(&b, text, (size_t)n, NULL);
     }
     if (status == ISG_OK && o->device) {
-        n = snprintf(text, sizeof text, "device %.4s\n", o->device);
+        n = snprintf(text, sizeof text, "device %.*s\n", (int)strcspn(o->device, ":"), o->device);
         status = isgi_buffer_append(&b, text, (size_t)n, NULL);
     }
     if (status == ISG_OK && o->match_teacher) status = isgi_buffer_append(&b, "match_teacher\n", 14, NULL);

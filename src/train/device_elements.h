@@ -92,14 +92,6 @@ ISGI_ELEMENT(reorder_weight)
     }
 }
 
-ISGI_ELEMENT(column_sums)
-{
-    const uint32_t c = i % a->columns, first = i / a->columns * ISGI_SUM_ROWS;
-    float sum = 0;
-    for (uint32_t r = first; r < first + ISGI_SUM_ROWS && r < a->rows; r++) sum += a->x[(uint64_t)r * a->columns + c];
-    a->to[i] = sum;
-}
-
 ISGI_ELEMENT(fold)
 {
     const uint32_t c = i % a->columns, first = i / a->columns * ISGI_FOLD;
@@ -193,43 +185,13 @@ ISGI_ELEMENT(pass_gradient)
 
 ISGI_ELEMENT(activate)
 {
-    const float x = a->x[i];
-    float y = x, t;
-    switch (a->kind) {
-    case ISGI_ACT_CLAMP:
-        y = x < a->lo ? a->lo : x;
-        y = y > a->hi ? a->hi : y;
-        break;
-    case ISGI_ACT_LEAKY: y = x < 0 ? a->alpha * x : x; break;
-    case ISGI_ACT_HARD_SIGMOID:
-        t = a->alpha * x + a->beta;
-        y = t < 0 ? 0 : t > 1 ? 1 : t;
-        break;
-    case ISGI_ACT_HARD_SWISH:
-        t = x / 6 + 0.5f;
-        y = x * (t < 0 ? 0 : t > 1 ? 1 : t);
-        break;
-    default: y = 1.0f / (1.0f + expf(-x));
-    }
-    a->y[i] = y;
+    a->y[i] = isgi_activation_value(&a->f, a->x[i]);
 }
 
 ISGI_ELEMENT(activate_gradient)
 {
-    const float x = a->x[i];
-    float slope = 1.0f, t;
-    switch (a->kind) {
-    case ISGI_ACT_CLAMP: break;
-    case ISGI_ACT_LEAKY: slope = x < 0 ? a->alpha : 1.0f; break;
-    case ISGI_ACT_HARD_SIGMOID:
-        t = a->alpha * x + a->beta;
-        slope = t <= 0 || t >= 1 ? 0 : a->alpha;
-        break;
-    case ISGI_ACT_HARD_SWISH: slope = x <= -3 ? 0.0f : x >= 3 ? 1.0f : x / 3 + 0.5f; break;
-    default: t = 1.0f / (1.0f + expf(-x)); slope = t * (1 - t);
-    }
-    t = a->kind == ISGI_ACT_CLAMP ? (x > a->lo && x < a->hi ? a->dy[i] : 0.0f) : a->dy[i] * slope;
-    a->dx[i] = a->accumulate ? a->dx[i] + t : t;
+    const float g = isgi_activation_gradient(&a->f, a->x[i], a->dy[i]);
+    a->dx[i] = a->accumulate ? a->dx[i] + g : g;
 }
 
 ISGI_ELEMENT(pool_average)

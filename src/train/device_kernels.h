@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "train/activation.h"
+
 #define ISGI_DEVICE_KERNELS(X)                                                                                         \
     X(gather_taps)                                                                                                     \
     X(scatter_taps)                                                                                                    \
@@ -13,7 +15,6 @@
     X(middle_data)                                                                                                     \
     X(middle_basis)                                                                                                    \
     X(reorder_weight)                                                                                                  \
-    X(column_sums)                                                                                                     \
     X(fold)                                                                                                            \
     X(add_bias)                                                                                                        \
     X(norm_sums)                                                                                                       \
@@ -91,13 +92,6 @@ typedef struct isgi_reorder_weight {
 } isgi_reorder_weight;
 
 /* ---- sums ---- */
-
-/* to[block][c] = sum over the block's rows of x[row][c]. Element: of `to`. */
-typedef struct isgi_column_sums {
-    const float *x;
-    float *to;
-    uint32_t rows, columns;
-} isgi_column_sums;
 
 /* to[block][c] = sum of from[row][c] over ISGI_FOLD rows. Element: of `to`. */
 typedef struct isgi_fold {
@@ -179,13 +173,12 @@ typedef struct isgi_pass_gradient {
     uint32_t accumulate;
 } isgi_pass_gradient;
 
-enum { ISGI_ACT_CLAMP, ISGI_ACT_LEAKY, ISGI_ACT_HARD_SIGMOID, ISGI_ACT_HARD_SWISH, ISGI_ACT_SIGMOID };
-/* CLAMP between lo and hi; LEAKY: alpha; HARD_SIGMOID: alpha, beta. y = f(x); gradient: dx (+)= dy f'(x). */
+/* y = f(x); gradient: dx (+)= dy f'(x). */
 typedef struct isgi_activate {
     const float *x, *dy;
     float *y, *dx;
-    float alpha, beta, lo, hi;
-    uint32_t kind, accumulate;
+    isgi_activation f;
+    uint32_t accumulate;
 } isgi_activate;
 typedef isgi_activate isgi_activate_gradient;
 

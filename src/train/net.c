@@ -471,7 +471,7 @@ static isg_status build_primitives(isgi_net *net, isgi_device *device, isg_error
     for (int32_t i = 0; i < net->op_count; i++) {
         isgi_netop *op = &net->ops[i];
         /* a convolution of the device needs no primitive here */
-        if (op->op == ISG_OP_CONV && !(device && isgi_devop_has_code(net, op))) ISGI_TRY(isgi_build_conv(net, op, err));
+        if (op->op == ISG_OP_CONV && !(device && isgi_devop_code(net, op))) ISGI_TRY(isgi_build_conv(net, op, err));
         if (op->op == ISG_OP_GEMM) ISGI_TRY(isgi_build_gemm(net, op, err));
     }
     ISGI_TRY(plan_memory(net, err));
@@ -529,10 +529,6 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     isg_status status;
     int omp;
     if (!net) return isgi_nomem(err);
-    if (o->device && o->comm) {
-        isg_free(net);
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "training on a device by several ranks is not supported");
-    }
     net->graph = g;
     net->batch = o->batch ? o->batch : 1;
     net->chunks = net->batch / 16 < 1 ? 1 : net->batch / 16 > ISGI_MAX_CHUNKS ? ISGI_MAX_CHUNKS : net->batch / 16;

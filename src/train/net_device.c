@@ -78,11 +78,9 @@ static isg_status make_memory(isgi_net *net, isgi_devnet *d, isg_error *err)
     return ISG_OK;
 }
 
-static void keep_on_host(isgi_net *net, int32_t index)
+static void keep_on_host(isgi_net *net, const isgi_netop *op)
 {
     isgi_devnet *d = net->device;
-    const isgi_netop *op = &net->ops[index];
-    d->ops[index].on_host = 1;
     if (op->bias >= 0) d->param_on_host[op->bias] = 1;
     if (op->weight < 0) return;
     d->weight_on_host[op->weight] = 1;
@@ -108,11 +106,10 @@ isg_status isgi_devnet_create(isgi_net *net, isgi_device *device, isg_error *err
     d->weight_on_host = isgi_calloc((size_t)net->weight_count + 1, 1);
     if (!d->param_on_host || !d->weight_on_host) return isgi_nomem(err);
     for (int32_t i = 0; i < net->op_count; i++) {
-        if (isgi_devop_has_code(net, &net->ops[i])) {
-            ISGI_TRY(isgi_devop_create(net, i, err));
-        } else {
-            keep_on_host(net, i);
-        }
+        isgi_devop *o = &d->ops[i];
+        o->vt = isgi_devop_code(net, &net->ops[i]);
+        if (!o->vt) keep_on_host(net, &net->ops[i]);
+        if (o->vt && o->vt->create) ISGI_TRY(o->vt->create(net, &net->ops[i], o, err));
     }
     return make_memory(net, d, err);
 }
@@ -138,19 +135,6 @@ void isgi_devnet_destroy(isgi_net *net)
 }
 
 /* ---- what travels ---- */
-
-void isgi_devnet_load(isgi_net *net, const float *samples, uint32_t n)
-{
-    const isgi_act *a = &net->acts[net->input];
-    const size_t channels = a->rank >= 3 && a->rank <= 5 ? (size_t)a->dims[1] : 1, inner = a->size / channels;
-    for (uint32_t i = 0; i < n; i++) {
-        const float *src = samples + (size_t)i * a->size;
-        float *dst = net->device->host_input + (size_t)i * a->size;
-        for (size_t c = 0; c < channels; c++) {
-            for (size_t p = 0; p < inner; p++) dst[p * channels + c] = src[c * inner + p];
-        }
-    }
-}
 
 /* Of a dense weight, between the parameters' order and the block's. */
 static void reorder_weight(const isgi_net *net, int32_t index, int back)
@@ -254,10 +238,10 @@ isg_status isgi_devnet_forward(isgi_net *net, isg_error *err)
     ISGI_TRY(d->device->upload(d->device, isgi_devnet_data(net, net->input), d->host_input,
                                net->n * net->acts[net->input].size * sizeof(float), err));
     for (int32_t i = 0; net->n && i < net->op_count; i++) {
-        if (d->ops[i].on_host) {
-            ISGI_TRY(host_forward(net, &net->ops[i], err));
+        if (d->ops[i].vt) {
+            d->ops[i].vt->forward(net, &net->ops[i], &d->ops[i]);
         } else {
-            isgi_devop_forward(net, i);
+            ISGI_TRY(host_forward(net, &net->ops[i], err));
         }
     }
     ISGI_TRY(copy_chunks(net, net->logits, 0, 0, err));
@@ -271,10 +255,10 @@ isg_status isgi_devnet_backward(isgi_net *net, isg_error *err)
     ISGI_TRY(copy_chunks(net, net->logits, 1, 1, err));
     for (int32_t i = net->op_count - 1; net->n && i >= 0; i--) {
         if (!net->acts[net->ops[i].out].needs_grad) continue;
-        if (d->ops[i].on_host) {
-            ISGI_TRY(host_backward(net, &net->ops[i], err));
+        if (d->ops[i].vt) {
+            d->ops[i].vt->backward(net, &net->ops[i], &d->ops[i]);
         } else {
-            isgi_devop_backward(net, i);
+            ISGI_TRY(host_backward(net, &net->ops[i], err));
         }
     }
     for (int32_t i = 0; i < net->weight_count; i++) {

@@ -8,16 +8,27 @@
 #include "train/net.h"
 
 /* What one operation keeps on the device. */
-typedef struct isgi_devop {
+typedef struct isgi_devop isgi_devop;
+
+/* How a kind of operation runs there. */
+typedef struct isgi_devop_vt {
+    int (*fits)(const isgi_net *net, const isgi_netop *op); /* NULL: always */
+    /* lists and memory, and the rooms it wants; NULL: none */
+    isg_status (*create)(isgi_net *net, const isgi_netop *op, isgi_devop *o, isg_error *err);
+    void (*forward)(const isgi_net *net, const isgi_netop *op, const isgi_devop *o);
+    void (*backward)(const isgi_net *net, const isgi_netop *op, const isgi_devop *o);
+} isgi_devop_vt;
+
+struct isgi_devop {
+    const isgi_devop_vt *vt;  /* NULL: no device code; runs on the processor, what it reads and writes travels */
     int32_t *source, *reader; /* of a convolution (device_kernels.h: isgi_taps) */
     uint32_t taps, in_pixels, out_pixels;
     uint8_t straight; /* reads every pixel once, in order: no gathering */
-    uint8_t on_host;  /* no device code: runs on the processor, what it reads and writes travels */
     float *z, *d;     /* factored: kept from forward for backward */
     float *norm;      /* mean, istd, mul, add, k0, k1 of the channels */
     uint32_t *lists[4], *arg;
     float *factor; /* pooling */
-} isgi_devop;
+};
 
 /* Floats that an operation borrows while it runs. */
 enum { ISGI_ROOM_WIDE, ISGI_ROOM_MIDDLE, ISGI_ROOM_SUMS, ISGI_ROOM_FOLD, ISGI_ROOMS };
@@ -43,8 +54,7 @@ typedef struct isgi_devnet {
 /* Moves a compiled network to d, which stays borrowed. Errors: NOMEM, LIMIT (a tensor of more than 2^31 numbers). */
 ISG_NODISCARD isg_status isgi_devnet_create(isgi_net *net, isgi_device *d, isg_error *err);
 void isgi_devnet_destroy(isgi_net *net);
-/* What isgi_net_load(), refresh(), forward() and backward() do besides the host's part. */
-void isgi_devnet_load(isgi_net *net, const float *samples, uint32_t n);
+/* What refresh(), forward() and backward() of the network do besides the host's part. */
 ISG_NODISCARD isg_status isgi_devnet_refresh(isgi_net *net, isg_error *err);
 ISG_NODISCARD isg_status isgi_devnet_forward(isgi_net *net, isg_error *err);
 ISG_NODISCARD isg_status isgi_devnet_backward(isgi_net *net, isg_error *err);
@@ -53,12 +63,8 @@ ISG_NODISCARD isg_status isgi_devnet_fetch(isgi_net *net, isg_error *err);
 
 /* ---- between net_device.c and net_device_ops.c ---- */
 isg_status isgi_devnet_allocate(isgi_devnet *d, void **out, size_t bytes, isg_error *err);
-/* Whether the device runs it; before anything is allocated. */
-int isgi_devop_has_code(const isgi_net *net, const isgi_netop *op);
-/* Lists and memory of one operation, and the rooms it wants. */
-isg_status isgi_devop_create(isgi_net *net, int32_t index, isg_error *err);
-void isgi_devop_forward(isgi_net *net, int32_t index);
-void isgi_devop_backward(isgi_net *net, int32_t index);
+/* NULL where the device has no code for the operation. */
+const isgi_devop_vt *isgi_devop_code(const isgi_net *net, const isgi_netop *op);
 static inline float *isgi_devnet_data(const isgi_net *net, int32_t act)
 {
     return net->device->arena + net->acts[act].data * net->batch;

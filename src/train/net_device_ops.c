@@ -42,17 +42,17 @@ static void multiply(const isgi_net *net, int ta, int tb, size_t m, size_t n, si
     d->multiply(d, &p);
 }
 
-/* out[columns] = sum over `rows` rows of the sums room, which is used up. */
-static void fold_sums(const isgi_net *net, size_t rows, size_t columns, float *out)
+/* out[columns] = sum over the rows of from[rows][columns], which may be the sums room: that is used up. */
+static void fold_rows(const isgi_net *net, const float *from, size_t rows, size_t columns, float *out)
 {
-    float *from = net->device->room[ISGI_ROOM_SUMS], *other = net->device->room[ISGI_ROOM_FOLD];
+    int room = ISGI_ROOM_FOLD;
     do {
         const size_t blocks = (rows + ISGI_FOLD - 1) / ISGI_FOLD;
-        const isgi_fold f = {from, blocks == 1 ? out : other, (uint32_t)rows, (uint32_t)columns};
+        const isgi_fold f = {from, blocks == 1 ? out : net->device->room[room], (uint32_t)rows, (uint32_t)columns};
         launch(net, ISGI_KERNEL_fold, blocks * columns, &f);
-        other = from;
         from = f.to;
         rows = blocks;
+        room = room == ISGI_ROOM_FOLD ? ISGI_ROOM_SUMS : ISGI_ROOM_FOLD;
     } while (rows > 1);
 }
 
@@ -81,7 +81,7 @@ static void multiply_rows(const isgi_net *net, size_t m, size_t n, size_t rows, 
                             .ta = 1,
                             .tf32 = net->device->tf32};
     d->multiply(d, &p);
-    if (parts > 1) fold_sums(net, parts, m * n, out);
+    if (parts > 1) fold_rows(net, p.c, parts, m * n, out);
 }
 
 static void want_rows(isgi_devnet *d, size_t m, size_t n)
@@ -90,10 +90,11 @@ static void want_rows(isgi_devnet *d, size_t m, size_t n)
     want(d, ISGI_ROOM_SUMS, most);
 }
 
+/* For a sum over rows in blocks, whoever makes the first of them. */
 static void want_columns(isgi_devnet *d, size_t rows, size_t columns)
 {
     want(d, ISGI_ROOM_SUMS, blocks_of(rows) * columns);
-    want(d, ISGI_ROOM_FOLD, (blocks_of(rows) + ISGI_FOLD - 1) / ISGI_FOLD * columns);
+    want(d, ISGI_ROOM_FOLD, blocks_of(rows) * columns);
 }
 
 static float *param_of(const isgi_net *net, int32_t param)
@@ -115,11 +116,7 @@ static void bias_forward(const isgi_net *net, const isgi_netop *op, size_t rows,
 
 static void bias_backward(const isgi_net *net, const isgi_netop *op, size_t rows, size_t co)
 {
-    const isgi_column_sums a = {isgi_devnet_grad(net, op->out), net->device->room[ISGI_ROOM_SUMS], (uint32_t)rows,
-                                (uint32_t)co};
-    if (op->bias < 0) return;
-    launch(net, ISGI_KERNEL_column_sums, blocks_of(rows) * co, &a);
-    fold_sums(net, blocks_of(rows), co, gradient_of(net, op->bias));
+    if (op->bias >= 0) fold_rows(net, isgi_devnet_grad(net, op->out), rows, co, gradient_of(net, op->bias));
 }
 
 /* ---- convolutions and fully connected layers ---- */
@@ -223,7 +220,7 @@ static void level1_backward(const isgi_net *net, const isgi_netop *op, const isg
     m.dd = dd;
     m.out = net->device->room[ISGI_ROOM_SUMS];
     launch(net, ISGI_KERNEL_middle_basis, blocks_of(m.rows) * o->taps * width, &m);
-    fold_sums(net, blocks_of(m.rows), o->taps * width, factor_gradient(net, op, 0));
+    fold_rows(net, m.out, blocks_of(m.rows), o->taps * width, factor_gradient(net, op, 0));
     m.out = dz;
     launch(net, ISGI_KERNEL_middle_data, in_rows * width, &m);
     multiply_rows(net, f->ci, width, in_rows, isgi_devnet_data(net, op->in[0]), dz, factor_gradient(net, op, 1));
@@ -421,10 +418,11 @@ static isg_status create_norm(isgi_net *net, const isgi_netop *op, isgi_devop *o
 
 /* ---- sums, activation functions, moves ---- */
 
-static void sum_forward(const isgi_net *net, const isgi_netop *op)
+static void sum_forward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
 {
     const size_t n = net->acts[op->out].size * net->n;
     isgi_sum_two s = {isgi_devnet_data(net, op->in[0]), NULL, isgi_devnet_data(net, op->out), op->relu};
+    (void)o;
     if (op->in_count > 1) s.b = isgi_devnet_data(net, op->in[1]);
     launch(net, ISGI_KERNEL_sum_two, n, &s);
     for (int32_t k = 2; k < op->in_count; k++) {
@@ -434,8 +432,9 @@ static void sum_forward(const isgi_net *net, const isgi_netop *op)
     }
 }
 
-static void sum_backward(const isgi_net *net, const isgi_netop *op)
+static void sum_backward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
 {
+    (void)o;
     for (int32_t k = 0; k < op->in_count; k++) {
         const isgi_pass_gradient p = {op->relu ? isgi_devnet_data(net, op->out) : NULL, isgi_devnet_grad(net, op->out),
                                       op->in[k] < 0 ? NULL : isgi_devnet_grad(net, op->in[k]), op->accumulate[k]};
@@ -445,29 +444,23 @@ static void sum_backward(const isgi_net *net, const isgi_netop *op)
     }
 }
 
-static isgi_activate activation_of(const isgi_net *net, const isgi_netop *op)
+static void activation_forward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
 {
-    const isg_scalar_attr *a = &op->attr.scalar;
-    isgi_activate f = {.x = isgi_devnet_data(net, op->in[0]),
-                       .y = isgi_devnet_data(net, op->out),
-                       .alpha = a->alpha,
-                       .beta = a->beta,
-                       .lo = a->lo,
-                       .hi = a->hi,
-                       .accumulate = op->accumulate[0]};
-    switch (op->op) {
-    case ISG_OP_RELU:
-        f.lo = 0;
-        f.hi = INFINITY;
-        f.kind = ISGI_ACT_CLAMP;
-        break;
-    case ISG_OP_CLIP: f.kind = ISGI_ACT_CLAMP; break;
-    case ISG_OP_LEAKY_RELU: f.kind = ISGI_ACT_LEAKY; break;
-    case ISG_OP_HARD_SIGMOID: f.kind = ISGI_ACT_HARD_SIGMOID; break;
-    case ISG_OP_HARD_SWISH: f.kind = ISGI_ACT_HARD_SWISH; break;
-    default: f.kind = ISGI_ACT_SIGMOID;
-    }
-    return f;
+    const isgi_activate a = {
+        .x = isgi_devnet_data(net, op->in[0]), .y = isgi_devnet_data(net, op->out), .f = isgi_activation_of(op)};
+    (void)o;
+    launch(net, ISGI_KERNEL_activate, net->acts[op->out].size * net->n, &a);
+}
+
+static void activation_backward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
+{
+    const isgi_activate a = {.x = isgi_devnet_data(net, op->in[0]),
+                             .dy = isgi_devnet_grad(net, op->out),
+                             .dx = isgi_devnet_grad(net, op->in[0]),
+                             .f = isgi_activation_of(op),
+                             .accumulate = op->accumulate[0]};
+    (void)o;
+    if (isgi_op_needs(net, op, 0)) launch(net, ISGI_KERNEL_activate_gradient, net->acts[op->out].size * net->n, &a);
 }
 
 /* ---- pooling ---- */
@@ -494,9 +487,16 @@ static isgi_pooling pooling_of(const isgi_net *net, const isgi_netop *op, const 
                           .accumulate = op->accumulate[0]};
 }
 
+static void pool_forward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
+{
+    const isgi_pooling p = pooling_of(net, op, o);
+    launch(net, is_maximum(op) ? ISGI_KERNEL_pool_max : ISGI_KERNEL_pool_average, net->acts[op->out].size * net->n, &p);
+}
+
 static void pool_backward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
 {
     isgi_pooling p = pooling_of(net, op, o);
+    if (!isgi_op_needs(net, op, 0)) return;
     p.dy = isgi_devnet_grad(net, op->out);
     p.dx = isgi_devnet_grad(net, op->in[0]);
     launch(net, is_maximum(op) ? ISGI_KERNEL_pool_max_gradient : ISGI_KERNEL_pool_average_gradient,
@@ -546,127 +546,62 @@ static isg_status create_pool(isgi_net *net, const isgi_netop *op, isgi_devop *o
 
 /* ---- all of them ---- */
 
-int isgi_devop_has_code(const isgi_net *net, const isgi_netop *op)
+/* Factored or dense is a matter of the weight, and known only when the network is bound. */
+static void weighted_forward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
 {
+    (net->weights[op->weight].direct ? factored_forward : dense_forward)(net, op, o);
+}
+
+static void weighted_backward(const isgi_net *net, const isgi_netop *op, const isgi_devop *o)
+{
+    (net->weights[op->weight].direct ? factored_backward : dense_backward)(net, op, o);
+}
+
+static int fits_weighted(const isgi_net *net, const isgi_netop *op)
+{
+    if (op->op == ISG_OP_CONV && (op->attr.conv.groups > 1 || net->acts[op->in[0]].rank > 4)) return 0;
+    return !net->trainable || net->weights[op->weight].uses == 1;
+}
+
+static int fits_move(const isgi_net *net, const isgi_netop *op)
+{
+    (void)net;
+    return isgi_move_is_straight(op);
+}
+
+const isgi_devop_vt *isgi_devop_code(const isgi_net *net, const isgi_netop *op)
+{
+    static const isgi_devop_vt weighted = {fits_weighted, create_weighted, weighted_forward, weighted_backward},
+                               norm = {NULL, create_norm, norm_forward, norm_backward},
+                               pool = {NULL, create_pool, pool_forward, pool_backward},
+                               activation = {NULL, NULL, activation_forward, activation_backward},
+                               sum = {isgi_binary_is_plain, NULL, sum_forward, sum_backward},
+                               move = {fits_move, NULL, sum_forward, sum_backward}; /* a sum of one */
+    const isgi_devop_vt *vt = NULL;
     switch (op->op) {
     case ISG_OP_CONV:
-        if (op->attr.conv.groups > 1 || net->acts[op->in[0]].rank > 4) return 0;
-        return !net->trainable || net->weights[op->weight].uses == 1;
-    case ISG_OP_GEMM: return !net->trainable || net->weights[op->weight].uses == 1;
+    case ISG_OP_GEMM: vt = &weighted; break;
+    case ISG_OP_BATCH_NORM: vt = &norm; break;
     case ISG_OP_ADD:
-    case ISG_OP_SUM: return isgi_binary_is_plain(net, op);
-    case ISG_OP_BATCH_NORM:
+    case ISG_OP_SUM: vt = &sum; break;
     case ISG_OP_RELU:
     case ISG_OP_CLIP:
     case ISG_OP_LEAKY_RELU:
     case ISG_OP_HARD_SIGMOID:
     case ISG_OP_HARD_SWISH:
-    case ISG_OP_SIGMOID:
+    case ISG_OP_SIGMOID: vt = &activation; break;
     case ISG_OP_MAX_POOL:
     case ISG_OP_GLOBAL_MAX_POOL:
     case ISG_OP_AVERAGE_POOL:
     case ISG_OP_GLOBAL_AVERAGE_POOL:
-    case ISG_OP_REDUCE_MEAN: return 1;
+    case ISG_OP_REDUCE_MEAN: vt = &pool; break;
     case ISG_OP_RESHAPE:
     case ISG_OP_FLATTEN:
     case ISG_OP_SQUEEZE:
     case ISG_OP_UNSQUEEZE:
     case ISG_OP_IDENTITY:
-    case ISG_OP_DROPOUT: return isgi_move_is_straight(op);
-    default: return 0;
-    }
-}
-
-isg_status isgi_devop_create(isgi_net *net, int32_t index, isg_error *err)
-{
-    const isgi_netop *op = &net->ops[index];
-    isgi_devop *o = &net->device->ops[index];
-    switch (op->op) {
-    case ISG_OP_CONV:
-    case ISG_OP_GEMM: return create_weighted(net, op, o, err);
-    case ISG_OP_BATCH_NORM: return create_norm(net, op, o, err);
-    case ISG_OP_MAX_POOL:
-    case ISG_OP_GLOBAL_MAX_POOL:
-    case ISG_OP_AVERAGE_POOL:
-    case ISG_OP_GLOBAL_AVERAGE_POOL:
-    case ISG_OP_REDUCE_MEAN: return create_pool(net, op, o, err);
-    default: return ISG_OK;
-    }
-}
-
-void isgi_devop_forward(isgi_net *net, int32_t index)
-{
-    const isgi_netop *op = &net->ops[index];
-    const isgi_devop *o = &net->device->ops[index];
-    const size_t n = net->acts[op->out].size * net->n;
-    switch (op->op) {
-    case ISG_OP_CONV:
-    case ISG_OP_GEMM:
-        if (net->weights[op->weight].direct) {
-            factored_forward(net, op, o);
-        } else {
-            dense_forward(net, op, o);
-        }
-        break;
-    case ISG_OP_BATCH_NORM: norm_forward(net, op, o); break;
-    case ISG_OP_MAX_POOL:
-    case ISG_OP_GLOBAL_MAX_POOL:
-    case ISG_OP_AVERAGE_POOL:
-    case ISG_OP_GLOBAL_AVERAGE_POOL:
-    case ISG_OP_REDUCE_MEAN: {
-        const isgi_pooling p = pooling_of(net, op, o);
-        launch(net, is_maximum(op) ? ISGI_KERNEL_pool_max : ISGI_KERNEL_pool_average, n, &p);
-        break;
-    }
-    case ISG_OP_RELU:
-    case ISG_OP_CLIP:
-    case ISG_OP_LEAKY_RELU:
-    case ISG_OP_HARD_SIGMOID:
-    case ISG_OP_HARD_SWISH:
-    case ISG_OP_SIGMOID: {
-        const isgi_activate a = activation_of(net, op);
-        launch(net, ISGI_KERNEL_activate, n, &a);
-        break;
-    }
-    default: sum_forward(net, op); /* a straight move is a sum of one */
-    }
-}
-
-void isgi_devop_backward(isgi_net *net, int32_t index)
-{
-    const isgi_netop *op = &net->ops[index];
-    const isgi_devop *o = &net->device->ops[index];
-    switch (op->op) {
-    case ISG_OP_CONV:
-    case ISG_OP_GEMM:
-        if (net->weights[op->weight].direct) {
-            factored_backward(net, op, o);
-        } else {
-            dense_backward(net, op, o);
-        }
-        return;
-    case ISG_OP_BATCH_NORM: norm_backward(net, op, o); return;
+    case ISG_OP_DROPOUT: vt = &move; break;
     default: break;
     }
-    if (op->in_count == 1 && !isgi_op_needs(net, op, 0)) return;
-    switch (op->op) {
-    case ISG_OP_MAX_POOL:
-    case ISG_OP_GLOBAL_MAX_POOL:
-    case ISG_OP_AVERAGE_POOL:
-    case ISG_OP_GLOBAL_AVERAGE_POOL:
-    case ISG_OP_REDUCE_MEAN: pool_backward(net, op, o); break;
-    case ISG_OP_RELU:
-    case ISG_OP_CLIP:
-    case ISG_OP_LEAKY_RELU:
-    case ISG_OP_HARD_SIGMOID:
-    case ISG_OP_HARD_SWISH:
-    case ISG_OP_SIGMOID: {
-        isgi_activate a = activation_of(net, op);
-        a.dy = isgi_devnet_grad(net, op->out);
-        a.dx = isgi_devnet_grad(net, op->in[0]);
-        launch(net, ISGI_KERNEL_activate_gradient, net->acts[op->in[0]].size * net->n, &a);
-        break;
-    }
-    default: sum_backward(net, op);
-    }
+    return vt && (!vt->fits || vt->fits(net, op)) ? vt : NULL;
 }

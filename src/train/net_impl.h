@@ -3,6 +3,7 @@
 #ifndef INSITU_TRAIN_NET_IMPL_H
 #define INSITU_TRAIN_NET_IMPL_H
 
+#include "train/activation.h"
 #include "train/net.h"
 
 #define ISGI_NORM_MOMENTUM 0.1f
@@ -24,7 +25,9 @@ typedef struct isgi_pool {
     uint32_t *arg; /* maximum: the input position chosen, an entry an output element of every chunk; NULL: average */
 } isgi_pool;
 
-/* Whether an operand of this ADD or SUM is broadcast. */
+/* Of RELU, CLIP, LEAKY_RELU, HARD_SIGMOID, HARD_SWISH and SIGMOID. */
+isgi_activation isgi_activation_of(const isgi_netop *op);
+/* Whether all operands of this ADD or SUM are activations of its own shape. */
 int isgi_binary_is_plain(const isgi_net *net, const isgi_netop *op);
 /* Whether a move leaves a sample as it is. */
 int isgi_move_is_straight(const isgi_netop *op);

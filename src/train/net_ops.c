@@ -32,47 +32,36 @@ static void clamp_backward(float *restrict dx, const float *restrict dy, const f
     for (size_t i = 0; i < n; i++) dx[i] = x[i] > lo && x[i] < hi ? dy[i] : 0.0f;
 }
 
-static float act_value(const isgi_netop *op, float x)
+isgi_activation isgi_activation_of(const isgi_netop *op)
 {
-    const isg_scalar_attr *a = &op->attr.scalar;
-    float t;
+    const isg_scalar_attr *s = &op->attr.scalar;
+    isgi_activation a = {ISGI_ACT_SIGMOID, s->alpha, s->beta, s->lo, s->hi};
     switch (op->op) {
-    case ISG_OP_LEAKY_RELU: return x < 0 ? a->alpha * x : x;
-    case ISG_OP_HARD_SIGMOID: t = a->alpha * x + a->beta; return t < 0 ? 0 : t > 1 ? 1 : t;
-    case ISG_OP_HARD_SWISH: t = x / 6 + 0.5f; return x * (t < 0 ? 0 : t > 1 ? 1 : t);
-    default: return 1.0f / (1.0f + expf(-x));
+    case ISG_OP_RELU:
+        a.lo = 0;
+        a.hi = INFINITY;
+        a.kind = ISGI_ACT_CLAMP;
+        break;
+    case ISG_OP_CLIP: a.kind = ISGI_ACT_CLAMP; break;
+    case ISG_OP_LEAKY_RELU: a.kind = ISGI_ACT_LEAKY; break;
+    case ISG_OP_HARD_SIGMOID: a.kind = ISGI_ACT_HARD_SIGMOID; break;
+    case ISG_OP_HARD_SWISH: a.kind = ISGI_ACT_HARD_SWISH; break;
+    default: break;
     }
-}
-
-static float act_slope(const isgi_netop *op, float x)
-{
-    const isg_scalar_attr *a = &op->attr.scalar;
-    float t;
-    switch (op->op) {
-    case ISG_OP_LEAKY_RELU: return x < 0 ? a->alpha : 1;
-    case ISG_OP_HARD_SIGMOID: t = a->alpha * x + a->beta; return t <= 0 || t >= 1 ? 0 : a->alpha;
-    case ISG_OP_HARD_SWISH: return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5f;
-    default: t = 1.0f / (1.0f + expf(-x)); return t * (1 - t);
-    }
-}
-
-static int is_clamp(const isgi_netop *op, float *lo, float *hi)
-{
-    *lo = op->op == ISG_OP_RELU ? 0 : op->attr.scalar.lo;
-    *hi = op->op == ISG_OP_RELU ? INFINITY : op->attr.scalar.hi;
-    return op->op == ISG_OP_RELU || op->op == ISG_OP_CLIP;
+    return a;
 }
 
 static void activation_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const size_t n = isgi_chunk_count(net, chunk) * net->acts[op->out].size;
     const float *x = isgi_act_data(net, op->in[0], chunk);
-    float *y = isgi_act_data(net, op->out, chunk), lo, hi;
-    if (is_clamp(op, &lo, &hi)) {
-        clamp_forward(y, x, n, lo, hi);
+    const isgi_activation a = isgi_activation_of(op);
+    float *y = isgi_act_data(net, op->out, chunk);
+    if (a.kind == ISGI_ACT_CLAMP) {
+        clamp_forward(y, x, n, a.lo, a.hi);
         return;
     }
-    for (size_t i = 0; i < n; i++) y[i] = act_value(op, x[i]);
+    for (size_t i = 0; i < n; i++) y[i] = isgi_activation_value(&a, x[i]);
 }
 
 ISGI_CLONES
@@ -85,13 +74,14 @@ static void activation_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const size_t n = isgi_chunk_count(net, chunk) * net->acts[op->out].size;
     const float *x = isgi_act_data(net, op->in[0], chunk), *dy = isgi_act_grad(net, op->out, chunk);
-    float *dx = isgi_act_grad(net, op->in[0], chunk), lo, hi;
+    const isgi_activation a = isgi_activation_of(op);
+    float *dx = isgi_act_grad(net, op->in[0], chunk);
     float *to = op->accumulate[0] ? isgi_net_spare(net, chunk) : dx;
     if (!isgi_op_needs(net, op, 0)) return;
-    if (is_clamp(op, &lo, &hi)) {
-        clamp_backward(to, dy, x, n, lo, hi);
+    if (a.kind == ISGI_ACT_CLAMP) {
+        clamp_backward(to, dy, x, n, a.lo, a.hi);
     } else {
-        for (size_t i = 0; i < n; i++) to[i] = dy[i] * act_slope(op, x[i]);
+        for (size_t i = 0; i < n; i++) to[i] = isgi_activation_gradient(&a, x[i], dy[i]);
     }
     if (op->accumulate[0]) add_to(dx, to, n);
 }

@@ -24,13 +24,11 @@ void isgi_net_load(isgi_net *net, const float *samples, uint32_t n)
     const isgi_act *a = &net->acts[net->input];
     const size_t channels = a->rank >= 3 && a->rank <= 5 ? (size_t)a->dims[1] : 1, inner = a->size / channels;
     net->n = net->total = n;
-    if (net->device) {
-        isgi_devnet_load(net, samples, n);
-        return;
-    }
     for (uint32_t i = 0; i < n; i++) {
         const float *src = samples + (size_t)i * a->size;
-        float *dst = isgi_act_data(net, net->input, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * a->size;
+        float *dst = net->device
+                         ? net->device->host_input + (size_t)i * a->size
+                         : isgi_act_data(net, net->input, i / net->chunk_cap) + (size_t)(i % net->chunk_cap) * a->size;
         for (size_t c = 0; c < channels; c++) {
             for (size_t p = 0; p < inner; p++) dst[p * channels + c] = src[c * inner + p];
         }

@@ -53,16 +53,19 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     return ISG_OK;
 }
 
-static isg_status check_device(isg_train_options *o, isg_error *err)
+static isg_status open_device(isgi_trainer *t, isg_error *err)
 {
+    isg_train_options *o = &t->o;
     if (o->device && !strcmp(o->device, "cpu")) o->device = NULL;
-    if (o->device && o->precision == ISG_PRECISION_BF16) {
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "a device computes in f32 or tf32, not in bf16");
-    }
     if (!o->device && o->precision == ISG_PRECISION_TF32) {
         return isgi_fail(err, ISG_E_UNSUPPORTED, "tf32 needs a device");
     }
-    return ISG_OK;
+    if (!o->device) return ISG_OK;
+    if (o->precision == ISG_PRECISION_BF16) {
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "a device computes in f32 or tf32, not in bf16");
+    }
+    if (o->comm) return isgi_fail(err, ISG_E_UNSUPPORTED, "training on a device by several ranks is not supported");
+    return isgi_device_open(&t->device, o->device, err);
 }
 
 /* One rank is a process alone. The others of many write nothing and are silent. */
@@ -96,7 +99,6 @@ static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error
     n.execution = t->o.execution;
     n.precision = t->o.precision;
     n.parallel = isg_pool_parallel(t->pool);
-    if (t->o.device) ISGI_TRY(isgi_device_open(&t->device, t->o.device, err));
     n.device = t->device;
     ISGI_TRY(isgi_net_create(&t->net, t->g, &n, err));
     if (t->net->param_count == 0) return isgi_fail(err, ISG_E_ARG, "the network has nothing to train");
@@ -442,6 +444,7 @@ static void fill_report(const isgi_trainer *t, isg_train_report *r)
     r->train_accuracy = part ? (double)t->at.epoch_correct / n : t->at.last_accuracy;
     r->validation_accuracy = t->at.best_accuracy < 0 ? 0 : t->at.best_accuracy;
     r->ranks = t->o.comm ? t->o.comm->size : 1;
+    if (t->device) snprintf(r->device, sizeof r->device, "%s", t->device->name);
     if (t->o.comm && t->at.step > t->steps_before) {
         r->step_bytes = (double)t->o.comm->bytes / (double)(t->at.step - t->steps_before);
         r->step_wait_seconds = t->o.comm->seconds / (double)(t->at.step - t->steps_before);
@@ -500,7 +503,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     if (t.o.checkpoint_seconds <= 0) t.o.checkpoint_seconds = 120;
     err = err ? err : &unwanted;
     ISGI_TRY(check_ranks(&t.o, err));
-    ISGI_TRY(check_device(&t.o, err));
+    ISGI_TRY(open_device(&t, err));
     status = isg_pool_create(&t.pool, t.o.threads, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);

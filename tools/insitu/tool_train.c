@@ -184,6 +184,7 @@ void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
             "trained    %llu steps, %u epochs, %.0f s, loss %.4f, training accuracy %.4f, validation accuracy %.4f\n",
             (unsigned long long)r->steps, r->epochs, r->seconds, r->final_loss, r->train_accuracy,
             r->validation_accuracy);
+        if (*r->device) printf("device     %s\n", r->device);
         if (r->ranks > 1) {
             printf("ranks      %u, each hands in %s a step to be summed and spends %.4f s on that and on waiting\n",
                    r->ranks, tool_bytes(text, sizeof text, r->step_bytes), r->step_wait_seconds);
@@ -197,6 +198,7 @@ void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
     tool_json_number(o, "final_loss", r->final_loss);
     tool_json_number(o, "train_accuracy", r->train_accuracy);
     tool_json_number(o, "validation_accuracy", r->validation_accuracy);
+    if (*r->device) tool_json_text(o, "device", r->device);
     cJSON_AddNumberToObject(o, "ranks", r->ranks);
     if (r->ranks < 2) return;
     tool_json_number(o, "step_bytes", r->step_bytes);

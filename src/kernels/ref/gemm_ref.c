@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix product in plain C: the oracle of every gemm_f32. */
 #include "kernels/kernels.h"
+#include "kernels/ref/finish.h"
 
 void isgk_gemm_f32__ref(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
                         size_t n, size_t k, int accumulate)
@@ -26,13 +27,7 @@ void isgk_gemm_panels_f32__ref(float *c, size_t ldc, const float *a, size_t lda,
             const float *b = panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL;
             float x = 0.0f;
             for (size_t p = 0; p < k; p++) x += a[i * lda + p] * b[p * ISGK_PANEL];
-            if (finish) {
-                if (finish->bias) x += finish->bias[j];
-                if (finish->residual) x += finish->residual[i * finish->ldr + j];
-                x = finish->lo > x ? finish->lo : x;
-                x = finish->hi < x ? finish->hi : x;
-            }
-            c[i * ldc + j] = x;
+            c[i * ldc + j] = finished(x, finish, i, j);
         }
     }
 }

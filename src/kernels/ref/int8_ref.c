@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The integer kernels in plain C: the oracle that every instruction set equals bit for bit. */
 #include "kernels/kernels.h"
+#include "kernels/ref/finish.h"
 
 /* Round to nearest, ties to even, for |x| < 2^22. */
 static int32_t int8_round(float x)
@@ -53,13 +54,8 @@ void isgk_dequantise_f32__ref(float *dst, size_t ldd, const int32_t *src, size_t
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < cols; c++) {
-            float x = (float)src[r * lds + c] * mul[c] + add[c];
-            if (finish) {
-                if (finish->residual) x += finish->residual[r * finish->ldr + c];
-                x = finish->lo > x ? finish->lo : x;
-                x = finish->hi < x ? finish->hi : x;
-            }
-            dst[r * ldd + c] = x;
+            const float x = (float)src[r * lds + c] * mul[c] + add[c];
+            dst[r * ldd + c] = finished(x, finish, r, c);
         }
     }
 }

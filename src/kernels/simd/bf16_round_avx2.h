@@ -8,7 +8,7 @@
 
 #include "kernels/kernels.h"
 
-/* isgk_bf16() of eight numbers, in 32 bits each. */
+/* Eight numbers, in 32 bits each. */
 static inline __m256i bf16_round(__m256 x)
 {
     const __m256i u = _mm256_castps_si256(x), upper = _mm256_srli_epi32(u, 16);

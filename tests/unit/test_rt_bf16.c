@@ -16,26 +16,29 @@
 
 #include "base/crc32c.h"
 #include "base/endian.h"
-#include "isg_builder.h"
+#include "rt_layer.h"
 
 typedef struct bf16_case {
-    uint32_t ic, ih, iw, oc, window[10]; /* kh kw sh sw dh dw top left bottom right */
-    uint32_t flags, bi, bo, family, bits, mode, strategy;
+    rt_layer layer;
+    uint32_t strategy;
     int runs_bf16, exact; /* exact: no sums over taps of a basis */
 } bf16_case;
 
 #define SAME 3, 3, 1, 1, 1, 1, 1, 1, 1, 1
 static const bf16_case cases[] = {
-    {40, 11, 9, 50, {SAME}, 3, 2, 12, ISG_QUANT_MIDTREAD, 5, 3, ISG_STRATEGY_FACTORED, 1, 0},
-    {33, 10, 8, 24, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1, ISG_STRATEGY_FACTORED, 1, 0},
-    {300, 6, 6, 150, {SAME}, 3, 1, 37, ISG_QUANT_PAPER, 6, 1, ISG_STRATEGY_FACTORED, 1, 0},
-    {26, 9, 9, 11, {SAME}, 1, 2, 0, ISG_QUANT_MIDTREAD, 8, 2, ISG_STRATEGY_FACTORED, 1, 0},
-    {17, 6, 7, 20, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3, ISG_STRATEGY_HALF, 1, 1},
-    {71, 8, 8, 90, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 41, ISG_QUANT_MIDRISE, 3, 1, ISG_STRATEGY_HALF, 1, 1},
-    {65, 9, 9, 70, {SAME}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, ISG_STRATEGY_AUTO, 1, 1},
-    {33, 20, 20, 64, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, ISG_STRATEGY_AUTO, 1, 1},
-    {128, 8, 8, 96, {SAME}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, ISG_STRATEGY_AUTO, 1, 1},
-    {300, 8, 8, 40, {SAME}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, ISG_STRATEGY_AUTO, 0, 0}, /* more terms than there is room */
+    {{40, 11, 9, 50, 1, {SAME}, 3, 2, 12, ISG_QUANT_MIDTREAD, 5, 3}, ISG_STRATEGY_FACTORED, 1, 0},
+    {{33, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1}, ISG_STRATEGY_FACTORED, 1, 0},
+    {{300, 6, 6, 150, 1, {SAME}, 3, 1, 37, ISG_QUANT_PAPER, 6, 1}, ISG_STRATEGY_FACTORED, 1, 0},
+    {{26, 9, 9, 11, 1, {SAME}, 1, 2, 0, ISG_QUANT_MIDTREAD, 8, 2}, ISG_STRATEGY_FACTORED, 1, 0},
+    {{17, 6, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3}, ISG_STRATEGY_HALF, 1, 1},
+    {{71, 8, 8, 90, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 41, ISG_QUANT_MIDRISE, 3, 1}, ISG_STRATEGY_HALF, 1, 1},
+    {{65, 9, 9, 70, 1, {SAME}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, ISG_STRATEGY_AUTO, 1, 1},
+    {{33, 20, 20, 64, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0}, ISG_STRATEGY_AUTO, 1, 1},
+    {{128, 8, 8, 96, 1, {SAME}, 0, 0, 0, ISG_QUANT_RAW, 32, 0}, ISG_STRATEGY_AUTO, 1, 1},
+    {{300, 8, 8, 40, 1, {SAME}, 0, 0, 0, ISG_QUANT_RAW, 32, 0},
+     ISG_STRATEGY_AUTO,
+     0,
+     0}, /* more terms than there is room */
 };
 
 /* The bits of all results in plain C: the same on every machine. */
@@ -44,73 +47,14 @@ static uint32_t digest;
 
 static builder shared;
 
-static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
-{
-    return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
-}
-
-static uint8_t *build_case(const bf16_case *c, size_t *size, size_t *outputs)
-{
-    const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
-    const uint32_t out[4] = {0, c->oc, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)};
-    builder *b = &shared;
-    uint32_t weight, bias;
-    reset_builder(b, 11 + c->ic * 31u + c->oc);
-    add_input(b, 4, in);
-    weight =
-        add_weight(b, c->flags, c->window[0] * c->window[1], c->ic, c->oc, c->bi, c->bo, c->family, c->bits, c->mode);
-    bias = add_vector(b, c->oc) + 1;
-    add_op(b, ISG_KIND_CONV, 4, out);
-    put_uv(&b->ops, ISG_ACTIVATION_NONE);
-    put_uv(&b->ops, 1);
-    put_uv(&b->ops, weight);
-    put_uv(&b->ops, bias);
-    for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
-    put_uv(&b->ops, 1);
-    add_output(b, 1);
-    *outputs = (size_t)out[1] * out[2] * out[3];
-    return finish_image(b, size);
-}
-
-static void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t count)
-{
-    (void)user;
-    for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
-}
-
-static uint32_t run_mode(const isg_rt_model *model, const bf16_case *c, const float *x, float *y, uint32_t mode,
-                         uint32_t isa, uint32_t workers)
-{
-    isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
-    isg_rt_op info;
-    isg_error err = {0};
-    uint8_t *workspace;
-    options.batch = 2;
-    options.isa_mask = isa;
-    options.mode = mode;
-    options.strategy = c->strategy;
-    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
-    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes);
-    assert_non_null(workspace);
-    memset(workspace, 0xa5, (size_t)memory.workspace_bytes); /* nothing may rest on what was there */
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
-    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
-    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
-    free(workspace);
-    return info.mode;
-}
-
 static void check_case(const bf16_case *c)
 {
     static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_AVX2 | ISG_ISA_AVX512, ISG_ISA_ALL};
-    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    const size_t inputs = 2 * (size_t)c->layer.ic * c->layer.ih * c->layer.iw;
     const uint32_t mode = c->runs_bf16 ? ISG_MODE_BF16 : ISG_MODE_F32;
     float *x = malloc(inputs * sizeof *x), *plain, *want, *got, largest = 0.0f;
     size_t size, outputs;
-    uint8_t *image = build_case(c, &size, &outputs);
+    uint8_t *image = build_layer(&shared, &c->layer, &size, &outputs);
     isg_rt_model model;
     isg_error err = {0};
     assert_non_null(x);
@@ -121,17 +65,17 @@ static void check_case(const bf16_case *c)
     got = want + outputs;
     for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
     assert_int_equal(isg_rt_open(&model, image, size, &err), ISG_OK);
-    run_mode(&model, c, x, plain, ISG_MODE_F32, ISG_ISA_SCALAR, 1);
+    run_layer(&model, x, plain, ISG_MODE_F32, c->strategy, ISG_ISA_SCALAR, 1);
     for (size_t i = 0; i < outputs; i++) largest = fmaxf(largest, fabsf(plain[i]));
-    assert_int_equal(run_mode(&model, c, x, want, ISG_MODE_BF16, ISG_ISA_SCALAR, 1), mode);
+    assert_int_equal(run_layer(&model, x, want, ISG_MODE_BF16, c->strategy, ISG_ISA_SCALAR, 1), mode);
     digest = digest_floats(digest, want, outputs);
     for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
-        assert_int_equal(run_mode(&model, c, x, got, ISG_MODE_BF16, isas[k], 1), mode);
+        assert_int_equal(run_layer(&model, x, got, ISG_MODE_BF16, c->strategy, isas[k], 1), mode);
         /* two roundings of 2^-9 a product, of up to three products one behind the other, and of random signs */
         for (size_t i = 0; i < outputs; i++) assert_true(fabsf(got[i] - plain[i]) <= 0.01f * largest);
         if (c->exact) assert_memory_equal(got, want, outputs * sizeof *got);
         memcpy(want, got, outputs * sizeof *want);
-        run_mode(&model, c, x, got, ISG_MODE_BF16, isas[k], 3);
+        run_layer(&model, x, got, ISG_MODE_BF16, c->strategy, isas[k], 3);
         assert_memory_equal(got, want, outputs * sizeof *got);
     }
     if (c->runs_bf16) assert_memory_not_equal(got, plain, outputs * sizeof *got);

@@ -13,8 +13,8 @@
 #include <insitu/rt.h>
 
 #include "cpu/cpu.h"
-#include "isg_builder.h"
 #include "rt/gen.h"
+#include "rt_layer.h"
 
 typedef struct conv_case {
     uint32_t batch, ic, ih, iw, oc, groups;
@@ -70,11 +70,6 @@ static const uint32_t scalar_digests[sizeof cases / sizeof cases[0]] = {
 
 /* Multiply-adds of a dense layer above which a case is left out with INSITU_TEST_QUICK, for emulators. */
 #define QUICK_MACS 1000000u
-
-static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
-{
-    return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
-}
 
 static void put_act(builder *b, uint32_t act)
 {
@@ -157,13 +152,6 @@ static double naive_pixel(const conv_case *c, const float *w, const float *x, ui
         }
     }
     return sum;
-}
-
-/* Runs tasks backwards with alternating worker numbers: whatever depends on order or worker shows. */
-static void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t count)
-{
-    (void)user;
-    for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
 }
 
 static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)

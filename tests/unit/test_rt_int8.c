@@ -16,27 +16,27 @@
 
 #include "base/crc32c.h"
 #include "base/endian.h"
-#include "isg_builder.h"
+#include "rt_layer.h"
 
 typedef struct int8_case {
-    uint32_t ic, ih, iw, oc, groups, window[10]; /* kh kw sh sw dh dw top left bottom right */
-    uint32_t flags, bi, bo, family, bits, mode, runs_int8;
+    rt_layer layer;
+    int runs_int8;
 } int8_case;
 
 static const int8_case cases[] = {
-    {8, 11, 9, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 12, ISG_QUANT_MIDTREAD, 5, 3, 1},
-    {13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1, 1},
-    {6, 8, 8, 150, 1, {3, 3, 1, 1, 1, 1, 0, 0, 0, 0}, 3, 2, 5, ISG_QUANT_PAPER, 6, 1, 1},
-    {6, 9, 9, 11, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 8, 2, 1},
-    {17, 6, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3, 1},
-    {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 1},
-    {70, 9, 9, 70, 70, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 7, 3, 1},
-    {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 8, 1, 1},
-    {13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_PAPER, 8, 1, 1},
-    {70, 9, 9, 70, 70, {3, 3, 1, 1, 2, 2, 2, 1, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 8, 1, 1},
-    {17, 6, 7, 20, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDRISE, 7, 1, 1},
-    {3, 8, 8, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 6, 1, 0}, /* would not pay */
-    {5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 0},
+    {{8, 11, 9, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 12, ISG_QUANT_MIDTREAD, 5, 3}, 1},
+    {{13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_MIDRISE, 4, 1}, 1},
+    {{6, 8, 8, 150, 1, {3, 3, 1, 1, 1, 1, 0, 0, 0, 0}, 3, 2, 5, ISG_QUANT_PAPER, 6, 1}, 1},
+    {{6, 9, 9, 11, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 8, 2}, 1},
+    {{17, 6, 7, 20, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDTREAD, 6, 3}, 1},
+    {{5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, 1},
+    {{70, 9, 9, 70, 70, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 7, 3}, 1},
+    {{5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDRISE, 8, 1}, 1},
+    {{13, 10, 8, 24, 1, {3, 3, 2, 1, 1, 2, 1, 2, 0, 1}, 3, 3, 7, ISG_QUANT_PAPER, 8, 1}, 1},
+    {{70, 9, 9, 70, 70, {3, 3, 1, 1, 2, 2, 2, 1, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 8, 1}, 1},
+    {{17, 6, 7, 20, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 2, 0, 6, ISG_QUANT_MIDRISE, 7, 1}, 1},
+    {{3, 8, 8, 20, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 0, ISG_QUANT_MIDTREAD, 6, 1}, 0}, /* would not pay */
+    {{5, 9, 9, 13, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0}, 0},
 };
 
 static builder shared;
@@ -44,33 +44,6 @@ static builder shared;
 /* The bits of all int8 results: the same on every machine and instruction set (docs/numerics.md). */
 #define INT8_DIGEST 0x6e7f64f5u
 static uint32_t int8_digest;
-
-static uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
-{
-    return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
-}
-
-static uint8_t *build_case(const int8_case *c, size_t *size, size_t *outputs)
-{
-    const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
-    uint32_t out[4] = {0, c->oc, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)}, weight, bias;
-    builder *b = &shared;
-    reset_builder(b, 11 + c->ic * 31u + c->oc);
-    add_input(b, 4, in);
-    weight = add_weight(b, c->flags, c->window[0] * c->window[1], c->ic / c->groups, c->oc, c->bi, c->bo, c->family,
-                        c->bits, c->mode);
-    bias = add_vector(b, c->oc) + 1;
-    add_op(b, ISG_KIND_CONV, 4, out);
-    put_uv(&b->ops, ISG_ACTIVATION_NONE);
-    put_uv(&b->ops, 1);
-    put_uv(&b->ops, weight);
-    put_uv(&b->ops, bias);
-    for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
-    put_uv(&b->ops, c->groups);
-    add_output(b, 1);
-    *outputs = (size_t)out[1] * out[2] * out[3];
-    return finish_image(b, size);
-}
 
 /* The image with an ACTIVATIONS section of `count` numbers appended; frees the old one. */
 static uint8_t *with_ranges(uint8_t *old, size_t *size, const float *numbers, size_t count)
@@ -101,45 +74,15 @@ static uint8_t *with_ranges(uint8_t *old, size_t *size, const float *numbers, si
     return image;
 }
 
-static void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t count)
-{
-    (void)user;
-    for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
-}
-
-static void run_mode(const isg_rt_model *model, const float *x, float *y, uint32_t mode, uint32_t isa, uint32_t workers,
-                     uint32_t *used)
-{
-    isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
-    isg_rt_op info;
-    isg_error err = {0};
-    uint8_t *workspace;
-    options.batch = 2;
-    options.isa_mask = isa;
-    options.mode = mode;
-    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
-    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes);
-    assert_non_null(workspace);
-    memset(workspace, 0xa5, (size_t)memory.workspace_bytes); /* nothing may rest on what was there */
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
-    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
-    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
-    *used = info.mode;
-    free(workspace);
-}
-
 static void check_case(const int8_case *c)
 {
     static const uint32_t isas[] = {ISG_ISA_AVX2, ISG_ISA_AVX2 | ISG_ISA_AVX512, ISG_ISA_ALL};
-    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    const rt_layer *l = &c->layer;
+    const size_t inputs = 2 * (size_t)l->ic * l->ih * l->iw;
     /* Wide enough for codes and scales of the builder, and no wider than a calibration would give. */
     float ranges[4] = {-1.0f, 1.0f, 0.0f, 0.0f}, *x = malloc(inputs * sizeof *x), *want, *got, largest = 0.0f;
     size_t size, outputs;
-    uint32_t used;
-    uint8_t *image = build_case(c, &size, &outputs);
+    uint8_t *image = build_layer(&shared, l, &size, &outputs);
     isg_rt_model model;
     isg_error err = {0};
     assert_non_null(x);
@@ -149,20 +92,20 @@ static void check_case(const int8_case *c)
     assert_true(want && got);
     for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
     assert_int_equal(isg_rt_open(&model, image, size, &err), ISG_OK);
-    run_mode(&model, x, got, ISG_MODE_F32, ISG_ISA_SCALAR, 1, &used);
+    run_layer(&model, x, got, ISG_MODE_F32, ISG_STRATEGY_AUTO, ISG_ISA_SCALAR, 1);
     for (size_t i = 0; i < outputs; i++) largest = fmaxf(largest, fabsf(got[i]));
-    if (c->flags & ISG_WEIGHT_LEVEL1) ranges[2] = largest;
-    if (c->flags & ISG_WEIGHT_LEVEL2) ranges[3] = largest;
+    if (l->flags & ISG_WEIGHT_LEVEL1) ranges[2] = largest;
+    if (l->flags & ISG_WEIGHT_LEVEL2) ranges[3] = largest;
     image = with_ranges(image, &size, ranges, 4);
     if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
-    run_mode(&model, x, want, ISG_MODE_INT8, ISG_ISA_SCALAR, 1, &used);
-    assert_int_equal(used, c->runs_int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
+    assert_int_equal(run_layer(&model, x, want, ISG_MODE_INT8, ISG_STRATEGY_AUTO, ISG_ISA_SCALAR, 1),
+                     c->runs_int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
     int8_digest = digest_floats(int8_digest, want, outputs);
-    if (!(c->flags & (ISG_WEIGHT_LEVEL1 | ISG_WEIGHT_LEVEL2))) /* the only error is that of the input */
+    if (!(l->flags & (ISG_WEIGHT_LEVEL1 | ISG_WEIGHT_LEVEL2))) /* the only error is that of the input */
         for (size_t i = 0; i < outputs; i++) assert_true(fabsf(want[i] - got[i]) <= 0.03f * largest);
     for (size_t i = 0; i < sizeof isas / sizeof *isas && c->runs_int8; i++) {
         for (uint32_t workers = 1; workers <= 3; workers += 2) {
-            run_mode(&model, x, got, ISG_MODE_INT8, isas[i], workers, &used);
+            run_layer(&model, x, got, ISG_MODE_INT8, ISG_STRATEGY_AUTO, isas[i], workers);
             assert_memory_equal(got, want, outputs * sizeof *got);
         }
     }
@@ -184,7 +127,7 @@ static void open_with(const float *numbers, size_t count, isg_status expected)
     size_t size, outputs;
     isg_rt_model model;
     isg_error err = {0};
-    uint8_t *image = with_ranges(build_case(&cases[0], &size, &outputs), &size, numbers, count);
+    uint8_t *image = with_ranges(build_layer(&shared, &cases[0].layer, &size, &outputs), &size, numbers, count);
     assert_int_equal(isg_rt_open(&model, image, size, &err), expected);
     free(image);
 }
@@ -209,7 +152,7 @@ static void test_refusals(void **state)
     isg_rt_model model;
     isg_error err = {0};
     size_t size, outputs;
-    uint8_t *image = build_case(&cases[0], &size, &outputs);
+    uint8_t *image = build_layer(&shared, &cases[0].layer, &size, &outputs);
     (void)state;
     assert_int_equal(isg_rt_open(&model, image, size, &err), ISG_OK);
     options.mode = ISG_MODE_INT8;

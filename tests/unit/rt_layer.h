@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One convolution as a whole model, built and run: for the tests of the runtime's modes. */
+#ifndef INSITU_TEST_RT_LAYER_H
+#define INSITU_TEST_RT_LAYER_H
+
+#include <insitu/rt.h>
+
+#include "isg_builder.h"
+
+typedef struct rt_layer {
+    uint32_t ic, ih, iw, oc, groups, window[10]; /* kh kw sh sw dh dw top left bottom right */
+    uint32_t flags, bi, bo, family, bits, mode;
+} rt_layer;
+
+static inline uint32_t out_size(uint32_t in, const uint32_t *w, int axis)
+{
+    return (in + w[6 + axis] + w[8 + axis] - (w[axis] - 1) * w[4 + axis] - 1) / w[2 + axis] + 1;
+}
+
+/* Its image, with a bias and no activation; *outputs: numbers of one item. */
+static inline uint8_t *build_layer(builder *b, const rt_layer *c, size_t *size, size_t *outputs)
+{
+    const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
+    const uint32_t out[4] = {0, c->oc, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)};
+    uint32_t weight, bias;
+    reset_builder(b, 11 + c->ic * 31u + c->oc);
+    add_input(b, 4, in);
+    weight = add_weight(b, c->flags, c->window[0] * c->window[1], c->ic / c->groups, c->oc, c->bi, c->bo, c->family,
+                        c->bits, c->mode);
+    bias = add_vector(b, c->oc) + 1;
+    add_op(b, ISG_KIND_CONV, 4, out);
+    put_uv(&b->ops, ISG_ACTIVATION_NONE);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, weight);
+    put_uv(&b->ops, bias);
+    for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
+    put_uv(&b->ops, c->groups);
+    add_output(b, 1);
+    *outputs = (size_t)out[1] * out[2] * out[3];
+    return finish_image(b, size);
+}
+
+/* Runs tasks backwards with alternating worker numbers: whatever depends on order or worker shows. */
+static inline void run_backwards(void *user, isg_task_fn task, void *arg, uint32_t count)
+{
+    (void)user;
+    for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
+}
+
+/* Two items; returns the isg_mode that the layer ran in. */
+static inline uint32_t run_layer(const isg_rt_model *model, const float *x, float *y, uint32_t mode, uint32_t strategy,
+                                 uint32_t isa, uint32_t workers)
+{
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_rt_op info;
+    isg_error err = {0};
+    uint8_t *workspace;
+    options.batch = 2;
+    options.isa_mask = isa;
+    options.mode = mode;
+    options.strategy = strategy;
+    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
+    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
+    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes);
+    assert_non_null(workspace);
+    memset(workspace, 0xa5, (size_t)memory.workspace_bytes); /* nothing may rest on what was there */
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
+    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
+    free(workspace);
+    return info.mode;
+}
+
+#endif

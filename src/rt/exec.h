@@ -121,6 +121,7 @@ typedef struct isgi_plan_for {
     uint32_t workers, forced; /* forced: isg_strategy */
     const isg_rt_costs *costs;
     uint32_t mode;              /* isg_mode that is asked for */
+    uint32_t lanes;             /* floats of a vector */
     int streams, dense_streams; /* the network's weights, or those of the dense one, do not stay in the cache */
 } isgi_plan_for;
 

@@ -155,8 +155,13 @@ static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const isgi_shape *out)
 {
     const isgi_op *op = &s->op;
-    const isgi_plan_for f = {p->workers,       p->options->strategy, &p->costs,
-                             p->options->mode, p->streams,           p->dense_streams};
+    const isgi_plan_for f = {.workers = p->workers,
+                             .forced = p->options->strategy,
+                             .costs = &p->costs,
+                             .mode = p->options->mode,
+                             .lanes = p->isa & ISG_ISA_AVX512 ? 16 : p->isa & ISG_ISA_AVX2 ? 8 : 4,
+                             .streams = p->streams,
+                             .dense_streams = p->dense_streams};
     isg_weight w, vector;
     isgi_view_weight(p->m, (uint32_t)op->weight, &w);
     s->weight_bytes = stored_bytes(&w);

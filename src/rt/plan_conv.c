@@ -13,7 +13,7 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
-#define WINOGRAD_TILES 48u    /* of 2x2 output pixels a task */
+#define WINOGRAD_TILES 48u     /* of 2x2 output pixels a task */
 #define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
@@ -93,7 +93,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
 
 /* ---- tiles ---- */
 
-static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
+static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, uint32_t workers)
 {
     isgi_fused *f = &c->fused;
     const isgi_window *g = &c->window;
@@ -110,7 +110,7 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
     f->x_row = (size_t)c->ic * c->iw * (point ? g->sh : 1);
     /* Whole cache lines where they cost no vector more. */
     f->list = (w->bo + 15u) & ~15u;
-    if (ceil_div((uint64_t)f->bases * w->bo, 16) < (uint64_t)f->bases * (f->list / 16)) f->list = w->bo;
+    if (ceil_div((uint64_t)f->bases * w->bo, lanes) < (uint64_t)f->bases * f->list / lanes) f->list = w->bo;
     f->mid = f->bases * f->list;
     f->group = (uint32_t)min_u64(c->oh, ceil_div(GROUP_PIXELS, c->ow));
     rows = (uint64_t)(f->group - 1) * f->sh + reach;
@@ -302,7 +302,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
     choose_way(c, w, f);
     c->bf16 = f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
     if (isgi_fuses(c, w, c->strategy)) {
-        set_fused_tiles(c, w, f->workers);
+        set_fused_tiles(c, w, f->lanes, f->workers);
     } else if (c->winograd.rows) {
         set_winograd_tiles(c, f->workers);
     } else if (!c->depthwise) {

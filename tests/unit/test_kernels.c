@@ -520,6 +520,22 @@ static void check_dwconv_f32(isgk_dwconv_f32_fn *fn)
     }
 }
 
+/* The same bits when the channels come in two parts, wherever they are cut. */
+static void assert_dwrow_parts(isgk_dwrow_f32_fn *fn, const float *whole, size_t ldd, const isgk_dwrow *g,
+                               size_t pixels, size_t channels)
+{
+    const size_t cut = channels ? random_below(channels) : 0;
+    float *parts = take(3, extent(pixels, ldd, channels));
+    const float *rows[4];
+    isgk_dwrow rest = *g;
+    for (size_t ky = 0; ky < g->kh; ky++) rows[ky] = g->rows[ky] ? g->rows[ky] + cut : NULL;
+    rest.rows = rows;
+    rest.weights = g->weights + cut;
+    fn(parts, ldd, g, pixels, cut);
+    fn(parts + cut, ldd, &rest, pixels, channels - cut);
+    for (size_t p = 0; p < pixels; p++) assert_same(parts + p * ldd, whole + p * ldd, channels);
+}
+
 static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channels)
 {
     isgk_dwrow g = {0};
@@ -528,10 +544,10 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
     float *got, *before;
     size_t reach;
     g.kh = 1 + random_below(4);
-    g.kw = 1 + random_below(5);
+    g.kw = random_below(2) ? 3 : 1 + random_below(5);
     g.lists = 1 + random_below(3);
     g.stride = 1 + random_below(3);
-    g.dilation = 1 + random_below(3);
+    g.dilation = random_below(2) ? 1 : 1 + random_below(3);
     g.left = random_below(4);
     reach = (pixels ? pixels - 1 : 0) * g.stride + (g.kw - 1) * g.dilation + 1;
     g.width = reach > g.left + 3 ? reach - g.left - random_below(3) : 1 + random_below(4);
@@ -547,6 +563,7 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
     before = copy_of(2, got, extent(pixels, ldd, channels));
     fn(got, ldd, &g, pixels, channels);
     assert_gaps(got, before, pixels, ldd, channels);
+    assert_dwrow_parts(fn, got, ldd, &g, pixels, channels);
     for (size_t i = 0; i < pixels * channels; i++) {
         const size_t x = i / channels, c = i % channels;
         double sum = 0.0, size = 0.0;

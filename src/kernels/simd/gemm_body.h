@@ -11,6 +11,9 @@
 #define GEMM_K_BLOCK 128u /* k x panel of B stays in L1, beside the rows of A */
 #define GEMM_M_BLOCK 240u /* rows x k of A stay in L2 while the panels pass */
 #define GEMM_PANEL (2u * VF_LANES)
+/* Where 2 x 6 registers of sums fill the file, three vectors of four rows fill it as well. */
+#define VF_GEMM_THREE (VF_GEMM_ROWS < 8 ? 4u : 0u)
+#define GEMM_SUMS (VF_GEMM_THREE ? 3u * VF_LANES : GEMM_PANEL)
 #define GEMM_PANEL_ROWS 96u                 /* whose partial sums of a deep panel lie in a buffer */
 #define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
 #define GEMM_AHEAD 20u                      /* rows of B asked for in advance by a tile */
@@ -99,7 +102,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
             for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
         }
     }
-    if (vectors <= 2 && tile->finish) GEMM_FINISH(rows, vectors);
+    if (vectors <= 3 && tile->finish) GEMM_FINISH(rows, vectors);
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
@@ -137,6 +140,10 @@ GEMM_TILE(4, 4)
 #if VF_GEMM_ROWS < 8
 GEMM_TILE(7, 1)
 GEMM_TILE(8, 1)
+GEMM_TILE(1, 3)
+GEMM_TILE(2, 3)
+GEMM_TILE(3, 3)
+GEMM_TILE(4, 3)
 #endif
 #if VF_GEMM_ROWS < 12
 GEMM_TILE(9, 1)
@@ -178,6 +185,10 @@ static void gemm_run_tile(const gemm_tile *tile, size_t rows, size_t vectors)
 #if VF_GEMM_ROWS < 8
         GEMM_CASE(7, 1)
         GEMM_CASE(8, 1)
+        GEMM_CASE(1, 3)
+        GEMM_CASE(2, 3)
+        GEMM_CASE(3, 3)
+        GEMM_CASE(4, 3)
 #endif
 #if VF_GEMM_ROWS < 12
         GEMM_CASE(9, 1)
@@ -275,12 +286,25 @@ void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const
     } while (p < k);
 }
 
+/* Most rows of a tile. */
+static inline size_t gemm_height(size_t vectors)
+{
+    return vectors == 1 ? VF_GEMM_HIGH : vectors == 3 ? VF_GEMM_THREE : VF_GEMM_ROWS;
+}
+
+/* Columns of the next tile where `left` columns begin at `at` of a panel. */
+static inline size_t gemm_width(size_t at, size_t left)
+{
+    if (VF_GEMM_THREE && at == 0 && left > GEMM_PANEL && left <= 3 * VF_LANES) return left;
+    return left < GEMM_PANEL ? left : GEMM_PANEL;
+}
+
 /* Rows of one deep panel, cut into blocks that stay in L1 while the rows pass; partial sums go through a buffer, for C
  * may still hold the residual. */
 static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk_finish *finish)
 {
-    float sums[GEMM_PANEL_ROWS * GEMM_PANEL] __attribute__((aligned(64)));
-    const size_t most = vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, k = tile.k;
+    float sums[GEMM_PANEL_ROWS * GEMM_SUMS] __attribute__((aligned(64)));
+    const size_t most = gemm_height(vectors), k = tile.k;
     const size_t blocks = (k + GEMM_PANEL_DEPTH - 1) / GEMM_PANEL_DEPTH, step = (k + blocks - 1) / blocks;
     for (size_t block = 0; block < blocks; block++) {
         const size_t p = block * step;
@@ -289,10 +313,10 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
         part.b += p * ISGK_PANEL;
         part.k = k - p < step ? k - p : step;
         if (block > 0) part.from = sums;
-        part.ldf = GEMM_PANEL;
+        part.ldf = GEMM_SUMS;
         if (block + 1 < blocks) {
             part.c = sums;
-            part.ldc = GEMM_PANEL;
+            part.ldc = GEMM_SUMS;
             part.last = VF_LANES; /* panels are padded, and so is the buffer */
             part.bias = part.residual = NULL;
             part.finish = NULL;
@@ -308,9 +332,8 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
                                                                    const float *panels, size_t m, size_t n, size_t k,
                                                                    const isgk_finish *finish, const int deep)
 {
-    for (size_t j = 0; j < n; j += GEMM_PANEL) {
-        const size_t columns = n - j < GEMM_PANEL ? n - j : GEMM_PANEL;
-        const size_t vectors = (columns + VF_LANES - 1) / VF_LANES;
+    for (size_t j = 0, columns; j < n; j += columns) {
+        const size_t vectors = ((columns = gemm_width(j % ISGK_PANEL, n - j)) + VF_LANES - 1) / VF_LANES;
         gemm_tile tile = {.c = c + j, .a = a, .ldc = ldc, .lda = lda, .ldb = ISGK_PANEL, .k = k, .finish = finish};
         tile.b = panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL;
         tile.last = columns - (vectors - 1) * VF_LANES;
@@ -319,7 +342,7 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
         if (deep)
             gemm_deep_panel(tile, m, vectors, finish);
         else
-            gemm_panel(tile, m, vectors == 1 ? VF_GEMM_HIGH : VF_GEMM_ROWS, vectors);
+            gemm_panel(tile, m, gemm_height(vectors), vectors);
     }
 }
 

@@ -6,7 +6,9 @@
 #define TAPS_INLINE static inline __attribute__((always_inline))
 #define TAPS_PIXELS 4u   /* pixels that share a load of weights */
 #define DWROW_CHUNK 192u /* channels of rows at a time: pixels come first, so that wide maps are read line by line */
-#define TAPS_CHUNK 128u  /* channels at a time, so that the weights of all taps stay in L1 */
+#define DWROW_PIXELS 4
+#define DWROW_THREE_PIXELS 8
+#define TAPS_CHUNK 128u /* channels at a time, so that the weights of all taps stay in L1 */
 
 typedef struct dwconv_tile {
     float *dst;
@@ -144,7 +146,7 @@ TAPS_INLINE void dwrow_tile_body(const dwrow_tile *tile, const int pixels, const
     const size_t step = g->stride * g->pixel_step, lists = g->lists, ldw = g->ldw, list_step = g->list_step;
     const size_t start = tile->x * g->stride + tile->from * g->dilation - g->left;
     float *const dst = tile->dst;
-    vf acc[VF_ROW_PIXELS][VF_ROW_VECTORS];
+    vf acc[DWROW_PIXELS][VF_ROW_VECTORS];
     ISGI_UNROLL
     for (int p = 0; p < pixels; p++) {
         ISGI_UNROLL
@@ -198,7 +200,7 @@ TAPS_INLINE void dwrow_tile_body(const dwrow_tile *tile, const int pixels, const
     }
 #define DWROW_TILES(vectors, full)                                                                                     \
     DWROW_TILE(one, 1, vectors, full)                                                                                  \
-    DWROW_TILE(half, VF_ROW_PIXELS / 2, vectors, full) DWROW_TILE(all, VF_ROW_PIXELS, vectors, full)
+    DWROW_TILE(all, DWROW_PIXELS, vectors, full)
 DWROW_TILES(1, 0)
 DWROW_TILES(2, 0)
 #if VF_ROW_VECTORS == 3
@@ -211,10 +213,7 @@ DWROW_TILES(2, 1)
 static void dwrow_run_tile(const dwrow_tile *tile, size_t pixels, size_t vectors)
 {
     const int full = tile->last == VF_LANES && vectors == VF_ROW_VECTORS;
-#define DWROW_RUN(vectors, full)                                                                                       \
-    (pixels == 1                   ? dwrow_onex##vectors##_##full(tile)                                                \
-     : pixels == VF_ROW_PIXELS / 2 ? dwrow_halfx##vectors##_##full(tile)                                               \
-                                   : dwrow_allx##vectors##_##full(tile))
+#define DWROW_RUN(vectors, full) (pixels == 1 ? dwrow_onex##vectors##_##full(tile) : dwrow_allx##vectors##_##full(tile))
     switch (vectors * 2 + (size_t)full) {
     case 2: DWROW_RUN(1, 0); break;
     case 4: DWROW_RUN(2, 0); break;
@@ -247,11 +246,91 @@ static void dwrow_channels(dwrow_tile tile, size_t begin, size_t end, size_t pix
  * numbers again. */
 static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t begin, size_t end)
 {
-    const size_t count = to - from;
-    const size_t width = count >= VF_ROW_PIXELS ? VF_ROW_PIXELS : count >= VF_ROW_PIXELS / 2 ? VF_ROW_PIXELS / 2 : 1;
+    const size_t width = to - from >= DWROW_PIXELS ? DWROW_PIXELS : 1;
     for (size_t x = from; x < to; x += width) {
         tile.x = to - x < width ? to - width : x;
         dwrow_channels(tile, begin, end, width);
+    }
+}
+
+/* Three taps across side by side: each number is loaded once for all of them. One vector of channels of the pixels
+ * from .. to-1, at least `pixels`; all taps are inside. A pixel's chain is that of every other way. */
+TAPS_INLINE void dwrow_three_body(const dwrow_tile *tile, size_t from, size_t to, const int pixels, const int lists,
+                                  const int stride)
+{
+    const isgk_dwrow *g = tile->g;
+    const size_t step = g->pixel_step, ldw = g->ldw, kh = g->kh, ldd = tile->ldd;
+    const float *const weights = g->weights + tile->channel;
+    for (size_t x = from; x < to; x += (size_t)pixels) {
+        const size_t at = to - x < (size_t)pixels ? to - (size_t)pixels : x;
+        const size_t start = (at * (size_t)stride - g->left) * step + tile->channel;
+        float *out = tile->dst + at * ldd + tile->channel;
+        vf acc[DWROW_THREE_PIXELS];
+        ISGI_UNROLL
+        for (int p = 0; p < pixels; p++) acc[p] = vf_set1(0.0f);
+        for (size_t ky = 0; ky < kh; ky++) {
+            const float *src = g->rows[ky], *row = weights + ky * 3 * (size_t)lists * ldw;
+            vf w[3][2];
+            if (!src) continue;
+            src += start;
+            ISGI_UNROLL
+            for (int kx = 0; kx < 3; kx++) {
+                ISGI_UNROLL
+                for (int i = 0; i < lists; i++, row += ldw) w[kx][i] = vf_load(row);
+            }
+            ISGI_UNROLL
+            for (int q = 0; q < (pixels - 1) * stride + 3; q++, src += step) {
+                ISGI_UNROLL
+                for (int i = 0; i < lists; i++) {
+                    const vf v = vf_load(i ? src + g->list_step : src);
+                    ISGI_UNROLL
+                    for (int kx = 0; kx < 3; kx++) {
+                        if (q >= kx && (q - kx) % stride == 0 && (q - kx) / stride < pixels)
+                            acc[(q - kx) / stride] = vf_fma(v, w[kx][i], acc[(q - kx) / stride]);
+                    }
+                }
+            }
+        }
+        ISGI_UNROLL
+        for (int p = 0; p < pixels; p++, out += ldd) vf_store(out, acc[p]);
+    }
+}
+
+#define DWROW_THREE(pixels, lists, stride)                                                                             \
+    static __attribute__((noinline)) void dwrow_three_##pixels##_##lists##_##stride(const dwrow_tile *tile,            \
+                                                                                    size_t from, size_t to)            \
+    {                                                                                                                  \
+        dwrow_three_body(tile, from, to, pixels, lists, stride);                                                       \
+    }
+DWROW_THREE(8, 1, 1)
+DWROW_THREE(4, 1, 1)
+DWROW_THREE(8, 2, 1)
+DWROW_THREE(4, 2, 1)
+DWROW_THREE(6, 1, 2)
+
+typedef void dwrow_three_fn(const dwrow_tile *tile, size_t from, size_t to);
+
+/* NULL where there is no such tile. */
+static dwrow_three_fn *dwrow_find_three(const isgk_dwrow *g, size_t pixels)
+{
+    if (g->kw != 3 || g->dilation != 1 || g->lists < 1 || g->lists > 2) return NULL;
+    if (g->stride == 2) return g->lists == 1 && pixels >= 6 ? dwrow_three_6_1_2 : NULL;
+    if (g->stride != 1 || pixels < 4) return NULL;
+    if (g->lists == 1) return pixels < 8 ? dwrow_three_4_1_1 : dwrow_three_8_1_1;
+    return pixels < 8 ? dwrow_three_4_2_1 : dwrow_three_8_2_1;
+}
+
+/* The same for pixels that have all taps inside. The last vector overlaps as well. */
+static void dwrow_inner(dwrow_tile tile, size_t from, size_t to, size_t begin, size_t end)
+{
+    dwrow_three_fn *three = end - begin >= VF_LANES ? dwrow_find_three(tile.g, to - from) : NULL;
+    if (!three) {
+        dwrow_pixels(tile, from, to, begin, end);
+        return;
+    }
+    for (size_t c = begin; c < end; c += VF_LANES) {
+        tile.channel = end - c < VF_LANES ? end - VF_LANES : c;
+        three(&tile, from, to);
     }
 }
 
@@ -276,9 +355,13 @@ void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pi
     for (size_t c = 0; c < channels; c += DWROW_CHUNK) {
         const size_t end = channels - c < DWROW_CHUNK ? channels : c + DWROW_CHUNK;
         for (size_t x = 0; x < pixels;) {
-            const size_t to = x >= inner && x < outer ? outer : x + 1;
+            const int all = x >= inner && x < outer;
+            const size_t to = all ? outer : x + 1;
             dwrow_inside(&tile, x);
-            dwrow_pixels(tile, x, to, c, end);
+            if (all)
+                dwrow_inner(tile, x, to, c, end);
+            else
+                dwrow_pixels(tile, x, to, c, end);
             x = to;
         }
     }

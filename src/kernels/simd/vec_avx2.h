@@ -12,10 +12,9 @@
 #define VF_KERNEL(op) isgk_##op##__avx2
 #define VF_CHEAP_MASKS 0  /* a masked store costs much more than a plain one */
 #define VF_TAPS_VECTORS 2 /* vectors of a depthwise tile of four pixels */
-#define VF_ROW_VECTORS 2  /* vectors of a depthwise tile of VF_ROW_PIXELS pixels of a row */
-#define VF_ROW_PIXELS 4
-#define VF_GEMM_ROWS 6 /* rows of the two-vector tile: 12 accumulators of 16 registers */
-#define VF_GEMM_FLAT 2 /* rows of the four-vector tile */
+#define VF_ROW_VECTORS 2  /* vectors of a depthwise tile of DWROW_PIXELS pixels of a row */
+#define VF_GEMM_ROWS 6    /* rows of the two-vector tile: 12 accumulators of 16 registers */
+#define VF_GEMM_FLAT 2    /* rows of the four-vector tile */
 
 typedef __m256 vf;
 typedef __m256i vf_mask;

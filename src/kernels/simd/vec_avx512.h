@@ -12,10 +12,9 @@
 #define VF_KERNEL(op) isgk_##op##__avx512
 #define VF_CHEAP_MASKS 1  /* a masked store costs no more than a plain one */
 #define VF_TAPS_VECTORS 4 /* vectors of a depthwise tile of four pixels */
-#define VF_ROW_VECTORS 3  /* vectors of a depthwise tile of VF_ROW_PIXELS pixels of a row */
-#define VF_ROW_PIXELS 8
-#define VF_GEMM_ROWS 12 /* rows of the two-vector tile: 24 accumulators of 32 registers */
-#define VF_GEMM_FLAT 6  /* rows of the four-vector tile */
+#define VF_ROW_VECTORS 3  /* vectors of a depthwise tile of DWROW_PIXELS pixels of a row */
+#define VF_GEMM_ROWS 12   /* rows of the two-vector tile: 24 accumulators of 32 registers */
+#define VF_GEMM_FLAT 6    /* rows of the four-vector tile */
 
 typedef __m512 vf;
 typedef __mmask16 vf_mask;

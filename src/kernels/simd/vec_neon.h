@@ -12,10 +12,9 @@
 #define VF_KERNEL(op) isgk_##op##__neon
 #define VF_CHEAP_MASKS 0  /* a masked store costs much more than a plain one */
 #define VF_TAPS_VECTORS 4 /* vectors of a depthwise tile of four pixels */
-#define VF_ROW_VECTORS 3  /* vectors of a depthwise tile of VF_ROW_PIXELS pixels of a row */
-#define VF_ROW_PIXELS 8
-#define VF_GEMM_ROWS 8 /* rows of the two-vector tile: 16 accumulators of 32 registers, rows of A in the rest */
-#define VF_GEMM_FLAT 4 /* rows of the four-vector tile */
+#define VF_ROW_VECTORS 3  /* vectors of a depthwise tile of DWROW_PIXELS pixels of a row */
+#define VF_GEMM_ROWS 8    /* rows of the two-vector tile: 16 accumulators of 32 registers, rows of A in the rest */
+#define VF_GEMM_FLAT 4    /* rows of the four-vector tile */
 
 typedef float32x4_t vf;
 typedef size_t vf_mask; /* a number of lanes: NEON has no masked access */

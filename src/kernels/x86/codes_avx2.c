@@ -101,8 +101,16 @@ void isgk_interleave_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t
                 r < rows ? _mm_loadu_si128((const __m128i *)(const void *)(src + r * lds + c)) : _mm_setzero_si128();
         interleave_sixteen(dst + 4 * c, row);
     }
-    for (; c < cols; c++)
-        for (size_t r = 0; r < 4; r++) dst[4 * c + r] = r < rows ? src[r * lds + c] : 0;
+    if (c < cols) {
+        int8_t some[4][16] = {{0}}, out[64];
+        __m128i row[4];
+        for (size_t r = 0; r < 4; r++) {
+            if (r < rows) memcpy(some[r], src + r * lds + c, cols - c);
+            row[r] = _mm_loadu_si128((const __m128i *)(const void *)some[r]);
+        }
+        interleave_sixteen(out, row);
+        memcpy(dst + 4 * c, out, 4 * (cols - c));
+    }
 }
 
 /* ---- floats and sums to codes ---- */

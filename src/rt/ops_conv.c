@@ -364,17 +364,18 @@ void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const 
 {
     const isgk_table *k = &ctx->kernels;
     const size_t channels = step->conv.oc, at = (size_t)first * channels + from;
+    const size_t run = n == channels ? pixels : 1; /* pixels whose numbers follow each other */
     float *out = ctx->tensors[step->op.output].data + at;
+    const float *residual;
     if (bias) bias += from;
     if (step->residual < 0) {
         k->epilogue_f32(out, channels, pixels, n, bias, &step->op.act);
         return;
     }
+    residual = ctx->tensors[step->residual].data + at;
     if (bias) k->epilogue_f32(out, channels, pixels, n, bias, NULL);
-    for (size_t p = 0; p < pixels; p++) {
-        float *row = out + p * channels;
-        k->binary_f32(row, row, 1, ctx->tensors[step->residual].data + at + p * channels, 1, n, ISGK_BINARY_ADD);
-    }
+    for (size_t p = 0; p < pixels; p += run)
+        k->binary_f32(out + p * channels, out + p * channels, 1, residual + p * channels, 1, run * n, ISGK_BINARY_ADD);
     if (step->op.act.kind != ISGK_ACT_NONE) k->epilogue_f32(out, channels, pixels, n, NULL, &step->op.act);
 }
 

@@ -384,6 +384,25 @@ static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_
     }
 }
 
+static void bench_dwpairs_u8s8(isgk_dwpairs_u8s8_fn *fn, const char *name, uint32_t bit)
+{
+    static const size_t shapes[][3] = {{32, 9, 44}, {8, 9, 44}, {32, 9, 96}};
+    static const isgk_codes codes = {7, 0};
+    (void)bit;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t pixels = shapes[i][0], taps = shapes[i][1], channels = shapes[i][2],
+                     ldw = (2 * channels + 31) & ~31u;
+        char text[64];
+        double s;
+        snprintf(text, sizeof text, "pixels=%zu taps=2x%zu c=%zu", pixels, taps, channels);
+        fill_taps(1, taps, channels / 2);
+        for (size_t b = 0; b < taps * ldw; b++) ((int8_t *)buffers[2])[b] = (int8_t)(b % 15 - 7); /* as of three bits */
+        MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, 2 * channels,
+                      pixels, taps, (const int8_t *)buffers[2], ldw, channels, (const int32_t *)buffers[3], &codes));
+        report_ops(name, text, 4.0 * (double)(pixels * taps * channels), s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : NULL;

@@ -163,6 +163,12 @@ typedef void isgk_gemm_u8s8_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t 
 typedef void isgk_dwconv_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
                                  size_t groups, const int8_t *weights, size_t channels, const int32_t *init,
                                  const isgk_codes *codes);
+/* The same over pairs of taps that lie side by side, as two bases of one pixel can: dst[p * ldd + c] = init[c] + sum
+ * over t < tap_count and r < 2 of taps[t][p * pixel_step + 2 c + r] times what weights[t * ldw + 2 c + r] stands for.
+ * Taps and weights are read in whole groups of 32 bytes. */
+typedef void isgk_dwpairs_u8s8_fn(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step,
+                                  size_t pixels, size_t tap_count, const int8_t *weights, size_t ldw, size_t channels,
+                                  const int32_t *init, const isgk_codes *codes);
 /* Place of a channel's four weights in a group: the order in which interleaving bytes in 128-bit lanes leaves them. */
 static inline size_t isgk_dw_slot(size_t c)
 {

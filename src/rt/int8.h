@@ -20,6 +20,7 @@ typedef struct isgi_ranges {
 typedef struct isgi_int8 {
     uint8_t on; /* 0: the layer runs in float */
     uint8_t form;
+    uint8_t paired; /* FACTORED: bases 2 i and 2 i + 1 of a channel lie side by side behind U */
     int32_t zero; /* code of 0.0 in the input */
     float scale;  /* of the input */
     isgi_ranges ranges;

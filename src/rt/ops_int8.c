@@ -41,7 +41,7 @@ static uint8_t *worker_part(const int8_job *j, uint32_t worker)
 /* ---- codes as integers ---- */
 
 /* Codes are kept as bytes j - 2^(q-1); what they stand for is that, or, of odd numbers, twice that and one more. Times
- * code_step() it is the weight. */
+ * the column's step it is the weight. */
 static int32_t code_offset(const isg_codes *codes)
 {
     return -(1 << (codes->bits - 1));
@@ -53,13 +53,26 @@ static isgk_codes code_kind(const isg_codes *codes)
     return kind;
 }
 
-static float code_step(const isg_codes *codes, uint32_t column)
+/* dst[c] = scale * the step of column c, c < n. */
+static void list_steps(float *restrict dst, const isg_codes *codes, float scale, size_t n)
 {
-    const uint32_t at = codes->scale_count == 1 ? 0 : column;
-    const float s = codes->scale_bits == 16 ? isgi_half_to_float(isgi_load_u16(codes->scales + (size_t)at * 2))
-                                            : isgi_load_f32(codes->scales + (size_t)at * 4);
-    if (codes->family == ISG_QUANT_PAPER) return s / (float)((1u << codes->bits) - 1u);
-    return s;
+    const float levels = codes->family == ISG_QUANT_PAPER ? (float)((1u << codes->bits) - 1u) : 1.0f;
+    const size_t apart = codes->scale_count == 1 ? 0 : 1;
+    if (codes->scale_bits == 16) {
+        for (size_t c = 0; c < n; c++) dst[c] = isgi_half_to_float(isgi_load_u16(codes->scales + 2 * apart * c));
+    } else {
+        for (size_t c = 0; c < n; c++) dst[c] = isgi_load_f32(codes->scales + 4 * apart * c);
+    }
+    for (size_t c = 0; c < n; c++) dst[c] = scale * (dst[c] / levels);
+}
+
+/* n bytes of one base and the n of the next, side by side. */
+static void pair_bytes(int8_t *restrict dst, const int8_t *restrict src, size_t n)
+{
+    for (size_t o = 0; o < n; o++) {
+        dst[2 * o] = src[o];
+        dst[2 * o + 1] = src[n + o];
+    }
 }
 
 /* One block of rows of a factor into groups of four for gemm_u8s8. */
@@ -73,6 +86,12 @@ static void pack_task(void *arg, uint32_t index, uint32_t worker)
     int8_t *plain = (int8_t *)worker_part(j, worker), *dst = j->packed + (size_t)row * cols;
     k->unpack_s8(plain, j->codes->data + at, (size_t)j->codes->data_bytes - at, (size_t)rows * cols, j->codes->bits,
                  code_offset(j->codes));
+    if (j->q->paired && j->codes == &j->w->u) {
+        int8_t *paired = plain + (size_t)rows * cols;
+        for (size_t i = 0; i < (size_t)rows * cols; i += 2 * (size_t)j->w->bo)
+            pair_bytes(paired + i, plain + i, j->w->bo);
+        plain = paired;
+    }
     for (uint32_t r = 0; r < rows; r += 4)
         k->interleave_s8(dst + (size_t)r * cols, plain + (size_t)r * cols, cols, rows - r < 4 ? rows - r : 4, cols);
 }
@@ -117,6 +136,34 @@ static void pack_taps(const int8_job *j, uint32_t lists, uint32_t channels, int3
     }
 }
 
+/* What the bytes of paired weights stand for: odd numbers are made of the codes here already where bytes hold them. */
+static isgk_codes pair_kind(const isg_codes *codes)
+{
+    const isgk_codes kind = code_kind(codes), whole = {2 * kind.most - 1, 0};
+    return kind.odd && whole.most < 128 ? whole : kind;
+}
+
+/* The basis for dwpairs_u8s8. */
+static void pack_pairs(const int8_job *j)
+{
+    const isgi_int8 *q = j->q;
+    const isg_codes *codes = &j->w->basis;
+    const size_t bo = j->w->bo, step = isgi_int8_pair_bytes(j->w->bo), count = (size_t)codes->rows * codes->cols;
+    const int odd = code_kind(codes).odd, made = odd && !pair_kind(codes).odd;
+    int8_t *plain = (int8_t *)(j->base + q->codes), *dst = (int8_t *)(j->base + q->basis);
+    int32_t *start = ints_at(j, q->init_basis);
+    j->ctx->kernels.unpack_s8(plain, codes->data, (size_t)codes->data_bytes, count, codes->bits, code_offset(codes));
+    for (size_t i = 0; i < count && made; i++) plain[i] = (int8_t)(2 * plain[i] + 1);
+    memset(start, 0, bo * sizeof *start);
+    for (size_t t = 0; t < count; t += 2 * bo, dst += step) {
+        pair_bytes(dst, plain + t, bo);
+        memset(dst + 2 * bo, 0, step - 2 * bo);
+        for (size_t o = 0; o < bo; o++) start[o] -= INT8_MIDDLE * (plain[t + o] + plain[t + bo + o]);
+    }
+    if (odd && !made)
+        for (size_t o = 0; o < bo; o++) start[o] = 2 * start[o] - INT8_MIDDLE * (int32_t)(count / bo);
+}
+
 /* ---- multipliers between the integers ---- */
 
 static void set_bias(const int8_job *j)
@@ -134,27 +181,28 @@ static void set_bias(const int8_job *j)
 static void set_level1_multipliers(const int8_job *j)
 {
     const isg_weight *w = j->w;
+    const size_t bo = w->bo, columns = w->bi * bo, side = j->q->paired ? 2 : 1;
     const float mid = j->q->ranges.mid / INT8_PEAK, sum = j->q->ranges.sum / INT8_PEAK;
-    float *first = floats_at(j, j->q->mul_first), *basis = floats_at(j, j->q->mul_basis);
-    for (uint32_t o = 0; o < w->bo; o++) {
-        float largest = 0.0f, total;
-        for (uint32_t i = 0; i < w->bi; i++) {
-            const float b = code_step(&w->basis, i * w->bo + o), size = b < 0.0f ? -b : b;
-            if (size > largest) largest = size;
+    float *first = floats_at(j, j->q->mul_first), *restrict total = floats_at(j, j->q->mul_basis);
+    float *restrict u = (float *)(void *)worker_part(j, 0), *restrict b = u + columns;
+    list_steps(u, &w->u, j->q->scale, columns);
+    list_steps(b, &w->basis, 1.0f, columns);
+    memset(total, 0, bo * sizeof *total);
+    for (size_t i = 0; i < columns; i += bo) {
+        for (size_t o = 0; o < bo; o++) {
+            const float size = b[i + o] < 0.0f ? -b[i + o] : b[i + o];
+            total[o] = size > total[o] ? size : total[o];
         }
-        total = mid * largest;
-        for (uint32_t i = 0; i < w->bi; i++) {
-            const uint32_t column = i * w->bo + o;
-            first[column] =
-                total > 0.0f ? j->q->scale * code_step(&w->u, column) * (code_step(&w->basis, column) / total) : 0.0f;
-        }
-        basis[o] = w->level2 ? total / sum : total;
     }
-}
-
-static void set_column_multipliers(float *dst, const isg_codes *codes, float scale, uint32_t n)
-{
-    for (uint32_t c = 0; c < n; c++) dst[c] = scale * code_step(codes, c);
+    for (size_t o = 0; o < bo; o++) total[o] *= mid;
+    for (size_t i = 0; i < w->bi; i++) {
+        float *to = first + i / side * side * bo + i % side;
+        for (size_t o = 0; o < bo; o++) {
+            const float step = u[i * bo + o] * (b[i * bo + o] / total[o]);
+            to[side * o] = total[o] > 0.0f ? step : 0.0f;
+        }
+    }
+    for (size_t o = 0; o < bo && w->level2; o++) total[o] /= sum;
 }
 
 static void prepare(int8_job *j)
@@ -168,20 +216,22 @@ static void prepare(int8_job *j)
     if (q->form == ISGI_INT8_FACTORED) {
         memset(j->base + q->pad, INT8_MIDDLE, (size_t)q->line * w->bi * w->bo);
         pack_factor(j, &w->u, q->first, q->init_first, q->mul_first, q->zero);
-        pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
+        if (q->paired)
+            pack_pairs(j);
+        else
+            pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
         set_level1_multipliers(j);
     } else if (q->form == ISGI_INT8_DEPTHWISE) {
         memset(j->base + q->pad, q->zero, (size_t)q->line * q->x_step);
         pack_taps(j, w->taps, j->c->oc, q->zero);
-        set_column_multipliers(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
+        list_steps(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
     } else {
         pack_factor(j, &w->basis, q->first, q->init_first, q->mul_first, q->zero);
-        set_column_multipliers(floats_at(j, q->mul_first), &w->basis, w->level2 ? q->scale / sum : q->scale,
-                               w->basis.cols);
+        list_steps(floats_at(j, q->mul_first), &w->basis, w->level2 ? q->scale / sum : q->scale, w->basis.cols);
     }
     if (!w->level2) return;
     pack_factor(j, &w->v, q->second, q->init_second, q->mul_second, INT8_MIDDLE);
-    set_column_multipliers(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
+    list_steps(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
 }
 
 /* ---- the input as codes ---- */
@@ -394,13 +444,17 @@ static void sum_taps_u8(const int8_job *j, const int8_taps *g, uint32_t y, uint3
 {
     const isgi_conv *c = j->c;
     const size_t step = c->window.sw * g->pixel;
-    const isgk_codes kind = code_kind(&j->w->basis);
+    const isgk_codes kind = j->q->paired ? pair_kind(&j->w->basis) : code_kind(&j->w->basis);
+    const int8_t *weights = (const int8_t *)(j->base + j->q->basis);
+    const int32_t *init = ints_at(j, j->q->init_basis);
     while (count) {
         const uint32_t run = c->ow - x < count ? c->ow - x : count;
         list_taps_u8(j, g, y, x, taps);
-        j->ctx->kernels.dwconv_u8s8(tile, channels, taps, step, run, j->q->groups,
-                                    (const int8_t *)(j->base + j->q->basis), channels, ints_at(j, j->q->init_basis),
-                                    &kind);
+        if (j->q->paired)
+            j->ctx->kernels.dwpairs_u8s8(tile, channels, taps, step, run, (size_t)j->w->taps * g->lists, weights,
+                                         isgi_int8_pair_bytes(channels), channels, init, &kind);
+        else
+            j->ctx->kernels.dwconv_u8s8(tile, channels, taps, step, run, j->q->groups, weights, channels, init, &kind);
         tile += (size_t)run * channels;
         count -= run;
         x = 0;
@@ -487,7 +541,8 @@ static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
     if (bottom > c->ih) bottom = c->ih;
     if (bottom > top) fill_mid(j, mid, image, (size_t)top, (size_t)bottom, (int32_t *)(void *)(part + q->at_tile));
     {
-        const int8_taps g = {mid, top, (size_t)j->w->bi * j->w->bo, j->w->bo, j->w->bi};
+        const uint32_t side = q->paired ? 2 : 1; /* bases side by side */
+        const int8_taps g = {mid, top, (size_t)j->w->bi * j->w->bo, (size_t)side * j->w->bo, j->w->bi / side};
         strip_of_taps(j, &g, image, y0, y1, part);
     }
 }

@@ -106,7 +106,8 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
         q->mul_first = place_bytes(&at, 4 * first);
     }
     if (q->groups) {
-        q->basis = place_bytes(&at, q->groups * ((wide + 63) / 64 * 256));
+        q->basis = place_bytes(&at, q->paired ? (uint64_t)w->taps * (w->bi / 2) * isgi_int8_pair_bytes(w->bo)
+                                              : q->groups * ((wide + 63) / 64 * 256));
         q->codes = place_bytes(&at, (uint64_t)w->basis.rows * w->basis.cols);
         q->init_basis = place_bytes(&at, 4 * wide);
         q->mul_basis = place_bytes(&at, 4 * wide);
@@ -123,15 +124,17 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     if (q->form == ISGI_INT8_FACTORED)
         q->at_mid = place_bytes(&part, (input_rows < c->ih ? input_rows : c->ih) * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
-    /* The widest factor's rows while it is unpacked. */
+    /* The widest factor's rows while it is unpacked, and those of U once more while columns are paired. */
     longest = first > c->oc ? first : c->oc;
+    if (q->paired && longest < 2 * first) longest = 2 * first;
     if (part < ISGI_INT8_BLOCK * longest) part = (ISGI_INT8_BLOCK * longest + 63) & ~(uint64_t)63;
     q->worker = (size_t)at;
     q->worker_bytes = (size_t)part;
     q->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : (at + part * workers) / sizeof(float) + 16;
 }
 
-void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t workers)
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, int pairs,
+                    uint32_t workers)
 {
     memset(q, 0, sizeof *q);
     if (!(ranges->hi > ranges->lo) || !choose_form(c, w, &q->form)) return;
@@ -139,6 +142,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->ranges = *ranges;
     set_input_scale(q);
     if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
+    q->paired = q->form == ISGI_INT8_FACTORED && pairs && w->bi % 2 == 0;
     if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
     /* what is gathered need not be whole groups of four before */
     q->x_step = c->direct || q->groups ? (c->ic + 3) & ~3u : c->ic;

@@ -902,6 +902,29 @@ static void check_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn)
     }
 }
 
+static void check_dwpairs_u8s8(isgk_dwpairs_u8s8_fn *fn)
+{
+    static const int32_t bounds[] = {1, 4, 7, 15, 31, 63, 64, 127, 128};
+    static const uint8_t *taps[40];
+    for (int i = 0; i < 540; i++) {
+        const size_t pixels = random_below(11), count = i % 10 ? random_below(12) : 30 + random_below(10);
+        const size_t channels = i % 5 ? random_below(120) : 44, ldd = channels + random_below(7);
+        const size_t sums = extent(pixels, ldd, channels), ldw = (2 * channels + 31) / 32 * 32;
+        const size_t pixel_step = random_below(100), bytes = ldw + 40 + 10 * pixel_step;
+        uint8_t *src = take_random_bytes(0, bytes);
+        const isgk_codes codes = {bounds[i % 9], i / 9 % 3 == 2};
+        const int8_t *w = take_codes(1, count * ldw, codes.most, i % 4 == 0);
+        const int32_t *init = take_random_s32(2, channels);
+        int32_t *got = take_bytes(3, sums * 4), *want = copy_of_bytes(4, got, sums * 4);
+        if (i % 3 < 2) memset(src, 255, bytes);
+        for (size_t t = 0; t < count; t++) taps[t] = src + random_below(41);
+        fn(got, ldd, taps, pixel_step, pixels, count, w, ldw, channels, init, &codes);
+        isgk_dwpairs_u8s8__ref(want, ldd, taps, pixel_step, pixels, count, w, ldw, channels, init, &codes);
+        assert_memory_equal(got, want, sums * 4);
+        assert_frame(got);
+    }
+}
+
 static void skip_without(uint32_t bit)
 {
     if (((isgi_cpu_isa() | EMULATED_ISA) & bit) != bit) skip();

@@ -94,3 +94,20 @@ void isgk_dwconv_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps,
         }
     }
 }
+
+void isgk_dwpairs_u8s8__ref(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step, size_t pixels,
+                            size_t tap_count, const int8_t *weights, size_t ldw, size_t channels, const int32_t *init,
+                            const isgk_codes *codes)
+{
+    for (size_t p = 0; p < pixels; p++) {
+        for (size_t c = 0; c < channels; c++) {
+            int32_t sum = init[c];
+            for (size_t t = 0; t < tap_count; t++) {
+                const uint8_t *x = taps[t] + p * pixel_step + 2 * c;
+                const int8_t *w = weights + t * ldw + 2 * c;
+                sum += x[0] * code_value(w[0], codes) + x[1] * code_value(w[1], codes);
+            }
+            dst[p * ldd + c] = sum;
+        }
+    }
+}

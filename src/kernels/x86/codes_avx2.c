@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__)
 #include "base/mem.h"
+#include "kernels/simd/unroll.h"
 
 #include <immintrin.h>
 
@@ -91,26 +92,32 @@ ALWAYS void interleave_sixteen(int8_t *dst, const __m128i row[4])
     _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(high01, high23));
 }
 
+ALWAYS void interleave_eight(int8_t *dst, const __m128i row[4])
+{
+    const __m128i low01 = _mm_unpacklo_epi8(row[0], row[1]), low23 = _mm_unpacklo_epi8(row[2], row[3]);
+    __m128i *to = (__m128i *)(void *)dst;
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(low01, low23));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(low01, low23));
+}
+
+/* The last vector overlaps the one before. */
 void isgk_interleave_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
 {
-    size_t c = 0;
-    for (; cols - c >= 16; c += 16) {
+    const size_t width = cols >= 16 ? 16 : 8;
+    for (size_t c = 0; c < cols && cols >= 8; c += width) {
+        const size_t at = cols - c < width ? cols - width : c;
         __m128i row[4];
-        for (size_t r = 0; r < 4; r++)
-            row[r] =
-                r < rows ? _mm_loadu_si128((const __m128i *)(const void *)(src + r * lds + c)) : _mm_setzero_si128();
-        interleave_sixteen(dst + 4 * c, row);
-    }
-    if (c < cols) {
-        int8_t some[4][16] = {{0}}, out[64];
-        __m128i row[4];
+        ISGI_UNROLL
         for (size_t r = 0; r < 4; r++) {
-            if (r < rows) memcpy(some[r], src + r * lds + c, cols - c);
-            row[r] = _mm_loadu_si128((const __m128i *)(const void *)some[r]);
+            const __m128i *from = (const __m128i *)(const void *)(src + r * lds + at);
+            row[r] = r >= rows ? _mm_setzero_si128() : width == 16 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from);
         }
-        interleave_sixteen(out, row);
-        memcpy(dst + 4 * c, out, 4 * (cols - c));
+        if (width == 16)
+            interleave_sixteen(dst + 4 * at, row);
+        else
+            interleave_eight(dst + 4 * at, row);
     }
+    for (size_t i = 0; i < 4 * cols && cols < 8; i++) dst[i] = i % 4 < rows ? src[i % 4 * lds + i / 4] : 0;
 }
 
 /* ---- floats and sums to codes ---- */
@@ -162,6 +169,7 @@ void isgk_quantise_u8__avx2(uint8_t *dst, const float *src, size_t n, float inve
     size_t i = 0;
     for (; n - i >= 32; i += 32) {
         __m256i q[4];
+        ISGI_UNROLL
         for (size_t v = 0; v < 4; v++) q[v] = quantise_eight(_mm256_loadu_ps(src + i + 8 * v), &plan);
         store_thirtytwo(dst + i, q);
     }
@@ -186,24 +194,23 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
                               const float *mul, float add)
 {
     const __m256 start = _mm256_set1_ps(add);
+    /* The last vectors overlap those before. */
     for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
-        size_t c = 0;
-        for (; cols - c >= 32; c += 32) {
+        for (size_t c = 0; c < cols && cols >= 32; c += 32) {
+            const size_t at = cols - c < 32 ? cols - 32 : c;
             __m256i q[4];
-            for (size_t v = 0; v < 4; v++) q[v] = requantise_whole(src + c + 8 * v, mul + c + 8 * v, start);
-            store_thirtytwo(dst + c, q);
+            ISGI_UNROLL
+            for (size_t v = 0; v < 4; v++) q[v] = requantise_whole(src + at + 8 * v, mul + at + 8 * v, start);
+            store_thirtytwo(dst + at, q);
         }
-        for (; cols - c >= 8; c += 8) {
-            const __m256i q = requantise_whole(src + c, mul + c, start);
-            const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
-            _mm_storel_epi64((__m128i *)(void *)(dst + c), _mm_packus_epi16(words, words));
+        for (size_t c = 0; c < cols && cols >= 8 && cols < 32; c += 8) {
+            const size_t at = cols - c < 8 ? cols - 8 : c;
+            store_eight(dst + at, requantise_whole(src + at, mul + at, start), 8);
         }
-        if (c < cols) {
-            const __m256i some = first_lanes(cols - c);
-            store_eight(
-                dst + c,
-                requantise_eight(_mm256_maskload_epi32(src + c, some), _mm256_maskload_ps(mul + c, some), start),
-                cols - c);
+        if (cols < 8) {
+            const __m256i some = first_lanes(cols);
+            store_eight(dst, requantise_eight(_mm256_maskload_epi32(src, some), _mm256_maskload_ps(mul, some), start),
+                        cols);
         }
     }
 }

@@ -87,6 +87,7 @@ static void take_weights(tap_weights *w, const int8_t *src, size_t step, size_t 
     w->pairs = 2 * groups;
     for (size_t g = 0; g < groups; g++, src += step) {
         int8_t(*first)[32] = w->pair[2 * g], (*second)[32] = w->pair[2 * g + 1];
+        ISGI_UNROLL
         for (size_t half = 0; half < 2; half++) {
             const int8_t *four = src + 16 * half; /* of every sixteen channels, four lie together */
             split_eight(first[0] + 16 * half, second[0] + 16 * half, four, four + 64, odd);

@@ -229,6 +229,7 @@ void isgk_dwconv_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const
         int32_t slots[64];
         __m512i start[4];
         for (size_t i = 0; i < 64; i++) slots[isgk_dw_slot(i) / 4] = c + i < channels ? init[c + i] : 0;
+        ISGI_UNROLL
         for (size_t v = 0; v < 4; v++) start[v] = _mm512_loadu_si512(slots + 16 * v);
         for (size_t p = 0; p < pixels; p++)
             dw_block(dst + p * ldd + c, taps, p * pixel_step + c, groups, weights + c / 64 * 256, step, some, start,

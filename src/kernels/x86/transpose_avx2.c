@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transposition with AVX2: blocks of 8 x 8 in registers, the edges one by one. */
 #include "kernels/kernels.h"
-#include "kernels/simd/unroll.h"
 
 #if defined(__x86_64__)
+#include "kernels/simd/unroll.h"
+
 #include <immintrin.h>
 
 static inline void transpose_block(float *dst, size_t ldd, const float *src, size_t lds)

@@ -136,7 +136,7 @@ static void set_tiles(isg_rt_op *info, const isgi_step *s)
     const isgi_conv *c = &s->conv;
     if (s->int8.on) {
         info->tile_pixels = ISGI_INT8_PIXELS;
-        info->tile_rows = s->int8.rows;
+        info->tile_rows = s->int8.ring;
         info->tasks = isgi_int8_tasks(&s->int8, c);
     } else if (c->tasks) {
         info->tile_pixels = c->fused.on    ? c->fused.group * c->ow

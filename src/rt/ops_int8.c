@@ -414,10 +414,9 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
 /* Where the pixels of a strip are read: rows of q->line pixels of `pixel` bytes, `lists` channel groups `list` bytes
  * apart a tap. */
 typedef struct int8_taps {
-    const uint8_t *src; /* row row0 of the image */
-    int64_t row0;
+    const uint8_t *src;
     size_t pixel, list;
-    uint32_t lists;
+    uint32_t ring, lists; /* row r lies in place r modulo ring */
 } int8_taps;
 
 /* What each tap of output pixel (oy, ox) reads; the next pixel of its row reads window.sw pixels further. */
@@ -429,7 +428,7 @@ static void list_taps_u8(const int8_job *j, const int8_taps *g, uint32_t oy, uin
     for (uint32_t ky = 0; ky < w->kh; ky++) {
         const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
         const int in = iy >= 0 && iy < j->c->ih;
-        const uint8_t *line = in ? g->src + (size_t)(iy - g->row0) * j->q->line * g->pixel : pad;
+        const uint8_t *line = in ? g->src + (size_t)(iy % g->ring) * j->q->line * g->pixel : pad;
         for (uint32_t kx = 0; kx < w->kw; kx++) {
             const uint8_t *at = line + ((size_t)ox * w->sw + (size_t)kx * w->dw) * g->pixel;
             for (uint32_t i = 0; i < g->lists; i++) *taps++ = at + i * g->list;
@@ -499,26 +498,26 @@ static void depthwise_u8_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t y0 = index % strips * ISGI_INT8_ROWS;
     const uint32_t y1 = c->oh - y0 < ISGI_INT8_ROWS ? c->oh : y0 + ISGI_INT8_ROWS;
     const size_t plane = (size_t)c->ih * j->q->line * j->q->x_step;
-    const int8_taps g = {j->base + j->q->x + image * plane, 0, j->q->x_step, 0, 1};
+    const int8_taps g = {j->base + j->q->x + image * plane, j->q->x_step, 0, c->ih, 1};
     strip_of_taps(j, &g, image, y0, y1, worker_part(j, worker));
 }
 
-/* Input rows from..to-1 of one image times U, as rows with padding at `mid`. */
+/* Input rows from..to-1 of one image times U, as rows with padding in the ring `mid`. */
 static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t from, size_t to, int32_t *tile)
 {
     const isgi_int8 *q = j->q;
-    const size_t iw = j->c->iw, bibo = (size_t)j->w->bi * j->w->bo, line = q->line * bibo, pixels = (to - from) * iw;
+    const size_t iw = j->c->iw, bibo = (size_t)j->w->bi * j->w->bo, line = q->line * bibo, end = to * iw;
     const int8_factor u = factor_at(j, &j->w->u, q->first, q->init_first, q->mul_first, (uint32_t)bibo, q->k4);
-    const uint8_t *x = j->base + q->x + ((size_t)image * j->c->ih + from) * iw * q->x_step;
-    for (size_t r = 0; r < to - from; r++) pad_line(j, mid + r * line, bibo, INT8_MIDDLE);
-    for (size_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
-        const size_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
+    const uint8_t *x = j->base + q->x + (size_t)image * j->c->ih * iw * q->x_step;
+    for (size_t r = from; r < to; r++) pad_line(j, mid + r % q->ring * line, bibo, INT8_MIDDLE);
+    for (size_t p = from * iw; p < end; p += ISGI_INT8_PIXELS) {
+        const size_t count = end - p < ISGI_INT8_PIXELS ? end - p : ISGI_INT8_PIXELS;
         for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
             const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
             j->ctx->kernels.gemm_u8s8(tile, cols, x + p * q->x_step, q->x_step, u.codes + 4 * n, bibo, count, cols,
                                       u.k4, u.init + n, &u.kind);
             for (size_t done = 0, run; done < count; done += run) { /* a row of the image, or what is here of it */
-                const size_t row = (p + done) / iw, column = (p + done) % iw;
+                const size_t row = (p + done) / iw % q->ring, column = (p + done) % iw;
                 run = iw - column < count - done ? iw - column : count - done;
                 j->ctx->kernels.requantise_u8(mid + row * line + (q->left + column) * bibo + n, bibo,
                                               tile + done * cols, cols, run, cols, u.mul + n, (float)INT8_MIDDLE);
@@ -532,18 +531,23 @@ static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
     const int8_job *j = (const int8_job *)arg;
     const isgi_int8 *q = j->q;
     const isgi_conv *c = j->c;
-    const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips;
-    const uint32_t y0 = index % strips * q->rows, y1 = c->oh - y0 < q->rows ? c->oh : y0 + q->rows;
+    const isgi_window *w = &c->window;
+    const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips, begin = index % strips * q->rows;
+    const uint32_t end = c->oh - begin < q->rows ? c->oh : begin + q->rows, side = q->paired ? 2 : 1;
     uint8_t *part = worker_part(j, worker), *mid = part + q->at_mid;
-    int64_t top = (int64_t)y0 * c->window.sh - c->window.top;
-    int64_t bottom = (int64_t)(y1 - 1) * c->window.sh - c->window.top + (int64_t)(c->window.kh - 1) * c->window.dh + 1;
-    if (top < 0) top = 0;
-    if (bottom > c->ih) bottom = c->ih;
-    if (bottom > top) fill_mid(j, mid, image, (size_t)top, (size_t)bottom, (int32_t *)(void *)(part + q->at_tile));
-    {
-        const uint32_t side = q->paired ? 2 : 1; /* bases side by side */
-        const int8_taps g = {mid, top, (size_t)j->w->bi * j->w->bo, (size_t)side * j->w->bo, j->w->bi / side};
-        strip_of_taps(j, &g, image, y0, y1, part);
+    const int8_taps g = {mid, (size_t)j->w->bi * j->w->bo, (size_t)side * j->w->bo, q->ring, j->w->bi / side};
+    int64_t filled = 0;
+    for (uint32_t y = begin, next; y < end; y = next) {
+        int64_t top = (int64_t)y * w->sh - w->top, bottom;
+        next = end - y < q->group ? end : y + q->group;
+        bottom = (int64_t)(next - 1) * w->sh - w->top + (int64_t)(w->kh - 1) * w->dh + 1;
+        if (top < filled) top = filled;
+        if (bottom > c->ih) bottom = c->ih;
+        if (bottom > top) {
+            fill_mid(j, mid, image, (size_t)top, (size_t)bottom, (int32_t *)(void *)(part + q->at_tile));
+            filled = bottom;
+        }
+        strip_of_taps(j, &g, image, y, next, part);
     }
 }
 

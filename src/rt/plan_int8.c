@@ -7,7 +7,7 @@
 #include "rt/exec.h"
 #include "rt/int8_ops.h"
 
-#define MID_BYTES 131072u /* of the U products that a task keeps: the rows at its edges are made twice */
+#define MID_BYTES 16384u /* of the products with U that a task keeps: half of a usual L1 */
 #define MAX_SUM (255u * 255u)
 #define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
 
@@ -56,26 +56,28 @@ static void set_input_scale(isgi_int8 *q)
     q->zero = zero > 255 ? 255 : zero;
 }
 
-/* Output rows a task of the FACTORED form handles. */
-static uint32_t factored_rows(const isgi_conv *c, uint64_t row_bytes, uint32_t workers)
+/* Rows of the FACTORED form: of the output a task and a group, of the input that are kept for a group. */
+static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint32_t workers)
 {
     const uint64_t reach = (uint64_t)(c->window.kh - 1) * c->window.dh + 1, fit = MID_BYTES / row_bytes;
-    uint64_t rows = fit > reach ? (fit - reach) / c->window.sh + 1 : 1;
-    const uint64_t share = ceil_div64((uint64_t)c->oh * c->batch, workers);
-    if (rows > share) rows = share > 2 ? share : 2;
-    if (rows > c->oh) rows = c->oh;
-    return (uint32_t)ceil_div64(c->oh, ceil_div64(c->oh, rows));
+    const uint64_t share = ceil_div64((uint64_t)c->oh * c->batch, workers), some = share > 2 ? share : 2;
+    const uint64_t rows = ceil_div64(c->oh, ceil_div64(c->oh, some < c->oh ? some : c->oh));
+    uint64_t group = fit > reach ? (fit - reach) / c->window.sh + 1 : 1, ring;
+    if (group > rows) group = rows;
+    group = ceil_div64(rows, ceil_div64(rows, group));
+    ring = (group - 1) * c->window.sh + reach;
+    q->rows = (uint32_t)rows;
+    q->group = (uint32_t)group;
+    q->ring = (uint32_t)(ring < c->ih ? ring : c->ih);
 }
 
 /* In the time of one integer multiply-add of matrices, about: one of sums over taps takes three, the rounding of a sum
  * sixteen, one of matrices in binary32 two. A layer of few input channels may be faster as it is. Neither measured
  * costs nor threads count, so that all machines compute the same. */
-static int pays(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w)
+static int pays(const isgi_conv *c, const isg_weight *w)
 {
     const uint64_t bibo = (uint64_t)w->bi * w->bo, out = (uint64_t)c->batch * c->oh * c->ow;
-    const uint64_t rows = factored_rows(c, q->line * bibo, 1), strips = c->batch * ceil_div64(c->oh, rows);
-    const uint64_t reach = (rows - 1) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
-    const uint64_t in = strips * (reach < c->ih ? reach : c->ih) * c->iw;
+    const uint64_t in = (uint64_t)c->batch * c->ih * c->iw;
     const uint64_t second = w->level2 ? out * w->bo * (c->oc + 16ull) : 0;
     return in * bibo * (c->ic + 16ull) + 3 * out * w->taps * bibo + second <= 2 * c->dense_macs;
 }
@@ -91,8 +93,6 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
 {
     const uint64_t bibo = (uint64_t)w->bi * w->bo, wide = w->bo ? (uint64_t)w->bo : c->oc;
     const uint64_t first = q->form == ISGI_INT8_FACTORED ? bibo : q->form == ISGI_INT8_CHAIN ? w->bo : c->oc;
-    const uint64_t input_rows =
-        (uint64_t)(q->rows ? q->rows - 1 : 0) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
     const uint64_t tap = q->form == ISGI_INT8_FACTORED ? bibo : q->x_step; /* bytes of a pixel that taps read */
     const uint64_t tile = wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS;
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
@@ -121,8 +121,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
     q->at_gather = place_bytes(&part, c->direct || q->groups ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
     q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
-    if (q->form == ISGI_INT8_FACTORED)
-        q->at_mid = place_bytes(&part, (input_rows < c->ih ? input_rows : c->ih) * q->line * bibo + TAPS_BEHIND);
+    if (q->form == ISGI_INT8_FACTORED) q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
     /* The widest factor's rows while it is unpacked, and those of U once more while columns are paired. */
     longest = first > c->oc ? first : c->oc;
@@ -150,8 +149,8 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
     if (q->groups && !set_line(q, c)) return;
-    if (q->form == ISGI_INT8_FACTORED && !pays(q, c, w)) return;
-    if (q->form == ISGI_INT8_FACTORED) q->rows = factored_rows(c, (uint64_t)q->line * w->bi * w->bo, workers);
+    if (q->form == ISGI_INT8_FACTORED && !pays(c, w)) return;
+    if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);
     q->on = 1;
 }

@@ -74,12 +74,20 @@ static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint3
 /* In the time of one integer multiply-add of matrices, about: one of sums over taps takes three, the rounding of a sum
  * sixteen, one of matrices in binary32 two. A layer of few input channels may be faster as it is. Neither measured
  * costs nor threads count, so that all machines compute the same. */
-static int pays(const isgi_conv *c, const isg_weight *w)
+static int factored_pays(const isgi_conv *c, const isg_weight *w)
 {
     const uint64_t bibo = (uint64_t)w->bi * w->bo, out = (uint64_t)c->batch * c->oh * c->ow;
     const uint64_t in = (uint64_t)c->batch * c->ih * c->iw;
     const uint64_t second = w->level2 ? out * w->bo * (c->oc + 16ull) : 0;
     return in * bibo * (c->ic + 16ull) + 3 * out * w->taps * bibo + second <= 2 * c->dense_macs;
+}
+
+/* A plain matrix in int8 saves about half of its multiply-adds' time in binary32, and spends on each number that comes
+ * out as much as on 32 of the rest, on one that goes in 16: a small layer on a large map is slower. */
+static int dense_pays(const isgi_conv *c)
+{
+    const uint64_t out = (uint64_t)c->batch * c->oh * c->ow * c->oc, in = (uint64_t)c->batch * c->ih * c->iw * c->ic;
+    return out * c->k >= 32 * out + 16 * in;
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)
@@ -149,7 +157,8 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
     if (q->groups && !set_line(q, c)) return;
-    if (q->form == ISGI_INT8_FACTORED && !pays(c, w)) return;
+    if (q->form == ISGI_INT8_FACTORED && !factored_pays(c, w)) return;
+    if (q->form == ISGI_INT8_DENSE && !dense_pays(c)) return;
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);
     q->on = 1;

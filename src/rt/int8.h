@@ -20,9 +20,10 @@ typedef struct isgi_ranges {
 typedef struct isgi_int8 {
     uint8_t on; /* 0: the layer runs in float */
     uint8_t form;
-    uint8_t paired; /* FACTORED: bases 2 i and 2 i + 1 of a channel lie side by side behind U */
-    int32_t zero; /* code of 0.0 in the input */
-    float scale;  /* of the input */
+    uint8_t pointwise; /* DENSE, CHAIN: an output pixel reads one pixel */
+    uint8_t paired;    /* FACTORED: bases 2 i and 2 i + 1 of a channel lie side by side behind U */
+    int32_t zero;      /* code of 0.0 in the input */
+    float scale;       /* of the input */
     isgi_ranges ranges;
     uint32_t x_step;   /* bytes of an input pixel, padded to a multiple of 4 */
     uint32_t k, k4;    /* numbers of a gathered row and its groups of 4 */
@@ -35,7 +36,7 @@ typedef struct isgi_int8 {
     uint32_t ring;     /* from so many input rows behind U, row r in place r modulo that */
     size_t x, pad, ones, first, basis, codes, second;
     size_t init_first, init_basis, init_second, mul_first, mul_basis, mul_second, add;
-    size_t worker, worker_bytes, at_tile, at_gather, at_taps, at_mid, at_sums;
+    size_t worker, worker_bytes, at_tile, at_input, at_taps, at_mid, at_sums;
     uint64_t scratch; /* floats */
 } isgi_int8;
 

@@ -238,6 +238,11 @@ static void prepare(int8_job *j)
 
 #define QUANTISE_PIXELS 256u
 
+static const float *input_at(const int8_job *j, uint64_t pixel)
+{
+    return j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)pixel * j->c->ic;
+}
+
 static void quantise_pixels(const int8_job *j, uint8_t *dst, const float *src, size_t pixels)
 {
     const isgk_table *k = &j->ctx->kernels;
@@ -259,9 +264,8 @@ static void quantise_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_conv *c = j->c;
     const uint64_t total = (uint64_t)c->batch * c->ih * c->iw, first = (uint64_t)index * QUANTISE_PIXELS;
     const size_t pixels = total - first < QUANTISE_PIXELS ? (size_t)(total - first) : QUANTISE_PIXELS;
-    const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)first * c->ic;
     (void)worker;
-    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, src, pixels);
+    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, input_at(j, first), pixels);
 }
 
 /* The columns of padding of a row of pixels of `pixel` bytes. */
@@ -277,20 +281,20 @@ static void quantise_line_task(void *arg, uint32_t index, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
     const isgi_int8 *q = j->q;
-    const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)index * j->c->iw * j->c->ic;
     uint8_t *line = j->base + q->x + (size_t)index * q->line * q->x_step;
     (void)worker;
     pad_line(j, line, q->x_step, q->zero);
-    quantise_pixels(j, line + (size_t)q->left * q->x_step, src, j->c->iw);
+    quantise_pixels(j, line + (size_t)q->left * q->x_step, input_at(j, (uint64_t)index * j->c->iw), j->c->iw);
 }
 
+/* All of the input, where pixels are read more than once; else tasks make the codes that they need. */
 static void quantise_input(int8_job *j)
 {
     const isgi_conv *c = j->c;
     const uint64_t lines = (uint64_t)c->batch * c->ih;
     if (j->q->form == ISGI_INT8_DEPTHWISE)
         isgi_run_tasks(j->ctx, quantise_line_task, j, lines);
-    else
+    else if (!j->q->groups && !j->q->pointwise)
         isgi_run_tasks(j->ctx, quantise_task, j, (lines * c->iw + QUANTISE_PIXELS - 1) / QUANTISE_PIXELS);
 }
 
@@ -384,6 +388,23 @@ static void gather_u8(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t 
     }
 }
 
+/* What `count` output pixels of a 1x1 kernel read. */
+static void quantise_read(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
+{
+    const isgi_conv *c = j->c;
+    const isgi_window *g = &c->window;
+    const uint32_t plane = c->oh * c->ow;
+    if (c->direct) {
+        quantise_pixels(j, dst, input_at(j, first), count);
+        return;
+    }
+    for (uint64_t p = first; p < first + count; p++, dst += j->q->x_step) {
+        const uint32_t oy = (uint32_t)(p % plane) / c->ow, ox = (uint32_t)(p % plane) % c->ow;
+        const uint64_t row = p / plane * c->ih + (uint64_t)oy * g->sh;
+        quantise_pixels(j, dst, input_at(j, row * c->iw + (uint64_t)ox * g->sw), 1);
+    }
+}
+
 /* DENSE and CHAIN: some output pixels. */
 static void pixels_task(void *arg, uint32_t index, uint32_t worker)
 {
@@ -392,13 +413,15 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_conv *c = j->c;
     const uint64_t total = (uint64_t)c->batch * c->oh * c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
     const uint32_t count = total - first < ISGI_INT8_PIXELS ? (uint32_t)(total - first) : ISGI_INT8_PIXELS;
-    uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums;
+    uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums, *a = part + q->at_input;
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
-    const uint8_t *a = c->direct ? j->base + q->x + (size_t)first * q->x_step : part + q->at_gather;
-    const size_t lda = c->direct ? q->x_step : 4 * (size_t)q->k4;
+    const size_t lda = 4 * (size_t)q->k4;
     const uint32_t columns = q->form == ISGI_INT8_CHAIN ? j->w->bo : c->oc;
     const int8_factor f = factor_at(j, &j->w->basis, q->first, q->init_first, q->mul_first, columns, q->k4);
-    if (!c->direct) gather_u8(j, part + q->at_gather, first, count);
+    if (q->pointwise)
+        quantise_read(j, a, first, count);
+    else
+        gather_u8(j, a, first, count);
     memset(sums, 0, j->w->level2 ? (size_t)count * q->sum_step : 0);
     if (q->form == ISGI_INT8_DENSE) {
         product_out(j, first, a, lda, count, &f, tile);
@@ -503,19 +526,22 @@ static void depthwise_u8_task(void *arg, uint32_t index, uint32_t worker)
 }
 
 /* Input rows from..to-1 of one image times U, as rows with padding in the ring `mid`. */
-static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t from, size_t to, int32_t *tile)
+static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t from, size_t to, uint8_t *part)
 {
     const isgi_int8 *q = j->q;
     const size_t iw = j->c->iw, bibo = (size_t)j->w->bi * j->w->bo, line = q->line * bibo, end = to * iw;
     const int8_factor u = factor_at(j, &j->w->u, q->first, q->init_first, q->mul_first, (uint32_t)bibo, q->k4);
-    const uint8_t *x = j->base + q->x + (size_t)image * j->c->ih * iw * q->x_step;
+    const uint64_t origin = (uint64_t)image * j->c->ih * iw;
+    uint8_t *x = part + q->at_input;
+    int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
     for (size_t r = from; r < to; r++) pad_line(j, mid + r % q->ring * line, bibo, INT8_MIDDLE);
     for (size_t p = from * iw; p < end; p += ISGI_INT8_PIXELS) {
         const size_t count = end - p < ISGI_INT8_PIXELS ? end - p : ISGI_INT8_PIXELS;
+        quantise_pixels(j, x, input_at(j, origin + p), count);
         for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
             const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
-            j->ctx->kernels.gemm_u8s8(tile, cols, x + p * q->x_step, q->x_step, u.codes + 4 * n, bibo, count, cols,
-                                      u.k4, u.init + n, &u.kind);
+            j->ctx->kernels.gemm_u8s8(tile, cols, x, q->x_step, u.codes + 4 * n, bibo, count, cols, u.k4, u.init + n,
+                                      &u.kind);
             for (size_t done = 0, run; done < count; done += run) { /* a row of the image, or what is here of it */
                 const size_t row = (p + done) / iw % q->ring, column = (p + done) % iw;
                 run = iw - column < count - done ? iw - column : count - done;
@@ -544,7 +570,7 @@ static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
         if (top < filled) top = filled;
         if (bottom > c->ih) bottom = c->ih;
         if (bottom > top) {
-            fill_mid(j, mid, image, (size_t)top, (size_t)bottom, (int32_t *)(void *)(part + q->at_tile));
+            fill_mid(j, mid, image, (size_t)top, (size_t)bottom, part);
             filled = bottom;
         }
         strip_of_taps(j, &g, image, y, next, part);

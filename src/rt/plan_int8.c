@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "rt/exec.h"
 #include "rt/int8_ops.h"
+#include "rt/plan_cost.h"
 
 #define MID_BYTES 16384u /* of the products with U that a task keeps: half of a usual L1 */
 #define MAX_SUM (255u * 255u)
@@ -104,8 +105,8 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     const uint64_t tap = q->form == ISGI_INT8_FACTORED ? bibo : q->x_step; /* bytes of a pixel that taps read */
     const uint64_t tile = wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS;
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
-    q->x =
-        place_bytes(&at, (uint64_t)c->batch * c->ih * (q->form == ISGI_INT8_DEPTHWISE ? q->line : c->iw) * q->x_step);
+    if (q->form == ISGI_INT8_DEPTHWISE || (!q->groups && !q->pointwise))
+        q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * (q->groups ? q->line : c->iw) * q->x_step);
     q->pad = place_bytes(&at, q->line * tap + TAPS_BEHIND);
     q->ones = place_bytes(&at, longest);
     if (q->form != ISGI_INT8_DEPTHWISE) {
@@ -127,7 +128,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     }
     q->add = place_bytes(&at, 4 * (uint64_t)c->oc);
     q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
-    q->at_gather = place_bytes(&part, c->direct || q->groups ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
+    q->at_input = place_bytes(&part, q->form == ISGI_INT8_DEPTHWISE ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
     q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
     if (q->form == ISGI_INT8_FACTORED) q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
@@ -152,7 +153,8 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->paired = q->form == ISGI_INT8_FACTORED && pairs && w->bi % 2 == 0;
     if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
     /* what is gathered need not be whole groups of four before */
-    q->x_step = c->direct || q->groups ? (c->ic + 3) & ~3u : c->ic;
+    q->pointwise = !q->groups && isgi_is_pointwise(c);
+    q->x_step = q->pointwise || q->groups ? (c->ic + 3) & ~3u : c->ic;
     q->k = q->form == ISGI_INT8_FACTORED ? c->ic : c->k;
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;

@@ -54,10 +54,16 @@ typedef struct isgk_finish {
     float lo, hi;
 } isgk_finish;
 
+/* A row of A that comes in runs, as the window of a convolution does: number p of row i is
+ * a[i * lda + p / run * step + p % run]. k is a multiple of run. */
+typedef struct isgk_runs {
+    size_t run, step;
+} isgk_runs;
+
 /* C[m][n] = finish(A[m][k] . B[k][n]) with B in panels; the chain of each element is that of gemm_f32. finish NULL: the
- * product as it is. The residual may be C itself (ldr == ldc). */
+ * product as it is. The residual may be C itself (ldr == ldc). runs NULL: rows of A lie in one piece. */
 typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                     size_t n, size_t k, const isgk_finish *finish);
+                                     size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs);
 /* Numbers rounded to bfloat16, to nearest with ties to even (denormals become zeros of their sign, a NaN stays one), of
  * two rows of a panel at once: word [p][c] of a panel
  * holds rows 2 p (lower half) and 2 p + 1 (zero behind the last row). `rows` rows of floats of one panel, which may not

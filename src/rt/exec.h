@@ -53,6 +53,8 @@ typedef struct isgi_conv {
     uint8_t in_place;        /* the matrix is used where it lies in the image */
     uint8_t bf16;            /* its products of matrices are in bfloat16 */
     uint8_t panels;          /* the whole matrix is copied to panels first; products finish their elements */
+    uint8_t lined;           /* panels: windows are read from rows of pixels, not gathered */
+    uint32_t line;           /* lined: pixels of a row with its padding; 0: there is none */
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t strip;          /* output pixels a task */
     uint32_t blocks;         /* tasks a strip, by output channel */

@@ -235,6 +235,47 @@ static void finish_task(void *arg, uint32_t index, uint32_t worker)
     if (j->after) j->ctx->kernels.epilogue_f32(dst, c->oc, pixels, c->oc, NULL, j->after);
 }
 
+/* Input rows with their padding from row `iy` on, `count` of them. */
+static void pad_rows(const isgi_conv *c, float *dst, const float *x, int64_t iy, uint32_t count)
+{
+    const size_t left = (size_t)c->window.left * c->ic, row = (size_t)c->iw * c->ic, line = (size_t)c->line * c->ic;
+    for (int64_t end = iy + count; iy < end; iy++, dst += line) {
+        const int in = iy >= 0 && iy < c->ih;
+        memset(dst, 0, (in ? left : line) * sizeof *dst);
+        if (!in) continue;
+        memcpy(dst + left, x + (size_t)iy * row, row * sizeof *dst);
+        memset(dst + left + row, 0, (line - left - row) * sizeof *dst);
+    }
+}
+
+/* Some output rows of one image, finished, from windows where they lie in rows of pixels. */
+static void lines_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const conv_job *j = (const conv_job *)arg;
+    const isgi_conv *c = j->c;
+    const isgi_window *g = &c->window;
+    const uint32_t some = c->strip / c->ow, strips = (c->oh + some - 1) / some, image = index / strips;
+    const uint32_t y0 = index % strips * some, rows = c->oh - y0 < some ? c->oh - y0 : some;
+    const size_t line = (size_t)(c->line ? c->line : c->iw) * c->ic;
+    const isgk_runs runs = {(size_t)g->kw * c->ic, g->dh * line};
+    const float *x = j->x + (size_t)image * c->ih * c->iw * c->ic;
+    if (c->line) {
+        float *padded = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_gather;
+        pad_rows(c, padded, x, (int64_t)y0 * g->sh - g->top, (rows - 1) * g->sh + (g->kh - 1) * g->dh + 1);
+        x = padded;
+    } else {
+        x += (size_t)y0 * g->sh * line;
+    }
+    for (uint32_t y = 0; y < rows; y++) {
+        const size_t at = ((size_t)image * c->oh + y0 + y) * c->ow * c->oc;
+        isgk_finish finish = j->finish;
+        if (finish.residual) finish.residual += at;
+        j->ctx->kernels.gemm_panels_f32(j->dst + at, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
+                                        j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs);
+        if (j->after) j->ctx->kernels.epilogue_f32(j->dst + at, c->oc, c->ow, c->oc, NULL, j->after);
+    }
+}
+
 static void run_panels(const isg_rt_context *ctx, conv_job *j)
 {
     const isgi_conv *c = j->c;
@@ -245,7 +286,7 @@ static void run_panels(const isg_rt_context *ctx, conv_job *j)
     j->after = isgi_conv_finish(ctx, j->step, j->bias, &j->finish);
     j->count = (uint64_t)c->batch * c->oh * c->ow;
     j->dst = j->out;
-    isgi_run_tasks(ctx, finish_task, j, (j->count + c->strip - 1) / c->strip);
+    isgi_run_tasks(ctx, c->lined ? lines_task : finish_task, j, c->tasks);
 }
 
 /* out = half . V for one strip of a HALF span. */

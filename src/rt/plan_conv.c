@@ -13,7 +13,9 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
-#define WINOGRAD_TILES 48u     /* of 2x2 output pixels a task */
+#define LINES_COLUMNS 8u      /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u   /* of input rows, padded */
+#define WINOGRAD_TILES 48u    /* of 2x2 output pixels a task */
 #define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
@@ -147,6 +149,28 @@ static void set_panel_tiles(isgi_conv *c, uint64_t pixels, uint32_t workers)
     while (c->strip > 2 * STRIP_STEP && ceil_div(pixels, c->strip) < workers) c->strip -= STRIP_STEP;
 }
 
+/* Input rows that `rows` output rows read. */
+static uint64_t rows_under(const isgi_conv *c, uint64_t rows)
+{
+    return (rows - 1) * c->window.sh + (uint64_t)(c->window.kh - 1) * c->window.dh + 1;
+}
+
+/* A window's taps side by side are a run of numbers in a row of pixels: such rows are padded once instead of gathered
+ * for each pixel. Strips are whole output rows then. */
+static void set_lines(isgi_conv *c, uint32_t workers)
+{
+    const isgi_window *g = &c->window;
+    const uint64_t line = (uint64_t)g->left + c->iw, reach = (uint64_t)(c->ow - 1) * g->sw + g->kw;
+    const uint64_t tasks = ceil_div(workers, c->batch);
+    uint64_t rows = ceil_div(STRIP_MAX, c->ow);
+    if (c->direct || c->bf16 || g->dw != 1 || c->ow < LINES_COLUMNS || reach > UINT32_MAX || line > UINT32_MAX) return;
+    c->lined = 1;
+    if (g->top || g->left || g->bottom || g->right) c->line = (uint32_t)(line > reach ? line : reach);
+    while (rows > 1 && rows_under(c, rows) * c->line * c->ic > LINES_FLOATS) rows--;
+    if (rows > ceil_div(c->oh, tasks)) rows = ceil_div(c->oh, tasks);
+    c->strip = (uint32_t)rows * c->ow;
+}
+
 static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
@@ -154,6 +178,7 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     c->width = c->strategy == ISG_STRATEGY_HALF ? w->bo : c->oc;
     if (c->bf16 || wants_panels(c, pixels, workers)) {
         set_panel_tiles(c, pixels, workers);
+        set_lines(c, workers);
         return;
     }
     rows = TILE_FLOATS / c->width;
@@ -275,7 +300,10 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
         if (c->panels) c->packed = place(&at, panel_floats(c, c->width, c->k));
-        if (!c->direct) c->at_gather = place(&part, (uint64_t)c->strip * c->tile_rows);
+        if (c->lined)
+            c->at_gather = place(&part, rows_under(c, c->strip / c->ow) * c->line * c->ic);
+        else if (!c->direct)
+            c->at_gather = place(&part, (uint64_t)c->strip * c->tile_rows);
     }
     finish_scratch(c, at, part, workers);
 }
@@ -290,6 +318,8 @@ static uint32_t count_tasks(const isgi_conv *c)
         n = (uint64_t)c->batch * ceil_div((c->oh + 1) / 2, c->winograd.rows);
     else if (c->depthwise)
         n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
+    else if (c->lined)
+        n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);

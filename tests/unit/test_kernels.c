@@ -228,8 +228,8 @@ static void check_panels_once(isgk_gemm_panels_f32_fn *fn, size_t m, size_t n, s
         const size_t column = i / (ISGK_PANEL * k) * ISGK_PANEL + i % ISGK_PANEL;
         b[i] = column < n ? random_float() : 0.0f;
     }
-    fn(plain, n, a, lda, b, m, n, k, NULL);
-    fn(c, ldc, a, lda, b, m, n, k, &finish);
+    fn(plain, n, a, lda, b, m, n, k, NULL, NULL);
+    fn(c, ldc, a, lda, b, m, n, k, &finish, NULL);
     assert_gaps(c, before, m, ldc, n);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
@@ -261,10 +261,27 @@ static void check_panels_in_place(isgk_gemm_panels_f32_fn *fn)
         float *residual = take_random(2, extent(m, ldc, n)), *c = copy_of(3, residual, extent(m, ldc, n));
         float *want = copy_of(4, residual, extent(m, ldc, n));
         isgk_finish finish = {NULL, residual, ldc, 0.0f, -ISGI_MINUS_INFINITY};
-        fn(want, ldc, a, k, b, m, n, k, &finish);
+        fn(want, ldc, a, k, b, m, n, k, &finish, NULL);
         finish.residual = c;
-        fn(c, ldc, a, k, b, m, n, k, &finish);
+        fn(c, ldc, a, k, b, m, n, k, &finish, NULL);
         assert_same(c, want, extent(m, ldc, n));
+    }
+}
+
+/* Rows in runs, which may overlap, give the bits of the same rows in one piece. */
+static void check_panels_runs(isgk_gemm_panels_f32_fn *fn)
+{
+    for (int i = 0; i < 60; i++) {
+        const size_t m = random_below(40), n = 1 + random_below(100), count = 1 + random_below(7);
+        const isgk_runs runs = {1 + random_below(i % 4 ? 30 : 150), random_below(200)};
+        const size_t k = count * runs.run, lda = random_below(40), last = m ? (m - 1) * lda : 0;
+        const size_t panels = (n + ISGK_PANEL - 1) / ISGK_PANEL * ISGK_PANEL;
+        const float *a = take_random(0, last + (count - 1) * runs.step + runs.run), *b = take_random(1, panels * k);
+        float *flat = take(2, m * k), *want = take(3, m * n), *got = take(4, m * n);
+        for (size_t p = 0; p < m * k; p++) flat[p] = a[p / k * lda + p % k / runs.run * runs.step + p % k % runs.run];
+        fn(want, n, flat, k, b, m, n, k, NULL, NULL);
+        fn(got, n, a, lda, b, m, n, k, NULL, &runs);
+        assert_same(got, want, m * n);
     }
 }
 
@@ -276,6 +293,7 @@ static void check_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn)
     for (int i = 0; i < 12; i++)
         check_panels_once(fn, 40 + random_below(70), random_below(50), 200 + random_below(400));
     check_panels_in_place(fn);
+    check_panels_runs(fn);
 }
 
 /* The rule of kernels.h, written again: the nearest number of 8 bits, of two the even one. */

@@ -31,6 +31,7 @@ typedef struct gemm_tile {
     size_t ldf;
     const isgk_finish *finish;
     const float *bias, *residual; /* of `finish`, at the tile's first element */
+    isgk_runs runs;               /* of the rows of A */
 } gemm_tile;
 
 /* The last steps on a tile in registers. */
@@ -66,6 +67,7 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     /* Rows of a wide B lie in pages of their own: no hardware fetches them ahead. */
     const size_t ahead = tile->ldb > GEMM_PANEL ? GEMM_AHEAD * tile->ldb : 0;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
+    const size_t run = tile->runs.run, step = tile->runs.step;
     const size_t ldf = accumulate ? tile->ldf : ldc;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
@@ -87,19 +89,21 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
             }
         }
     }
-    for (size_t p = 0; p < k; p++) {
-        vf w[4];
-        ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            w[v] = vf_load(b + (size_t)v * VF_LANES);
-            vf_prefetch(b + ahead + (size_t)v * VF_LANES);
-        }
-        b += ldb;
-        ISGI_UNROLL
-        for (int i = 0; i < rows; i++) {
-            const vf x = vf_set1(a[(size_t)i * lda + p]);
+    for (size_t left = k; left; left -= run, a += step) {
+        for (size_t p = 0; p < run; p++) {
+            vf w[4];
             ISGI_UNROLL
-            for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
+            for (int v = 0; v < vectors; v++) {
+                w[v] = vf_load(b + (size_t)v * VF_LANES);
+                vf_prefetch(b + ahead + (size_t)v * VF_LANES);
+            }
+            b += ldb;
+            ISGI_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const vf x = vf_set1(a[(size_t)i * lda + p]);
+                ISGI_UNROLL
+                for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(x, w[v], acc[i][v]);
+            }
         }
     }
     if (vectors <= 3 && tile->finish) GEMM_FINISH(rows, vectors);
@@ -278,8 +282,16 @@ void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const
             const size_t rows = m - i < GEMM_M_BLOCK ? m - i : GEMM_M_BLOCK;
             float *const at = c + i * ldc;
             const float *const from = accumulate || p ? at : NULL;
-            const gemm_tile tile = {at,  a + i * lda + p, b + p * ldb, ldc, lda, ldb, depth, 0, from, ldc, NULL, NULL,
-                                    NULL};
+            const gemm_tile tile = {.c = at,
+                                    .a = a + i * lda + p,
+                                    .b = b + p * ldb,
+                                    .ldc = ldc,
+                                    .lda = lda,
+                                    .ldb = ldb,
+                                    .k = depth,
+                                    .from = from,
+                                    .ldf = ldc,
+                                    .runs = {depth, 0}};
             gemm_block(tile, rows, n);
         }
         p += depth;
@@ -311,7 +323,7 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
         gemm_tile part = tile;
         part.a += p;
         part.b += p * ISGK_PANEL;
-        part.k = k - p < step ? k - p : step;
+        part.k = part.runs.run = k - p < step ? k - p : step;
         if (block > 0) part.from = sums;
         part.ldf = GEMM_SUMS;
         if (block + 1 < blocks) {
@@ -330,13 +342,16 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
 /* Some rows of all panels. */
 static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, size_t ldc, const float *a, size_t lda,
                                                                    const float *panels, size_t m, size_t n, size_t k,
-                                                                   const isgk_finish *finish, const int deep)
+                                                                   const isgk_finish *finish, const isgk_runs *runs,
+                                                                   const int deep)
 {
+    const isgk_runs whole = {k, 0};
     for (size_t j = 0, columns; j < n; j += columns) {
         const size_t vectors = ((columns = gemm_width(j % ISGK_PANEL, n - j)) + VF_LANES - 1) / VF_LANES;
         gemm_tile tile = {.c = c + j, .a = a, .ldc = ldc, .lda = lda, .ldb = ISGK_PANEL, .k = k, .finish = finish};
         tile.b = panels + j / ISGK_PANEL * ISGK_PANEL * k + j % ISGK_PANEL;
         tile.last = columns - (vectors - 1) * VF_LANES;
+        tile.runs = runs ? *runs : whole;
         if (finish && finish->bias) tile.bias = finish->bias + j;
         if (finish && finish->residual) tile.residual = finish->residual + j;
         if (deep)
@@ -347,20 +362,20 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
 }
 
 void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                size_t n, size_t k, const isgk_finish *finish)
+                                size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs)
 {
     const size_t parts = (m + GEMM_PANEL_ROWS - 1) / GEMM_PANEL_ROWS, most = parts ? (m + parts - 1) / parts : 0;
     isgk_finish here;
     if (!m) return;
     /* A panel of 32 kB still streams from L2 as fast as it is used; few rows read one only a few times. */
-    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS) {
-        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, 0);
+    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS || runs) {
+        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, runs, 0);
         return;
     }
     if (finish) here = *finish;
     for (size_t i = 0; i < m; i += most) {
         const size_t rows = m - i < most ? m - i : most;
-        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, 1);
+        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, NULL, 1);
         if (finish && here.residual) here.residual += rows * here.ldr;
     }
 }

@@ -59,6 +59,7 @@ typedef struct isgi_conv {
     uint32_t strip;          /* output pixels a task */
     uint32_t blocks;         /* tasks a strip, by output channel */
     uint64_t span;           /* HALF: output pixels between two passes over the matrix */
+    uint32_t group, ring;    /* the second of a pair: output rows at once, rows of its input kept */
     isgi_fused fused;
     isgi_winograd_way winograd;
     size_t bias, basis, u, v, tile, rows_tmp, half, packed, worker, worker_floats;
@@ -77,6 +78,7 @@ typedef struct isgi_step {
     uint32_t strategy;
     int32_t residual;      /* tensor added before the activation, or -1: the addition that follows is done here */
     uint8_t done;          /* the step before has done it */
+    uint8_t pair;          /* it does the next step, a depthwise convolution, as well */
     uint8_t over_residual; /* the output may lie where the residual does */
 } isgi_step;
 
@@ -151,6 +153,14 @@ static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+/* Whether a planned 1x1 can be run together with the planned depthwise layer that reads it; and room for that: moves
+ * the scratch of `b` behind that of `a`. */
+int isgi_can_pair(const isgi_conv *a, const isgi_conv *b);
+void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers);
+void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step);
+/* The panels of a layer, in its scratch; and the weights [taps][channels] of a depthwise one. */
+void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step);
+const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *step);
 /* What a product does to its elements in registers: bias, residual (of output pixel 0) and clamp. Returns another
  * activation, to be applied afterwards, or NULL. */
 const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,

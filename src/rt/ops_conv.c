@@ -69,6 +69,54 @@ static void make_rows(const isg_rt_context *ctx, const isgi_conv *c, const isg_w
     isgi_run_few(ctx, (uint64_t)rows * width, rows_task, &j, (rows + j.step - 1) / j.step);
 }
 
+typedef struct dequant_job {
+    const isgk_table *k;
+    const isg_codes *codes;
+    float *dst;
+    uint32_t step;
+} dequant_job;
+
+static void dequant_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const dequant_job *j = (const dequant_job *)arg;
+    const uint32_t row = index * j->step, left = j->codes->rows - row;
+    (void)worker;
+    isgi_gen_dequant(j->k, j->dst + (size_t)row * j->codes->cols, j->codes, row, left < j->step ? left : j->step);
+}
+
+/* A whole factor, about 4096 numbers a task. */
+static void dequant_factor(const isg_rt_context *ctx, const isg_codes *codes, float *dst)
+{
+    dequant_job j = {&ctx->kernels, codes, dst, 1};
+    if (codes->cols < 4096u) j.step = 4096u / codes->cols;
+    isgi_run_few(ctx, (uint64_t)codes->rows * codes->cols, dequant_task, &j,
+                 ((uint64_t)codes->rows + j.step - 1) / j.step);
+}
+
+static void dequant_factors(const isg_rt_context *ctx, const isgi_conv *c, const isg_weight *w)
+{
+    if (w->level1) dequant_factor(ctx, &w->basis, ctx->scratch + c->basis);
+    if (w->level1) dequant_factor(ctx, &w->u, ctx->scratch + c->u);
+    if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);
+}
+
+/* All rows of the matrix, where they lie or in the scratch memory. */
+static const float *whole_matrix(const isg_rt_context *ctx, const isgi_step *step, uint32_t rows)
+{
+    const isgi_conv *c = &step->conv;
+    const isg_weight *w = &ctx->weights[step->op.weight];
+    if (c->in_place) return (const float *)(const void *)w->basis.data;
+    dequant_factors(ctx, c, w);
+    make_rows(ctx, c, w, 0, rows);
+    return ctx->scratch + c->tile;
+}
+
+const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *step)
+{
+    const isg_weight *w = &ctx->weights[step->op.weight];
+    return whole_matrix(ctx, step, w->taps * w->ci);
+}
+
 /* ---- gathering pixels ---- */
 
 /* Most pieces are short: a call would cost more than the copy. */
@@ -218,6 +266,14 @@ static void panel_task(void *arg, uint32_t index, uint32_t worker)
     }
 }
 
+void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step)
+{
+    const isgi_conv *c = &step->conv;
+    const panels_job p = {ctx, c, whole_matrix(ctx, step, c->k)};
+    isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, (void *)(uintptr_t)&p,
+                 (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
+}
+
 /* A strip of output pixels, finished. */
 static void finish_task(void *arg, uint32_t index, uint32_t worker)
 {
@@ -279,10 +335,7 @@ static void lines_task(void *arg, uint32_t index, uint32_t worker)
 static void run_panels(const isg_rt_context *ctx, conv_job *j)
 {
     const isgi_conv *c = j->c;
-    panels_job p = {ctx, c, NULL};
-    if (!c->in_place) make_rows(ctx, c, j->w, 0, c->k);
-    p.matrix = c->in_place ? (const float *)(const void *)j->w->basis.data : ctx->scratch + c->tile;
-    isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, &p, (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
+    isgi_conv_panels(ctx, j->step);
     j->after = isgi_conv_finish(ctx, j->step, j->bias, &j->finish);
     j->count = (uint64_t)c->batch * c->oh * c->ow;
     j->dst = j->out;
@@ -345,30 +398,6 @@ static void run_product(const isg_rt_context *ctx, const isgi_step *step, const 
 
 /* ---- all ways ---- */
 
-typedef struct dequant_job {
-    const isgk_table *k;
-    const isg_codes *codes;
-    float *dst;
-    uint32_t step;
-} dequant_job;
-
-static void dequant_task(void *arg, uint32_t index, uint32_t worker)
-{
-    const dequant_job *j = (const dequant_job *)arg;
-    const uint32_t row = index * j->step, left = j->codes->rows - row;
-    (void)worker;
-    isgi_gen_dequant(j->k, j->dst + (size_t)row * j->codes->cols, j->codes, row, left < j->step ? left : j->step);
-}
-
-/* A whole factor, about 4096 numbers a task. */
-static void dequant_factor(const isg_rt_context *ctx, const isg_codes *codes, float *dst)
-{
-    dequant_job j = {&ctx->kernels, codes, dst, 1};
-    if (codes->cols < 4096u) j.step = 4096u / codes->cols;
-    isgi_run_few(ctx, (uint64_t)codes->rows * codes->cols, dequant_task, &j,
-                 ((uint64_t)codes->rows + j.step - 1) / j.step);
-}
-
 const float *isgi_vector(const isg_rt_context *ctx, int32_t weight, float *dst)
 {
     const isg_weight *w;
@@ -424,7 +453,12 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
     const isg_weight *w = &ctx->weights[step->op.weight];
-    const float *bias = isgi_vector(ctx, step->op.vector, ctx->scratch + c->bias);
+    const float *bias;
+    if (step->pair) {
+        isgi_conv_pair(ctx, step);
+        return;
+    }
+    bias = isgi_vector(ctx, step->op.vector, ctx->scratch + c->bias);
     if (c->fused.on) {
         isgi_conv_fused(ctx, step, bias);
         return;
@@ -433,13 +467,10 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
         isgi_conv_winograd(ctx, step, bias);
         return;
     }
-    if (w->level1) dequant_factor(ctx, &w->basis, ctx->scratch + c->basis);
-    if (w->level1) dequant_factor(ctx, &w->u, ctx->scratch + c->u);
-    if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);
     if (c->depthwise) {
-        if (!c->in_place) make_rows(ctx, c, w, 0, w->taps * w->ci);
         isgi_conv_depthwise(ctx, step, bias);
-    } else {
-        run_product(ctx, step, bias);
+        return;
     }
+    if (!c->panels) dequant_factors(ctx, c, w);
+    run_product(ctx, step, bias);
 }

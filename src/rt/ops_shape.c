@@ -136,12 +136,23 @@ static int64_t pad_source(int64_t i, uint32_t n, uint32_t mode)
     return i < 0 ? -i : 2 * ((int64_t)n - 1) - i;
 }
 
+/* Elements i .. end-1 of a row that begins `begin` before one of `width` numbers; src NULL: there is none. */
+static void pad_some(float *dst, const float *src, int64_t i, int64_t end, const isgi_op *op, uint32_t width,
+                     int64_t begin)
+{
+    for (; i < end; i++) {
+        const int64_t s = src ? pad_source(i - begin, width, op->mode) : -1;
+        dst[i] = s >= 0 ? src[s] : op->value;
+    }
+}
+
 void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     static const uint8_t order4[4] = {0, 2, 3, 1};
     const isgi_tensor *x = &ctx->tensors[step->op.inputs[0]], *out = &ctx->tensors[step->op.output];
     const uint32_t rank = x->shape.rank, inner = rank == 4 ? 1 : rank - 1, n = out->shape.dims[inner];
-    const int whole = !step->op.begin[inner] && !step->op.end[inner];
+    const int64_t begin = step->op.begin[inner], behind = begin + x->shape.dims[inner];
+    const int64_t from = begin > 0 ? begin : 0, to = behind < n ? behind : n; /* what the input itself covers */
     uint32_t at[ISG_RT_MAX_RANK] = {0};
     size_t own[ISG_RT_MAX_RANK] = {0};
     float *dst = out->data;
@@ -153,13 +164,12 @@ void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
                 d == inner ? 0 : pad_source((int64_t)at[d] - step->op.begin[d], x->shape.dims[d], step->op.mode);
             if (src) src = s < 0 ? NULL : src + own[d] * (size_t)s;
         }
-        if (src && whole) {
-            memcpy(dst, src, n * sizeof *dst);
+        if (!src || to <= from) {
+            pad_some(dst, src, 0, n, &step->op, x->shape.dims[inner], begin);
         } else {
-            for (uint32_t i = 0; i < n; i++) {
-                const int64_t s = pad_source((int64_t)i - step->op.begin[inner], x->shape.dims[inner], step->op.mode);
-                dst[i] = src && s >= 0 ? src[s] : step->op.value;
-            }
+            pad_some(dst, src, 0, from, &step->op, x->shape.dims[inner], begin);
+            memcpy(dst + from, src + (from - begin), (size_t)(to - from) * sizeof *dst);
+            pad_some(dst, src, to, n, &step->op, x->shape.dims[inner], begin);
         }
         for (uint32_t i = rank - 1; i-- > 0;) { /* the next row in memory order */
             const uint32_t d = rank == 4 ? order4[i] : i;

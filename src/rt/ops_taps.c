@@ -73,8 +73,7 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
-    const isg_weight *w = &ctx->weights[step->op.weight];
-    const float *weights = c->in_place ? (const float *)(const void *)w->basis.data : ctx->scratch + c->tile;
+    const float *weights = isgi_depthwise_weights(ctx, step);
     taps_job j = {ctx, step, ctx->tensors[step->op.inputs[0]].data, bias, weights, ctx->tensors[step->op.output].data};
     const uint32_t some = isgi_depthwise_rows(c);
     isgi_run_tasks(ctx, depthwise_task, &j, (uint64_t)c->batch * ((c->oh + some - 1) / some));

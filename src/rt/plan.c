@@ -159,7 +159,9 @@ static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const
                              .forced = p->options->strategy,
                              .costs = &p->costs,
                              .mode = p->options->mode,
-                             .lanes = p->isa & ISG_ISA_AVX512 ? 16 : p->isa & ISG_ISA_AVX2 ? 8 : 4,
+                             .lanes = p->isa & ISG_ISA_AVX512 ? 16
+                                      : p->isa & ISG_ISA_AVX2 ? 8
+                                                              : 4,
                              .streams = p->streams,
                              .dense_streams = p->dense_streams};
     isg_weight w, vector;
@@ -219,6 +221,39 @@ static void fuse_addition(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_st
     s->op.output = next.output;
 }
 
+/* A 1x1 whose only reader is the depthwise convolution right after it runs that one too, if both are computed in
+ * floats. `ops` stands behind operation `index`; x is the map between them. */
+static void pair_depthwise(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s, const isgi_shape *x)
+{
+    const uint32_t layer = p->layer;
+    isgi_step other, *next = p->ctx ? &p->ctx->steps[index + 1] : &other;
+    isgi_shape out;
+    if (p->keep || index + 1 == p->m->ops || s->int8.on || s->residual >= 0 || !s->conv.panels || !s->conv.direct ||
+        last_use_of(p, s->op.output) != index + 1)
+        return;
+    memset(next, 0, sizeof *next);
+    next->residual = -1;
+    next_op(p->m, &ops, index + 1, &next->op);
+    if (next->op.kind != ISG_KIND_CONV || next->op.inputs[0] != s->op.output) return;
+    isgi_view_tensor(p->m, next->op.output, &out, NULL);
+    isgi_shape_bind(&out, p->batch);
+    plan_weighted(p, next, x, &out);
+    if (next->int8.on || !isgi_can_pair(&s->conv, &next->conv)) {
+        p->layer = layer;
+        return;
+    }
+    isgi_pair_plan(&s->conv, &next->conv, p->workers);
+    next->done = 1;
+    s->pair = 1;
+    s->scratch = next->conv.scratch;
+    s->macs += next->macs;
+    s->dense_macs += next->dense_macs;
+    s->weight_bytes += next->weight_bytes;
+    s->cost += next->cost;
+    s->dense_cost += next->dense_cost;
+    s->op.output = next->op.output;
+}
+
 /* The input that the output may overwrite, or -1: its last reader is this operation, which reads each element just
  * before it writes it. */
 static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
@@ -240,12 +275,14 @@ static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
     return -1;
 }
 
-/* `done`: the step before has done this one; set for the step after. */
+enum { BY_ADDITION = 1, BY_PAIR = 2 };
+
+/* `done`: how the step before has done this one, or 0; set for the step after. */
 static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *done, isg_error *err)
 {
     isgi_step step, *s = p->ctx ? &p->ctx->steps[index] : &step;
     isgi_shape x, out;
-    memset(s, 0, sizeof *s);
+    if (*done != BY_PAIR) memset(s, 0, sizeof *s); /* that of a pair is planned */
     s->residual = -1;
     next_op(p->m, c, index, &s->op);
     isgi_arena_release(&p->arena, index);
@@ -261,9 +298,10 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     isgi_shape_bind(&out, p->batch);
     s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
+    if (s->op.kind == ISG_KIND_CONV) pair_depthwise(p, *c, index, s, &out);
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
-    *done = s->residual >= 0;
+    *done = s->pair ? BY_PAIR : s->residual >= 0 ? BY_ADDITION : 0;
     if (*done && p->ctx) note_fused(p, p->m->inputs + p->m->constants + index);
     return place_tensor(p, s->op.output, index, overwritten(p, s, index), err);
 }

@@ -13,10 +13,11 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
-#define LINES_COLUMNS 8u      /* fewer pixels in a row make short products */
-#define LINES_FLOATS 12288u   /* of input rows, padded */
-#define WINOGRAD_TILES 48u    /* of 2x2 output pixels a task */
-#define GROUP_PIXELS 64u      /* fused way: output pixels whose sums and outputs stay in L1 */
+#define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u /* of input rows, padded */
+#define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
+#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
+#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -323,6 +324,34 @@ static uint32_t count_tasks(const isgi_conv *c)
     else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);
+}
+
+int isgi_can_pair(const isgi_conv *a, const isgi_conv *b)
+{
+    const uint64_t map = (uint64_t)a->oh * a->ow * a->oc, row = (uint64_t)a->ow * a->oc;
+    return a->panels && a->direct && !a->bf16 && b->depthwise && map >= PAIR_FLOATS &&
+           ((uint64_t)(b->window.kh - 1) * b->window.dh + 1) * row <= SHARED_FLOATS;
+}
+
+/* Strips repeat the rows between that two of them need: one a worker. */
+void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers)
+{
+    const uint64_t strips = min_u64(ceil_div(workers, b->batch), b->oh), rows = ceil_div(b->oh, strips);
+    const uint64_t reach = (uint64_t)(b->window.kh - 1) * b->window.dh + 1;
+    uint64_t at = a->scratch, part = b->worker_floats;
+    const size_t base = place(&at, 0);
+    b->bias += base;
+    b->basis += base;
+    b->u += base;
+    b->v += base;
+    b->tile += base;
+    b->rows_tmp += base;
+    b->group = (uint32_t)min_u64(rows, ceil_div(STRIP_MAX, (uint64_t)b->window.sh * b->iw));
+    b->ring = (uint32_t)min_u64((uint64_t)(b->group - 1) * b->window.sh + reach, b->ih);
+    b->at_mid = place(&part, (uint64_t)b->ring * b->iw * b->ic);
+    b->strip = (uint32_t)rows * b->ow;
+    b->tasks = (uint32_t)(b->batch * ceil_div(b->oh, rows));
+    finish_scratch(b, base + b->worker, part, workers);
 }
 
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,

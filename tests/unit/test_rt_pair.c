@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A 1x1 convolution and the depthwise one behind it run together: the bits of both one after the other, on every
+ * instruction set and with any workers, and less memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/rt.h>
+
+#include "rt_layer.h"
+
+typedef struct pair_case {
+    uint32_t ic, ih, iw, wide, window[10]; /* of the depthwise one */
+    uint32_t act, bits;                    /* between them; of its weights, 32: plain numbers */
+    uint32_t read_twice;                   /* the map between is an output too */
+    uint32_t paired;
+} pair_case;
+
+static const pair_case cases[] = {
+    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 1},
+    {5, 28, 29, 96, {3, 3, 2, 2, 1, 1, 0, 1, 1, 0}, ISG_ACTIVATION_NONE, 8, 0, 1},
+    {3, 50, 41, 40, {5, 5, 1, 2, 1, 1, 2, 2, 2, 2}, ISG_ACTIVATION_SILU, 4, 0, 1},
+    {9, 37, 33, 70, {3, 3, 1, 1, 2, 3, 2, 3, 2, 3}, ISG_ACTIVATION_RELU, 32, 0, 1},
+    {16, 36, 60, 33, {3, 3, 3, 1, 1, 1, 0, 0, 0, 0}, ISG_ACTIVATION_RELU, 6, 0, 1},
+    {4, 3, 300, 80, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 1},
+    {8, 20, 20, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 0}, /* a small map */
+    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 1, 0},
+};
+
+static builder shared;
+
+/* Of the tensor before its own. */
+static void put_conv(builder *b, uint32_t weight, uint32_t bias, const uint32_t *window, uint32_t groups)
+{
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, weight);
+    put_uv(&b->ops, bias);
+    for (int i = 0; i < 10; i++) put_uv(&b->ops, window[i]);
+    put_uv(&b->ops, groups);
+}
+
+static uint8_t *build_pair(const pair_case *c, size_t *size, size_t *outputs)
+{
+    static const uint32_t point[10] = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0};
+    const uint32_t in[4] = {0, c->ic, c->ih, c->iw}, mid[4] = {0, c->wide, c->ih, c->iw};
+    const uint32_t out[4] = {0, c->wide, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)};
+    const uint32_t family = c->bits == 32 ? ISG_QUANT_RAW : ISG_QUANT_MIDTREAD, mode = c->bits == 32 ? 0 : 1;
+    builder *b = &shared;
+    uint32_t weight, bias;
+    reset_builder(b, 5 + c->ic * 31u + c->wide);
+    add_input(b, 4, in);
+    weight = add_weight(b, 0, 1, c->ic, c->wide, 0, 0, family, c->bits, mode);
+    bias = add_vector(b, c->wide) + 1;
+    add_op(b, ISG_KIND_CONV, 4, mid);
+    put_uv(&b->ops, c->act);
+    put_conv(b, weight, bias, point, 1);
+    weight = add_weight(b, 0, c->window[0] * c->window[1], 1, c->wide, 0, 0, family, c->bits, mode);
+    bias = add_vector(b, c->wide) + 1;
+    add_op(b, ISG_KIND_CONV, 4, out);
+    put_uv(&b->ops, ISG_ACTIVATION_RELU);
+    put_conv(b, weight, bias, c->window, c->wide);
+    add_output(b, 2);
+    if (c->read_twice) add_output(b, 1);
+    *outputs = (size_t)out[1] * out[2] * out[3];
+    return finish_image(b, size);
+}
+
+static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
+{
+    (void)user;
+    (void)ctx;
+    (void)op;
+    (void)done;
+}
+
+/* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
+static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t isa,
+                         uint32_t workers, isg_rt_hook hook, uint32_t paired)
+{
+    float *outputs[2] = {y, other};
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_rt_op first, second;
+    isg_error err = {0};
+    uint8_t *workspace;
+    options.batch = 2;
+    options.isa_mask = isa;
+    options.hook = hook;
+    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
+    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
+    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes + 64);
+    assert_non_null(workspace);
+    memset(workspace, 0xff, (size_t)memory.workspace_bytes + 64); /* NaN everywhere */
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
+    assert_int_equal(isg_rt_run(ctx, &x, outputs, &err), ISG_OK);
+    for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &first), ISG_OK);
+    assert_int_equal(isg_rt_op_info(ctx, 1, &second), ISG_OK);
+    assert_int_equal(second.fused, paired);
+    if (paired) assert_true(first.dense_macs > second.dense_macs);
+    free(workspace);
+    return memory.workspace_bytes;
+}
+
+static void check_case(const pair_case *c)
+{
+    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
+    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    size_t size, outputs;
+    uint8_t *image = build_pair(c, &size, &outputs);
+    float *x = malloc(inputs * sizeof *x), *want, *got, *other;
+    isg_rt_model model;
+    isg_error err = {0};
+    outputs *= 2;
+    want = malloc(outputs * sizeof *want);
+    got = malloc(outputs * sizeof *got);
+    other = malloc(2 * (size_t)c->wide * c->ih * c->iw * sizeof *other);
+    assert_true(x && want && got && other);
+    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
+        const uint64_t apart = run_pair(&model, x, want, other, isas[a], 1, no_hook, 0);
+        for (uint32_t workers = 1; workers <= 5; workers += 2) {
+            const uint64_t together = run_pair(&model, x, got, other, isas[a], workers, NULL, c->paired);
+            if (workers == 1 && c->paired && c->ih > 20) assert_true(together < apart);
+            for (size_t i = 0; i < outputs; i++) {
+                if (memcmp(want + i, got + i, sizeof *got) != 0)
+                    fail_msg("case %d isa %u workers %u element %zu: %.9g apart, %.9g together", (int)(c - cases),
+                             isas[a], workers, i, (double)want[i], (double)got[i]);
+            }
+        }
+    }
+    free(image);
+    free(x);
+    free(want);
+    free(got);
+    free(other);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -176,6 +176,59 @@ static void narrow_eight(const gemm_sums *to, const gemm_block *k, const int8_t 
         narrow_rows(to, k, b, ldb, 1, 1);
 }
 
+/* Four rows of three vectors: twelve sums leave no registers for weights, which every row takes from memory. */
+#define BROAD_ROWS 4
+#define BROAD 24u /* columns */
+
+/* The compiler would load once for all rows, and then lack registers. */
+#define FORGET(p) __asm__ volatile("" : "+r"(p))
+
+ALWAYS void broad_step(__m256i sum[BROAD_ROWS][3], const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
+                       __m256i unit, const int rows, const int together)
+{
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++, a += lda) {
+        const __m256i x0 = spread_four(a), x1 = together > 1 ? spread_four(a + 4) : x0;
+        const int8_t *w = b;
+        FORGET(w);
+        ISGI_UNROLL
+        for (int v = 0; v < 3; v++) {
+            __m256i word = _mm256_maddubs_epi16(x0, load_words(w + 32 * v));
+            if (together > 1) word = _mm256_add_epi16(word, _mm256_maddubs_epi16(x1, load_words(w + 4 * ldb + 32 * v)));
+            sum[i][v] = _mm256_add_epi32(sum[i][v], _mm256_madd_epi16(word, unit));
+        }
+    }
+}
+
+ALWAYS void broad_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
+                       const int rows)
+{
+    const gemm_sums to = sums_at(all, row, 0);
+    const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);
+    const uint8_t *a = k->bytes + row * k->lda;
+    __m256i sum[BROAD_ROWS][3];
+    size_t g = 0;
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) {
+        ISGI_UNROLL
+        for (int v = 0; v < 3; v++) sum[i][v] = start_of(&to, i, v, k->more[row + (size_t)i]);
+    }
+    for (; k->groups - g >= 2; g += 2, a += 8, b += 8 * ldb) broad_step(sum, a, k->lda, b, ldb, unit, rows, 2);
+    if (g < k->groups) broad_step(sum, a, k->lda, b, ldb, unit, rows, 1);
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) {
+        ISGI_UNROLL
+        for (int v = 0; v < 3; v++) store_sums(&to, i, v, sum[i][v]);
+    }
+}
+
+static void broad_rows(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
+{
+    size_t i = 0;
+    for (; k->rows - i >= BROAD_ROWS; i += BROAD_ROWS) broad_tile(to, k, i, b, ldb, BROAD_ROWS);
+    for (; i < k->rows; i++) broad_tile(to, k, i, b, ldb, 1);
+}
+
 /* ---- codes of up to eight bits ---- */
 
 #define TILE_ROWS 6 /* 12 sums of 16 registers */
@@ -286,6 +339,10 @@ static void all_columns(const gemm_sums *to, const gemm_block *k, const int8_t *
         for (size_t i = 0; i < k->rows; i++)
             memmove(to->c + i * to->ldc, to->start + i * to->start_step, n * sizeof *to->c);
         return;
+    }
+    for (; k->depth >= 2 && n - j >= BROAD; j += BROAD) {
+        const gemm_sums at = sums_at(to, 0, j);
+        broad_rows(&at, k, b + 4 * j, ldb);
     }
     for (; k->depth && n - j >= 16; j += 16) {
         const gemm_sums at = sums_at(to, 0, j);

@@ -117,7 +117,7 @@ typedef struct isg_rt_op {
     uint32_t input_rank, output_rank;
     uint32_t input_dims[ISG_RT_MAX_RANK], output_dims[ISG_RT_MAX_RANK]; /* logical order, with the planned batch */
     int32_t weight;                                                     /* index for isg_rt_weight(), or -1 */
-    uint32_t fused; /* 1: an addition or depthwise convolution that the operation before does, and counts as its own */
+    uint32_t fused; /* 1: the operation before does this one, an addition or a depthwise convolution, in its time */
     uint32_t mode;  /* isg_mode the layer runs in */
     /* As the planner's cost model predicts for one core, in nanoseconds: as planned, and for weights stored as plain
      * float32 run DENSE. A layer whose predicted_ns is above its dense_ns is slower compressed. 0: no weight. */

@@ -133,16 +133,17 @@ uint32_t isg_rt_op_count(const isg_rt_context *ctx)
 
 static void set_tiles(isg_rt_op *info, const isgi_step *s)
 {
-    const isgi_conv *c = &s->conv;
+    const isgi_conv *c = s->pair ? &s[1].conv : &s->conv; /* strips and ring of a pair are those of the second */
     if (s->int8.on) {
         info->tile_pixels = ISGI_INT8_PIXELS;
         info->tile_rows = s->int8.ring;
         info->tasks = isgi_int8_tasks(&s->int8, c);
     } else if (c->tasks) {
         info->tile_pixels = c->fused.on    ? c->fused.group * c->ow
+                            : c->ring      ? c->group * c->ow
                             : c->depthwise ? isgi_depthwise_rows(c) * c->ow
                                            : c->strip;
-        info->tile_rows = c->fused.on ? c->fused.ring : c->tile_rows;
+        info->tile_rows = c->fused.on ? c->fused.ring : c->ring ? c->ring : c->tile_rows;
         info->tasks = c->tasks;
     }
 }

@@ -149,13 +149,13 @@ static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
     const uint32_t rows = (ISGI_PIXELS + c->ow - 1) / c->ow;
     return rows < c->oh ? rows : c->oh;
 }
-/* The fused way, which unpacks its own factors; depthwise, after isgi_conv_run() has made its weights. */
+/* The fused way, depthwise and Winograd's; each makes what it needs of the weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 /* Whether a planned 1x1 can be run together with the planned depthwise layer that reads it; and room for that: moves
  * the scratch of `b` behind that of `a`. */
-int isgi_can_pair(const isgi_conv *a, const isgi_conv *b);
+int isgi_can_pair(const isgi_conv *a, const isgi_conv *b, uint32_t workers);
 void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers);
 void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step);
 /* The panels of a layer, in its scratch; and the weights [taps][channels] of a depthwise one. */

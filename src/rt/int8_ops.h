@@ -17,9 +17,9 @@ typedef enum isgi_int8_form {
     ISGI_INT8_FACTORED = 4   /* level 1: U, basis, and V where there is level 2 */
 } isgi_int8_form;
 
-/* Fills `q` for a layer whose float plan is `c`; q->on stays 0 where the layer must run in float. Where `pairs`, sums
- * over pairs of taps are faster than over single ones. */
-void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, int pairs,
+/* Fills `q` for a layer whose float plan is `c`, with kernels of `isa`; q->on stays 0 where the layer must run in
+ * float. */
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t isa,
                     uint32_t workers);
 /* Bytes of a tap's weights where taps are paired. */
 static inline size_t isgi_int8_pair_bytes(uint32_t channels)

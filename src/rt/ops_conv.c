@@ -269,9 +269,8 @@ static void panel_task(void *arg, uint32_t index, uint32_t worker)
 void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
-    const panels_job p = {ctx, c, whole_matrix(ctx, step, c->k)};
-    isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, (void *)(uintptr_t)&p,
-                 (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
+    panels_job p = {ctx, c, whole_matrix(ctx, step, c->k)};
+    isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, &p, (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
 }
 
 /* A strip of output pixels, finished. */

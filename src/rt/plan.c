@@ -141,7 +141,7 @@ static uint64_t stored_bytes(const isg_weight *w)
 static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 {
     const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
-    isgi_int8_plan(&s->int8, &s->conv, w, &ranges, (p->isa & ISG_ISA_AVX2) != 0, p->workers);
+    isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->isa, p->workers);
     if (!s->int8.on) return;
     s->over_residual = 0;
     s->scratch = s->int8.scratch;
@@ -222,36 +222,31 @@ static void fuse_addition(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_st
 }
 
 /* A 1x1 whose only reader is the depthwise convolution right after it runs that one too, if both are computed in
- * floats. `ops` stands behind operation `index`; x is the map between them. */
-static void pair_depthwise(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s, const isgi_shape *x)
+ * floats. `ops` stands behind operation `index`; x is the map between them. Returns what the pair makes. */
+static uint32_t pair_depthwise(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s, const isgi_shape *x)
 {
     const uint32_t layer = p->layer;
     isgi_step other, *next = p->ctx ? &p->ctx->steps[index + 1] : &other;
     isgi_shape out;
     if (p->keep || index + 1 == p->m->ops || s->int8.on || s->residual >= 0 || !s->conv.panels || !s->conv.direct ||
         last_use_of(p, s->op.output) != index + 1)
-        return;
+        return s->op.output;
     memset(next, 0, sizeof *next);
     next->residual = -1;
     next_op(p->m, &ops, index + 1, &next->op);
-    if (next->op.kind != ISG_KIND_CONV || next->op.inputs[0] != s->op.output) return;
+    if (next->op.kind != ISG_KIND_CONV || next->op.inputs[0] != s->op.output) return s->op.output;
     isgi_view_tensor(p->m, next->op.output, &out, NULL);
     isgi_shape_bind(&out, p->batch);
     plan_weighted(p, next, x, &out);
-    if (next->int8.on || !isgi_can_pair(&s->conv, &next->conv)) {
+    if (next->int8.on || !isgi_can_pair(&s->conv, &next->conv, p->workers)) {
         p->layer = layer;
-        return;
+        return s->op.output;
     }
     isgi_pair_plan(&s->conv, &next->conv, p->workers);
     next->done = 1;
     s->pair = 1;
     s->scratch = next->conv.scratch;
-    s->macs += next->macs;
-    s->dense_macs += next->dense_macs;
-    s->weight_bytes += next->weight_bytes;
-    s->cost += next->cost;
-    s->dense_cost += next->dense_cost;
-    s->op.output = next->op.output;
+    return next->op.output;
 }
 
 /* The input that the output may overwrite, or -1: its last reader is this operation, which reads each element just
@@ -282,6 +277,7 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
 {
     isgi_step step, *s = p->ctx ? &p->ctx->steps[index] : &step;
     isgi_shape x, out;
+    uint32_t made;
     if (*done != BY_PAIR) memset(s, 0, sizeof *s); /* that of a pair is planned */
     s->residual = -1;
     next_op(p->m, c, index, &s->op);
@@ -298,12 +294,12 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     isgi_shape_bind(&out, p->batch);
     s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
-    if (s->op.kind == ISG_KIND_CONV) pair_depthwise(p, *c, index, s, &out);
+    made = s->op.kind == ISG_KIND_CONV ? pair_depthwise(p, *c, index, s, &out) : s->op.output;
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
     *done = s->pair ? BY_PAIR : s->residual >= 0 ? BY_ADDITION : 0;
     if (*done && p->ctx) note_fused(p, p->m->inputs + p->m->constants + index);
-    return place_tensor(p, s->op.output, index, overwritten(p, s, index), err);
+    return place_tensor(p, made, index, overwritten(p, s, index), err);
 }
 
 static isg_status walk(plan_walk *p, isg_error *err)

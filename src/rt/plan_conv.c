@@ -165,10 +165,12 @@ static void set_lines(isgi_conv *c, uint32_t workers)
     const uint64_t tasks = ceil_div(workers, c->batch);
     uint64_t rows = ceil_div(STRIP_MAX, c->ow);
     if (c->direct || c->bf16 || g->dw != 1 || c->ow < LINES_COLUMNS || reach > UINT32_MAX || line > UINT32_MAX) return;
-    c->lined = 1;
     if (g->top || g->left || g->bottom || g->right) c->line = (uint32_t)(line > reach ? line : reach);
     while (rows > 1 && rows_under(c, rows) * c->line * c->ic > LINES_FLOATS) rows--;
     if (rows > ceil_div(c->oh, tasks)) rows = ceil_div(c->oh, tasks);
+    /* Not where most of the rows lie between those that are read. */
+    if (rows_under(c, rows) * c->line > rows * c->ow * c->taps) return;
+    c->lined = 1;
     c->strip = (uint32_t)rows * c->ow;
 }
 
@@ -326,14 +328,16 @@ static uint32_t count_tasks(const isgi_conv *c)
     return (uint32_t)min_u64(n, UINT32_MAX);
 }
 
-int isgi_can_pair(const isgi_conv *a, const isgi_conv *b)
+/* Strips repeat the rows between that two of them need, at most a fifth of all; and their rings take less memory than
+ * the map. */
+int isgi_can_pair(const isgi_conv *a, const isgi_conv *b, uint32_t workers)
 {
-    const uint64_t map = (uint64_t)a->oh * a->ow * a->oc, row = (uint64_t)a->ow * a->oc;
-    return a->panels && a->direct && !a->bf16 && b->depthwise && map >= PAIR_FLOATS &&
-           ((uint64_t)(b->window.kh - 1) * b->window.dh + 1) * row <= SHARED_FLOATS;
+    const uint64_t row = (uint64_t)a->ow * a->oc, reach = (uint64_t)(b->window.kh - 1) * b->window.dh + 1;
+    const uint64_t repeated = (ceil_div(workers, b->batch) - 1) * (reach - min_u64(reach, b->window.sh));
+    return a->panels && a->direct && !a->bf16 && b->depthwise && row * a->oh >= PAIR_FLOATS &&
+           reach * row <= SHARED_FLOATS && 5 * repeated <= b->ih && 2 * workers * reach <= (uint64_t)b->batch * b->ih;
 }
 
-/* Strips repeat the rows between that two of them need: one a worker. */
 void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers)
 {
     const uint64_t strips = min_u64(ceil_div(workers, b->batch), b->oh), rows = ceil_div(b->oh, strips);

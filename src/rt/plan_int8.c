@@ -72,6 +72,15 @@ static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint3
     q->ring = (uint32_t)(ring < c->ih ? ring : c->ih);
 }
 
+/* dwpairs_u8s8 is AVX2's. It is the faster of the two there; with VNNI, whose dwconv_u8s8 sorts bytes for long and
+ * multiplies odd codes three times, where it adds in 16 bits (by count of instructions: not timed). */
+static int wants_pairs(const isg_weight *w, uint32_t isa)
+{
+    const uint32_t narrow = w->basis.family == ISG_QUANT_MIDTREAD ? 7 : 6;
+    if (!(isa & ISG_ISA_AVX2) || w->bi % 2) return 0;
+    return !(isa & ISG_ISA_AVX512VNNI) || w->basis.bits <= narrow;
+}
+
 /* In the time of one integer multiply-add of matrices, about: one of sums over taps takes three, the rounding of a sum
  * sixteen, one of matrices in binary32 two. A layer of few input channels may be faster as it is. Neither measured
  * costs nor threads count, so that all machines compute the same. */
@@ -141,7 +150,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : (at + part * workers) / sizeof(float) + 16;
 }
 
-void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, int pairs,
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t isa,
                     uint32_t workers)
 {
     memset(q, 0, sizeof *q);
@@ -150,7 +159,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->ranges = *ranges;
     set_input_scale(q);
     if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
-    q->paired = q->form == ISGI_INT8_FACTORED && pairs && w->bi % 2 == 0;
+    q->paired = q->form == ISGI_INT8_FACTORED && wants_pairs(w, isa);
     if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
     /* what is gathered need not be whole groups of four before */
     q->pointwise = !q->groups && isgi_is_pointwise(c);

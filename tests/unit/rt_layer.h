@@ -5,6 +5,8 @@
 
 #include <insitu/rt.h>
 
+#include "base/crc32c.h"
+#include "base/endian.h"
 #include "isg_builder.h"
 
 typedef struct rt_layer {
@@ -38,6 +40,35 @@ static inline uint8_t *build_layer(builder *b, const rt_layer *c, size_t *size, 
     add_output(b, 1);
     *outputs = (size_t)out[1] * out[2] * out[3];
     return finish_image(b, size);
+}
+
+/* The image with an ACTIVATIONS section of `count` numbers appended; frees the old one. */
+static inline uint8_t *with_ranges(uint8_t *old, size_t *size, const float *numbers, size_t count)
+{
+    const uint32_t sections = isgi_load_u32(old + ISG_FORMAT_AT_SECTIONS);
+    const size_t head = ISG_FORMAT_HEADER_BYTES + (size_t)sections * ISG_FORMAT_SECTION_BYTES;
+    const size_t moved = ((head + ISG_FORMAT_SECTION_BYTES + 63) & ~(size_t)63) - ((head + 63) & ~(size_t)63);
+    const size_t body = (head + 63) & ~(size_t)63, at = (*size + moved + 63) & ~(size_t)63, total = at + 4 * count;
+    uint8_t *image = aligned_alloc(64, (total + 63) & ~(size_t)63), *e = image + head;
+    assert_non_null(image);
+    memset(image, 0, total);
+    memcpy(image, old, head);
+    memcpy(image + body + moved, old + body, *size - body);
+    for (uint32_t i = 0; i < sections; i++) {
+        uint8_t *entry = image + ISG_FORMAT_HEADER_BYTES + (size_t)i * ISG_FORMAT_SECTION_BYTES;
+        isgi_store_u64(entry + 8, isgi_load_u64(entry + 8) + moved);
+    }
+    for (size_t i = 0; i < count; i++) isgi_store_f32(image + at + 4 * i, numbers[i]);
+    isgi_store_u32(e, ISG_SECTION_ACTIVATIONS);
+    isgi_store_u32(e + 4, isgi_crc32c(0, image + at, 4 * count));
+    isgi_store_u64(e + 8, at);
+    isgi_store_u64(e + 16, 4 * count);
+    isgi_store_u32(image + ISG_FORMAT_AT_SECTIONS, sections + 1);
+    isgi_store_u64(image + ISG_FORMAT_AT_FILE_BYTES, total);
+    seal_image(image);
+    free(old);
+    *size = total;
+    return image;
 }
 
 /* Runs tasks backwards with alternating worker numbers: whatever depends on order or worker shows. */

@@ -18,20 +18,23 @@
 typedef struct pair_case {
     uint32_t ic, ih, iw, wide, window[10]; /* of the depthwise one */
     uint32_t act, bits;                    /* between them; of its weights, 32: plain numbers */
+    uint32_t bi;                           /* of the depthwise one, or 0 */
     uint32_t read_twice;                   /* the map between is an output too */
     uint32_t paired;
 } pair_case;
 
 static const pair_case cases[] = {
-    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 1},
-    {5, 28, 29, 96, {3, 3, 2, 2, 1, 1, 0, 1, 1, 0}, ISG_ACTIVATION_NONE, 8, 0, 1},
-    {3, 50, 41, 40, {5, 5, 1, 2, 1, 1, 2, 2, 2, 2}, ISG_ACTIVATION_SILU, 4, 0, 1},
-    {9, 37, 33, 70, {3, 3, 1, 1, 2, 3, 2, 3, 2, 3}, ISG_ACTIVATION_RELU, 32, 0, 1},
-    {16, 36, 60, 33, {3, 3, 3, 1, 1, 1, 0, 0, 0, 0}, ISG_ACTIVATION_RELU, 6, 0, 1},
-    {4, 3, 300, 80, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 1},
-    {8, 20, 20, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 0}, /* a small map */
-    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 1, 0},
+    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 0, 1},
+    {5, 28, 29, 96, {3, 3, 2, 2, 1, 1, 0, 1, 1, 0}, ISG_ACTIVATION_NONE, 8, 0, 0, 1},
+    {3, 50, 41, 40, {5, 5, 1, 2, 1, 1, 2, 2, 2, 2}, ISG_ACTIVATION_SILU, 4, 3, 0, 1},
+    {9, 37, 33, 70, {3, 3, 1, 1, 2, 3, 2, 3, 2, 3}, ISG_ACTIVATION_RELU, 32, 0, 0, 1},
+    {16, 36, 60, 45, {3, 3, 3, 1, 1, 1, 0, 0, 0, 0}, ISG_ACTIVATION_RELU, 6, 5, 0, 1},
+    {4, 3, 300, 80, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 0, 1},
+    {8, 20, 20, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 0, 0}, /* a small map */
+    {8, 40, 30, 64, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, ISG_ACTIVATION_RELU, 32, 0, 1, 0},
 };
+
+#define LAST 120 /* channels of a third layer, which int8 pays for where the map is not wide */
 
 static builder shared;
 
@@ -45,12 +48,13 @@ static void put_conv(builder *b, uint32_t weight, uint32_t bias, const uint32_t 
     put_uv(&b->ops, groups);
 }
 
-static uint8_t *build_pair(const pair_case *c, size_t *size, size_t *outputs)
+static uint8_t *build_pair(const pair_case *c, int third, size_t *size, size_t *outputs)
 {
     static const uint32_t point[10] = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0};
     const uint32_t in[4] = {0, c->ic, c->ih, c->iw}, mid[4] = {0, c->wide, c->ih, c->iw};
     const uint32_t out[4] = {0, c->wide, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)};
     const uint32_t family = c->bits == 32 ? ISG_QUANT_RAW : ISG_QUANT_MIDTREAD, mode = c->bits == 32 ? 0 : 1;
+    const uint32_t last[4] = {0, LAST, out[2], out[3]};
     builder *b = &shared;
     uint32_t weight, bias;
     reset_builder(b, 5 + c->ic * 31u + c->wide);
@@ -60,14 +64,25 @@ static uint8_t *build_pair(const pair_case *c, size_t *size, size_t *outputs)
     add_op(b, ISG_KIND_CONV, 4, mid);
     put_uv(&b->ops, c->act);
     put_conv(b, weight, bias, point, 1);
-    weight = add_weight(b, 0, c->window[0] * c->window[1], 1, c->wide, 0, 0, family, c->bits, mode);
+    if (c->bi)
+        weight = add_weight(b, ISG_WEIGHT_LEVEL1 | ISG_WEIGHT_DEPTHWISE, c->window[0] * c->window[1], c->wide, 1, c->bi,
+                            0, family, c->bits, mode);
+    else
+        weight = add_weight(b, 0, c->window[0] * c->window[1], 1, c->wide, 0, 0, family, c->bits, mode);
     bias = add_vector(b, c->wide) + 1;
     add_op(b, ISG_KIND_CONV, 4, out);
     put_uv(&b->ops, ISG_ACTIVATION_RELU);
     put_conv(b, weight, bias, c->window, c->wide);
-    add_output(b, 2);
+    if (third) {
+        weight = add_weight(b, 0, 1, c->wide, LAST, 0, 0, ISG_QUANT_MIDTREAD, 5, 1);
+        bias = add_vector(b, LAST) + 1;
+        add_op(b, ISG_KIND_CONV, 4, last);
+        put_uv(&b->ops, ISG_ACTIVATION_NONE);
+        put_conv(b, weight, bias, point, 1);
+    }
+    add_output(b, third ? 3 : 2);
     if (c->read_twice) add_output(b, 1);
-    *outputs = (size_t)out[1] * out[2] * out[3];
+    *outputs = (size_t)(third ? LAST : c->wide) * out[2] * out[3];
     return finish_image(b, size);
 }
 
@@ -80,18 +95,19 @@ static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done
 }
 
 /* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
-static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t isa,
-                         uint32_t workers, isg_rt_hook hook, uint32_t paired)
+static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t mode, uint32_t isa,
+                         uint32_t workers, isg_rt_hook hook, const pair_case *c)
 {
     float *outputs[2] = {y, other};
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
     isg_rt_memory memory;
     isg_rt_context *ctx = NULL;
-    isg_rt_op first, second;
+    isg_rt_op first, second, third;
     isg_error err = {0};
     uint8_t *workspace;
     options.batch = 2;
     options.isa_mask = isa;
+    options.mode = mode;
     options.hook = hook;
     if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
     if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
@@ -103,18 +119,29 @@ static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, fl
     for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
     assert_int_equal(isg_rt_op_info(ctx, 0, &first), ISG_OK);
     assert_int_equal(isg_rt_op_info(ctx, 1, &second), ISG_OK);
-    assert_int_equal(second.fused, paired);
-    if (paired) assert_true(first.dense_macs > second.dense_macs);
+    if (mode == ISG_MODE_INT8) {
+        assert_int_equal(isg_rt_op_info(ctx, 2, &third), ISG_OK);
+        assert_int_equal(third.mode, ISG_MODE_INT8);
+    }
+    if (workers == 1) assert_int_equal(second.fused, !hook && c->paired);
+    /* Each tells of itself. */
+    assert_int_equal(first.dense_macs, 2 * (uint64_t)c->ic * c->wide * c->ih * c->iw);
+    assert_int_equal(first.output_dims[2], c->ih);
+    assert_int_equal(second.input_dims[3], c->iw);
+    assert_int_equal(second.dense_macs, 2 * (uint64_t)c->window[0] * c->window[1] * c->wide * second.output_dims[2] *
+                                            second.output_dims[3]);
     free(workspace);
     return memory.workspace_bytes;
 }
 
-static void check_case(const pair_case *c)
+static void check_case(const pair_case *c, uint32_t mode)
 {
+    /* Of three layers, each unlike the others. */
+    static const float ranges[] = {-1, 1, 0, 0, -3, 3, 4, 0, -5, 6, 0, 0};
     static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
     const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
     size_t size, outputs;
-    uint8_t *image = build_pair(c, &size, &outputs);
+    uint8_t *image = build_pair(c, mode == ISG_MODE_INT8, &size, &outputs);
     float *x = malloc(inputs * sizeof *x), *want, *got, *other;
     isg_rt_model model;
     isg_error err = {0};
@@ -124,12 +151,13 @@ static void check_case(const pair_case *c)
     other = malloc(2 * (size_t)c->wide * c->ih * c->iw * sizeof *other);
     assert_true(x && want && got && other);
     for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    if (mode == ISG_MODE_INT8) image = with_ranges(image, &size, ranges, sizeof ranges / sizeof *ranges);
     if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
     for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
-        const uint64_t apart = run_pair(&model, x, want, other, isas[a], 1, no_hook, 0);
+        const uint64_t apart = run_pair(&model, x, want, other, mode, isas[a], 1, no_hook, c);
         for (uint32_t workers = 1; workers <= 5; workers += 2) {
-            const uint64_t together = run_pair(&model, x, got, other, isas[a], workers, NULL, c->paired);
-            if (workers == 1 && c->paired && c->ih > 20) assert_true(together < apart);
+            const uint64_t together = run_pair(&model, x, got, other, mode, isas[a], workers, NULL, c);
+            if (workers == 1 && c->paired && c->ih > 20 && mode == ISG_MODE_F32) assert_true(together < apart);
             for (size_t i = 0; i < outputs; i++) {
                 if (memcmp(want + i, got + i, sizeof *got) != 0)
                     fail_msg("case %d isa %u workers %u element %zu: %.9g apart, %.9g together", (int)(c - cases),
@@ -147,11 +175,19 @@ static void check_case(const pair_case *c)
 static void test_same_bits(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i], ISG_MODE_F32);
+}
+
+/* The pair in floats, whose layers are counted nevertheless: the third has its own ranges. */
+static void test_int8(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (cases[i].bi) check_case(&cases[i], ISG_MODE_INT8);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_int8)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,13 +248,30 @@ static void json_side(cJSON *o, const bench_side *side)
     cJSON_AddNumberToObject(o, "workspace_bytes", (double)side->sizes.workspace_bytes);
 }
 
+/* An operation with those that it does besides; 0 if another one does it. */
+static int read_op(const bench_side *side, uint32_t i, isg_rt_op *op)
+{
+    const isg_rt_context *ctx = isg_session_context(side->session);
+    isg_rt_op next;
+    if (isg_rt_op_info(ctx, i, op) != ISG_OK || op->fused) return 0;
+    for (i++; i < side->ops && isg_rt_op_info(ctx, i, &next) == ISG_OK && next.fused; i++) {
+        op->macs += next.macs;
+        op->dense_macs += next.dense_macs;
+        op->weight_bytes += next.weight_bytes;
+        op->predicted_ns += next.predicted_ns;
+        op->dense_ns += next.dense_ns;
+        memcpy(op->output_dims, next.output_dims, sizeof op->output_dims);
+    }
+    return 1;
+}
+
 /* Measured time of the layer of the same name in the baseline; below 0: it has none. */
 static double baseline_ms(const bench_side *other, const isg_rt_op *op)
 {
     uint32_t i;
     for (i = 0; other && i < other->ops && op->name_bytes; i++) {
         isg_rt_op theirs;
-        if (isg_rt_op_info(isg_session_context(other->session), i, &theirs) != ISG_OK) continue;
+        if (!read_op(other, i, &theirs)) continue;
         if (theirs.name_bytes == op->name_bytes && !memcmp(theirs.name, op->name, op->name_bytes) &&
             theirs.dense_macs == op->dense_macs)
             return layer_median(other, i);
@@ -301,7 +318,7 @@ static void report_layers(tool *t, const bench_side *side, const bench_side *oth
     for (i = 0; i < side->ops; i++) {
         isg_rt_op op;
         double theirs, bound = 0.0;
-        if (isg_rt_op_info(isg_session_context(side->session), i, &op) != ISG_OK || op.fused) continue;
+        if (!read_op(side, i, &op)) continue;
         theirs = baseline_ms(other, &op);
         if (o->plan) bound = tool_bound_ms(&op, &o->peaks, tool_threads(t));
         all_ms += layer_median(side, i);

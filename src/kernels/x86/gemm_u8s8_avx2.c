@@ -61,7 +61,6 @@ ALWAYS void store_sums(const gemm_sums *to, int row, int vector, __m256i sums)
 /* ---- codes of few bits ---- */
 
 #define NARROW_ROWS 8 /* of one vector; of two, half as many */
-#define ALL 0         /* in place of the number of groups added in 16 bits: all that there are */
 
 /* Four bytes of a row, everywhere. */
 ALWAYS __m256i spread_four(const uint8_t *a)
@@ -96,31 +95,6 @@ ALWAYS void narrow_step(__m256i sum[NARROW_ROWS][2], const uint8_t *a, size_t ld
     }
 }
 
-/* All groups added in 16 bits, widened once. */
-ALWAYS void short_sums(__m256i sum[NARROW_ROWS][2], const gemm_block *k, const uint8_t *a, const int8_t *b, size_t ldb,
-                       __m256i unit, const int rows, const int vectors)
-{
-    __m256i words[NARROW_ROWS][2];
-    ISGI_UNROLL
-    for (int i = 0; i < rows; i++) words[i][0] = words[i][1] = _mm256_setzero_si256();
-    for (size_t g = 0; g < k->groups; g++, a += 4, b += 4 * ldb) {
-        const __m256i w0 = load_words(b), w1 = vectors > 1 ? load_words(b + 32) : w0;
-        ISGI_UNROLL
-        for (int i = 0; i < rows; i++) {
-            const __m256i x = spread_four(a + (size_t)i * k->lda);
-            __m256i p0 = _mm256_maddubs_epi16(x, w0), p1 = vectors > 1 ? _mm256_maddubs_epi16(x, w1) : p0;
-            KEEP_ORDER(p0, p1);
-            words[i][0] = _mm256_add_epi16(words[i][0], p0);
-            if (vectors > 1) words[i][1] = _mm256_add_epi16(words[i][1], p1);
-        }
-    }
-    ISGI_UNROLL
-    for (int i = 0; i < rows; i++) {
-        ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) sum[i][v] = _mm256_add_epi32(sum[i][v], _mm256_madd_epi16(words[i][v], unit));
-    }
-}
-
 /* `rows` rows of 8 * `vectors` columns. */
 ALWAYS void narrow_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
                         const int rows, const int vectors, const int together)
@@ -135,11 +109,7 @@ ALWAYS void narrow_tile(const gemm_sums *all, const gemm_block *k, size_t row, c
         ISGI_UNROLL
         for (int v = 0; v < vectors; v++) sum[i][v] = start_of(&to, i, v, k->more[row + (size_t)i]);
     }
-    if (together == ALL) {
-        short_sums(sum, k, a, b, ldb, unit, rows, vectors);
-        g = k->groups;
-    }
-    for (; k->groups - g >= (size_t)together && together; g += (size_t)together, b += (size_t)together * 4 * ldb)
+    for (; k->groups - g >= (size_t)together; g += (size_t)together, b += (size_t)together * 4 * ldb)
         narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, together);
     for (; g < k->groups; g++, b += 4 * ldb) narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, 1);
     ISGI_UNROLL
@@ -160,9 +130,7 @@ ALWAYS void narrow_rows(const gemm_sums *to, const gemm_block *k, const int8_t *
 
 static void narrow_sixteen(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
-    if (k->depth >= k->groups)
-        narrow_rows(to, k, b, ldb, 2, ALL);
-    else if (k->depth >= 2)
+    if (k->depth >= 2)
         narrow_rows(to, k, b, ldb, 2, 2);
     else
         narrow_rows(to, k, b, ldb, 2, 1);

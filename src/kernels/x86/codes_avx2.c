@@ -207,7 +207,7 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
             const size_t at = cols - c < 8 ? cols - 8 : c;
             store_eight(dst + at, requantise_whole(src + at, mul + at, start), 8);
         }
-        if (cols < 8) {
+        if (cols && cols < 8) {
             const __m256i some = first_lanes(cols);
             store_eight(dst, requantise_eight(_mm256_maskload_epi32(src, some), _mm256_maskload_ps(mul, some), start),
                         cols);

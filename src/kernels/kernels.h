@@ -65,9 +65,8 @@ typedef struct isgk_runs {
 typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
                                      size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs);
 /* Numbers rounded to bfloat16, to nearest with ties to even (denormals become zeros of their sign, a NaN stays one), of
- * two rows of a panel at once: word [p][c] of a panel
- * holds rows 2 p (lower half) and 2 p + 1 (zero behind the last row). `rows` rows of floats of one panel, which may not
- * overlap dst. Exact. */
+ * two rows of a panel at once: word [p][c] of a panel holds rows 2 p (lower half) and 2 p + 1 (zero behind the last
+ * row). `rows` rows of floats of one panel, which may not overlap dst. Exact. */
 typedef void isgk_panel_bf16_fn(uint32_t *dst, const float *src, size_t rows);
 /* C[m][n] = finish(A[m][k] . B[k][n]), A rounded here, panels [(k + 1) / 2][ISGK_PANEL] words; k <= ISGK_BF16_DEPTH. An
  * element is one chain: for each pair the product of its second numbers, then of its first, every sum rounded to

@@ -154,14 +154,6 @@ static double naive_pixel(const conv_case *c, const float *w, const float *x, ui
     return sum;
 }
 
-static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
-{
-    (void)user;
-    (void)ctx;
-    (void)op;
-    (void)done;
-}
-
 /* `r`: the second input or NULL. A `hook` keeps every tensor, so that nothing is fused. */
 static float *run_sum(const isg_rt_model *model, const conv_case *c, const float *x, const float *r, size_t outputs,
                       uint32_t isa, uint32_t strategy, uint32_t workers, isg_rt_hook hook, uint32_t *used)

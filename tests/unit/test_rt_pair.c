@@ -86,14 +86,6 @@ static uint8_t *build_pair(const pair_case *c, int third, size_t *size, size_t *
     return finish_image(b, size);
 }
 
-static void no_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
-{
-    (void)user;
-    (void)ctx;
-    (void)op;
-    (void)done;
-}
-
 /* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
 static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t mode, uint32_t isa,
                          uint32_t workers, isg_rt_hook hook, const pair_case *c)

@@ -109,7 +109,7 @@ void isgk_interleave_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t
         __m128i row[4];
         ISGI_UNROLL
         for (size_t r = 0; r < 4; r++) {
-            const __m128i *from = (const __m128i *)(const void *)(src + r * lds + at);
+            const __m128i *from = (const __m128i *)(const void *)(src + (r < rows ? r : 0) * lds + at);
             row[r] = r >= rows ? _mm_setzero_si128() : width == 16 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from);
         }
         if (width == 16)

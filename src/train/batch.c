@@ -2,6 +2,7 @@
 /* Batches: the validation split, shuffling, augmentation, and a thread that prepares the next one. */
 #include "train/batch.h"
 
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "host/alloc.h"
 #include "host/rng.h"
@@ -10,10 +11,12 @@
 #include <string.h>
 
 #define SLOTS 3
-/* Streams of random numbers; augmentation takes one an image from STREAM_IMAGE on. */
+/* Streams of random numbers; augmentation takes one an image from STREAM_IMAGE on, or one a view from STREAM_VIEW on.
+ */
 #define STREAM_SPLIT 1u
 #define STREAM_EPOCH 0x100000000u
 #define STREAM_IMAGE 0x1000000000000u
+#define STREAM_VIEW 0x2000000000000u
 
 struct isgi_feed {
     const isg_dataset *data;
@@ -52,6 +55,11 @@ uint32_t isgi_feed_train_count(const isgi_feed *f)
 uint32_t isgi_feed_validation_count(const isgi_feed *f)
 {
     return f->validation_count;
+}
+
+uint32_t isgi_feed_item_count(const isgi_feed *f)
+{
+    return f->train_count + f->validation_count;
 }
 
 /* ---- one sample ---- */
@@ -102,6 +110,7 @@ static isg_status prepare(isgi_feed *f, isgi_batch *b, isg_error *err)
     uint32_t first;
     const int augmented = f->o->crop_pad || f->o->flip || f->o->cutout;
     order_epoch(f);
+    b->view = f->o->teacher_views ? f->epoch % f->o->teacher_views : 0;
     b->total = left < f->batch ? left : f->batch;
     b->count = isgi_batch_part(f->o->comm, f->batch, b->total, &first);
     first += f->index * f->batch;
@@ -111,9 +120,13 @@ static isg_status prepare(isgi_feed *f, isgi_batch *b, isg_error *err)
         ISGI_TRY(isg_dataset_load(f->data, item, &f->spec, augmented ? f->image : x, err));
         if (augmented) {
             isgi_rng rng;
-            isgi_rng_seed(&rng, f->o->seed, STREAM_IMAGE + (uint64_t)f->epoch * f->train_count + first + i);
+            const uint64_t stream = f->o->teacher_views
+                                        ? STREAM_VIEW + (uint64_t)b->view * isgi_feed_item_count(f) + item
+                                        : STREAM_IMAGE + (uint64_t)f->epoch * f->train_count + first + i;
+            isgi_rng_seed(&rng, f->o->seed, stream);
             augment(f, x, f->image, &rng);
         }
+        b->items[i] = item;
         b->labels[i] = output_of(f, item);
     }
     if (++f->index == f->batches) {
@@ -208,6 +221,21 @@ isg_status isgi_feed_validation(isgi_feed *f, uint32_t first, uint32_t count, fl
     return ISG_OK;
 }
 
+isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err)
+{
+    float *x = isgi_malloc(f->size * sizeof *x);
+    uint32_t crc = 0;
+    isg_status status = x ? ISG_OK : isgi_nomem(err);
+    for (uint32_t item = 0; status == ISG_OK && item < isgi_feed_item_count(f); item++) {
+        const int32_t label = output_of(f, item);
+        status = isg_dataset_load(f->data, item, &f->spec, x, err);
+        crc = isgi_crc32c(isgi_crc32c(crc, x, f->size * sizeof *x), &label, sizeof label);
+    }
+    isg_free(x);
+    *out = crc;
+    return status;
+}
+
 /* ---- set-up ---- */
 
 static isg_status split_set(isgi_feed *f, uint32_t total, isg_error *err)
@@ -253,7 +281,8 @@ static isg_status feed_allocate(isgi_feed *f, isg_error *err)
         const size_t share = isgi_batch_share(f->o->comm, f->batch);
         f->slot[i].x = isgi_malloc(f->size * share * sizeof(float));
         f->slot[i].labels = isgi_malloc(share * sizeof(int32_t));
-        if (!f->slot[i].x || !f->slot[i].labels) return isgi_nomem(err);
+        f->slot[i].items = isgi_malloc(share * sizeof(uint32_t));
+        if (!f->slot[i].x || !f->slot[i].labels || !f->slot[i].items) return isgi_nomem(err);
     }
     return ISG_OK;
 }
@@ -304,6 +333,7 @@ void isgi_feed_destroy(isgi_feed *f)
     for (int i = 0; i < SLOTS; i++) {
         isg_free(f->slot[i].x);
         isg_free(f->slot[i].labels);
+        isg_free(f->slot[i].items);
     }
     isg_free(f->image);
     isg_free(f->split);

@@ -6,7 +6,9 @@
 #include <insitu/data.h>
 #include <insitu/train.h>
 
-/* Everything random is a function of (seed, epoch, place in the epoch): there is no state to save. */
+/* Everything random is a function of (seed, epoch, place in the epoch): there is no state to save. With
+ * o->teacher_views epoch e shows every image in its view e modulo their number, which is a function of (seed, view,
+ * item). */
 typedef struct isgi_feed isgi_feed;
 
 /* The samples of a batch that a rank works on: places *first.. of it, as many as returned. Ranks take equal runs of
@@ -25,6 +27,8 @@ static inline uint32_t isgi_batch_part(const isg_comm *c, uint32_t batch, uint32
 typedef struct isgi_batch {
     float *x;        /* count samples in the network's layout */
     int32_t *labels; /* output index, or -1 */
+    uint32_t *items; /* of the dataset */
+    uint32_t view;   /* with o->teacher_views: which of their views the samples show */
     uint32_t count;  /* the last batch of an epoch may be short; it is kept */
     uint32_t total;  /* of all ranks together; count may then be 0 in a short batch */
 } isgi_batch;
@@ -38,6 +42,9 @@ void isgi_feed_destroy(isgi_feed *f);
 uint32_t isgi_feed_batches(const isgi_feed *f); /* training batches an epoch */
 uint32_t isgi_feed_train_count(const isgi_feed *f);
 uint32_t isgi_feed_validation_count(const isgi_feed *f);
+uint32_t isgi_feed_item_count(const isgi_feed *f); /* of the dataset */
+/* CRC32C of all images, as the network reads them, and labels. */
+ISG_NODISCARD isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err);
 /* The next call of next() gives batch `index` of `epoch`; later calls go on from there without end. */
 ISG_NODISCARD isg_status isgi_feed_seek(isgi_feed *f, uint32_t epoch, uint32_t index, isg_error *err);
 /* Valid until the next call. */

@@ -255,6 +255,10 @@ void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_
         status = isgi_buffer_append(&b, text, (size_t)n, NULL);
     }
     if (status == ISG_OK && o->match_teacher) status = isgi_buffer_append(&b, "match_teacher\n", 14, NULL);
+    if (status == ISG_OK && o->teacher_views) {
+        n = snprintf(text, sizeof text, "teacher_views %u\n", o->teacher_views);
+        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    }
     if (status == ISG_OK && input) {
         n = isg_input_spec_format(text, sizeof text, input);
         if (n > 0 && (size_t)n < sizeof text) status = isgi_buffer_append(&b, text, (size_t)n, NULL);

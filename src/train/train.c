@@ -46,6 +46,15 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
         return isgi_fail(err, ISG_E_ARG, "distillation needs beta 0..1 and a positive temperature");
     }
     if (o->distill_beta > 0 && !teacher) return isgi_fail(err, ISG_E_ARG, "distillation needs a teacher");
+    if (o->teacher_views && o->distill_beta <= 0) {
+        return isgi_fail(err, ISG_E_ARG, "views of a teacher need one to learn from");
+    }
+    if (o->teacher_cache && !o->teacher_views) {
+        return isgi_fail(err, ISG_E_ARG, "a file of a teacher's outputs needs a number of views");
+    }
+    if (o->teacher_views && o->comm && o->comm->size > 1) {
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "views of a teacher by several ranks are not supported");
+    }
     if (o->match_teacher && !(teacher && o->renormalise)) {
         return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
     }
@@ -134,6 +143,7 @@ static void trainer_clear(isgi_trainer *t)
     isgi_optim_destroy(t->optim);
     isgi_net_destroy(t->net);
     isgi_net_destroy(t->teacher);
+    isg_free(t->views);
     isgi_device_close(t->device);
     isg_pool_destroy(t->pool);
     isgi_buffer_free(&t->csv);
@@ -201,6 +211,7 @@ static isg_status forward_both(isgi_trainer *t, const isgi_batch *b, isg_error *
     t->net->total = b->total;
     ISGI_TRY(isgi_net_forward(t->net, 1, err));
     gather_logits(t->net, t->student_logits);
+    if (t->views) isgi_views_take(t, b, t->teacher_logits);
     if (!t->teacher) return ISG_OK;
     isgi_net_load(t->teacher, b->x, b->count);
     ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
@@ -215,8 +226,8 @@ static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_
     double figures[3], loss, ce, ortho = 0, norm; /* figures: loss, cross entropy, correct */
     size_t correct = 0;
     ISGI_TRY(isgi_ranks_agree(t, forward_both(t, b, err), err));
-    figures[0] = isgi_loss_kd(&kd, t->student_logits, t->teacher ? t->teacher_logits : NULL, b->labels, b->count,
-                              net->classes, t->grad_logits, &figures[1], &correct);
+    figures[0] = isgi_loss_kd(&kd, t->student_logits, t->o.distill_beta > 0 ? t->teacher_logits : NULL, b->labels,
+                              b->count, net->classes, t->grad_logits, &figures[1], &correct);
     figures[2] = (double)correct;
     ISGI_TRY(isgi_ranks_sum(t, figures, 3, err));
     loss = figures[0];
@@ -382,7 +393,7 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
     const double epochs = t->o.epochs ? t->o.epochs : 1;
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
     /* a student may start better than a short run leaves it: where it starts is a candidate too */
-    if (t->teacher && t->at.step == 0) ISGI_TRY(validate(t, err));
+    if (t->o.distill_beta > 0 && t->at.step == 0) ISGI_TRY(validate(t, err));
     while (t->at.step < total) {
         const isgi_batch *b;
         isgi_turn turn;
@@ -466,7 +477,7 @@ static isg_status prepare_run(isgi_trainer *t, const isg_graph *teacher, const i
         ISGI_TRY(isgi_net_refresh(t->net, err));
     }
     t->started = t->last_checkpoint = t->last_report = isg_host_nanoseconds();
-    return ISG_OK;
+    return isgi_views_prepare(t, err);
 }
 
 /* Trains t->g, which holds the weights reached whenever a run got as far as a step. */

@@ -26,6 +26,8 @@ typedef struct isgi_trainer {
     isg_train_options o; /* defaults filled in */
     isg_graph *g;
     isgi_net *net, *teacher;
+    float *views;   /* [view][item][class]: the teacher's outputs where the run keeps to views (views.c), or NULL */
+    uint32_t items; /* with views: of the dataset */
     isgi_device *device; /* of both; NULL: the processor */
     isgi_optim *optim;
     isgi_feed *feed;
@@ -71,6 +73,17 @@ static inline int isgi_bounded(const isg_train_options *o)
 }
 /* Fills t->config. */
 void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);
+
+/* ---- views (views.c) ---- */
+/* With o.teacher_views: fills t->views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the
+ * feed anywhere. Errors: NOMEM, CANCELLED, IO, and of the file FORMAT, CHECKSUM, ARG (of another teacher, images or
+ * views). */
+ISG_NODISCARD isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err);
+/* The file from memory, the parser alone. Nothing of t changes on an error. */
+ISG_NODISCARD isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size,
+                                         isg_error *err);
+/* outputs[count][classes] of a batch. */
+void isgi_views_take(const isgi_trainer *t, const isgi_batch *b, float *outputs);
 
 /* ---- renormalisation (renorm.c) ---- */
 /* Puts a BATCH_NORM behind every convolution that has none, with the statistics of the first `batches` batches and

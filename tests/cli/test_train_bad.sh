@@ -113,6 +113,20 @@ kept 5 "resnet.onnx: the factors asked for take 1.* times the bytes" \
 "$tool" compress "$work/resnet.onnx" --bi 8 --bo 60 --bits 32,32,32 --input unit $quiet --dry-run >"$work/out" 2>"$work/err"
 [ $? -eq 5 ] && [ -s "$work/out" ] || fail "a dry run of too large factors: $(cat "$work/err")"
 
+# what a teacher said: no teacher, no number of views, damaged, cut, of other views; kept as it is
+ckpt=$work/views
+views="--teacher $model --flip --teacher-cache $ckpt"
+expect 0 "$tool" tune "$packed" --steps 2 $quiet --data "$data" $views --teacher-views 2 -o "$work/w.isg"
+kept 2 "a file of a teacher's outputs needs a number of views" $(tune) "$data" $views
+kept 2 "views of a teacher need one to learn from" $(tune) "$data" --teacher-views 2
+kept 2 "$ckpt: of another teacher, other images or other views" $(tune) "$data" $views --teacher-views 2 --seed 9
+kept 4 "mlp.ckpt: not a teacher's outputs" $(tune) "$data" --teacher "$model" --teacher-cache "$work/mlp.ckpt" --teacher-views 2
+for change in 'b[:-9]' 'b[:100] + bytes([b[100] ^ 1]) + b[101:]'; do
+    python3 -c "import sys; b = open(sys.argv[1], 'rb').read(); open(sys.argv[2], 'wb').write($change)" "$ckpt" "$work/broken"
+    kept 4 "broken: the teacher's outputs are damaged" \
+        $(tune) "$data" --teacher "$model" --flip --teacher-views 2 --teacher-cache "$work/broken"
+done
+
 # numbers that explode: the step and the layer are named
 kept 1 "error: mlp: step [0-9]*: the loss is not a finite number, first seen in fc" $(train) "$data" --lr 1e30
 kept 1 "error: mlp: step 1: the loss is not a finite number, first seen in the input" \

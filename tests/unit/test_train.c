@@ -73,8 +73,8 @@ static int make_set(void **state)
 
 static int drop_set(void **state)
 {
-    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "a.csv", "b.csv",
-                                        "b.ckpt"};
+    static const char *const names[] = {
+        "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "a.csv", "b.csv", "b.ckpt", "c.csv", "views"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
     return rmdir(folder);
@@ -442,6 +442,76 @@ static void test_distill(void **state)
     isg_graph_destroy(student);
 }
 
+static void read_all(const char *name, char *text, size_t size)
+{
+    FILE *f = fopen(path_of(name), "rb");
+    assert_non_null(f);
+    memset(text, 0, size);
+    assert_true(fread(text, 1, size - 1, f) > 0);
+    fclose(f);
+}
+
+/* The same curve whether the outputs are computed, computed and kept, or read; what does not fit is refused. */
+static void test_views(void **state)
+{
+    static const char *const logs[] = {"a.csv", "b.csv", "c.csv"};
+    static char curves[3][8192], other[8192];
+    isg_graph *teacher = small_net(), *stranger = NULL, *students[3] = {0};
+    char cache[512];
+    isg_train_options o = options();
+    isg_error err = {0};
+    (void)state;
+    o.learning_rate = 5e-3f;
+    assert_int_equal(train(teacher, NULL, &o, NULL, NULL), ISG_OK);
+    snprintf(cache, sizeof cache, "%s", path_of("views"));
+    o.teacher_views = 2;
+    assert_int_equal(train(teacher, NULL, &o, NULL, &err), ISG_E_ARG);
+    o.epochs = 4;
+    o.crop_pad = 2;
+    o.flip = 1;
+    o.distill_beta = 0.9f;
+    o.validation_fraction = 0.1;
+    for (int i = 0; i < 3; i++) {
+        char log[512];
+        snprintf(log, sizeof log, "%s", path_of(logs[i]));
+        o.log_csv = log;
+        o.teacher_cache = i ? cache : NULL;
+        students[i] = factored_net();
+        if (train(students[i], teacher, &o, NULL, &err) != ISG_OK) fail_msg("%s", err.message);
+        read_all(logs[i], curves[i], sizeof curves[i]);
+        assert_string_equal(curves[i], curves[0]);
+        assert_same_weights(students[i], students[0]);
+    }
+    /* a run beside its teacher shows other pictures */
+    {
+        isg_graph *beside = factored_net();
+        char log[512];
+        snprintf(log, sizeof log, "%s", path_of("c.csv"));
+        o.log_csv = log;
+        o.teacher_views = 0;
+        assert_int_equal(train(beside, teacher, &o, NULL, &err), ISG_E_ARG); /* a file, and no number of views */
+        o.teacher_cache = NULL;
+        assert_int_equal(train(beside, teacher, &o, NULL, &err), ISG_OK);
+        read_all("c.csv", other, sizeof other);
+        assert_string_not_equal(other, curves[0]);
+        isg_graph_destroy(beside);
+    }
+    o.log_csv = NULL;
+    o.teacher_cache = cache;
+    o.teacher_views = 3;
+    assert_int_equal(train(students[0], teacher, &o, NULL, &err), ISG_E_ARG);
+    o.teacher_views = 2;
+    o.seed = 2;
+    assert_int_equal(train(students[0], teacher, &o, NULL, &err), ISG_E_ARG);
+    o.seed = 1;
+    stranger = small_net();
+    assert_int_equal(train(students[0], stranger, &o, NULL, &err), ISG_E_ARG);
+    assert_non_null(strstr(err.message, "of another teacher"));
+    for (int i = 0; i < 3; i++) isg_graph_destroy(students[i]);
+    isg_graph_destroy(stranger);
+    isg_graph_destroy(teacher);
+}
+
 /* Pushes what every convolution gives far below zero, so that no Relu lets anything through, as too few factors may. */
 static void shut(isg_graph *g)
 {
@@ -603,6 +673,7 @@ int main(void)
                                        cmocka_unit_test(test_factors),
                                        cmocka_unit_test(test_renormalise),
                                        cmocka_unit_test(test_distill),
+                                       cmocka_unit_test(test_views),
                                        cmocka_unit_test(test_match_teacher),
                                        cmocka_unit_test(test_schedules),
                                        cmocka_unit_test(test_signals),

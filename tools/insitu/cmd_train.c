@@ -121,6 +121,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     code = tool_check_output(t, a.output, inputs, 2, a.data);
     if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
     if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.teacher_cache, inputs, 2, a.data);
     if (code == EXIT_OK && a.arch) code = check_arch(t, a.arch);
     if (code == EXIT_OK) code = train_run(t, &a, &job);
     isg_dataset_close(job.ds);

@@ -192,6 +192,7 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     code = tool_check_output(t, a.output, inputs, 2, a.data);
     if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
     if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
+    if (code == EXIT_OK) code = tool_check_output(t, a.o.teacher_cache, inputs, 2, a.data);
     if (code != EXIT_OK) return code;
     code = tune_run(t, &a, &job, argv[0]);
     isg_dataset_close(job.ds);

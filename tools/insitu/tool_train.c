@@ -31,6 +31,9 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
         {"crop-pad", 0, OPTION_U32, &o->crop_pad, "N", "augment: random crop after padding by N pixels"},
         {"flip", 0, OPTION_FLAG, &o->flip, NULL, "augment: random horizontal flip"},
         {"cutout", 0, OPTION_U32, &o->cutout, "N", "augment: blank a square of N pixels"},
+        {"teacher-views", 0, OPTION_U32, &o->teacher_views, "K",
+         "show each image in K ways; the teacher sees each once, beforehand"},
+        {"teacher-cache", 0, OPTION_TEXT, &o->teacher_cache, "FILE", "keep what the teacher says of them there"},
         {"validation", 0, OPTION_REAL, &o->validation_fraction, "F", "share of the images that picks the best epoch"},
         {"renormalise", 0, OPTION_FLAG, &o->renormalise, NULL,
          "put BatchNorm back from statistics, fold it at the end"},
@@ -86,7 +89,8 @@ int tool_train_error(tool *t, const char *path, const char *data, const isg_trai
                      const isg_error *err)
 {
     const char *colon = strchr(data, ':');
-    const int named = names(err, o->checkpoint) || names(err, o->log_csv) || names(err, colon ? colon + 1 : NULL);
+    const int named = names(err, o->checkpoint) || names(err, o->teacher_cache) || names(err, o->log_csv) ||
+                      names(err, colon ? colon + 1 : NULL);
     return tool_data_error(t, named || status == ISG_E_CANCELLED ? NULL : path, status, err);
 }
 

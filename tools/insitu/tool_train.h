@@ -5,7 +5,7 @@
 
 #include "tool.h"
 
-#define TRAIN_OPTION_COUNT 31
+#define TRAIN_OPTION_COUNT 33
 
 /* The rows of isg_train_options for a verb's table; distill only where there is a teacher (tune). */
 void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A teacher's outputs for the few views of each training image that a run keeps to: computed before the first step,
+ * kept in a file that other runs with the same teacher, images and views read. */
+#include "train/trainer.h"
+
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "base/error.h"
+#include "host/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAGIC "ISGVIEW\1"
+#define BYTE_ORDER_MARK 0x01020304u
+#define HEADER_BYTES (8 + 4 + 4 + 32 + 2 * 8)
+
+static size_t floats_of(const isgi_trainer *t)
+{
+    return (size_t)t->o.teacher_views * t->items * t->net->classes;
+}
+
+static float *outputs_of(const isgi_trainer *t, uint32_t view, uint32_t item)
+{
+    return t->views + ((size_t)view * t->items + item) * t->net->classes;
+}
+
+/* ---- which outputs they are ---- */
+
+static isg_status append_net(isgi_buffer *b, const isgi_net *net, isg_error *err)
+{
+    char line[160];
+    int n = snprintf(line, sizeof line, "%08x %08x\n",
+                     (unsigned)isgi_crc32c(0, net->params, net->param_floats * sizeof(float)),
+                     (unsigned)isgi_crc32c(0, net->running, net->running_floats * sizeof(float)));
+    ISGI_TRY(isgi_buffer_append(b, line, (size_t)n, err));
+    for (int32_t i = 0; i < net->op_count; i++) {
+        const isgi_netop *op = &net->ops[i];
+        n = snprintf(line, sizeof line, "%d %d %d %zu %d\n", (int)op->op, op->in_count > 0 ? (int)op->in[0] : -1,
+                     (int)op->out, net->acts[op->out].size, (int)op->relu);
+        ISGI_TRY(isgi_buffer_append(b, line, (size_t)n, err));
+        ISGI_TRY(isgi_buffer_append(b, &op->attr, sizeof op->attr, err));
+    }
+    return ISG_OK;
+}
+
+/* Of the teacher, the images and the views of them; not of the precision, which moves outputs by rounding only. */
+static isg_status make_key(const isgi_trainer *t, uint8_t key[32], isg_error *err)
+{
+    const isg_train_options *o = &t->o;
+    char line[160];
+    isgi_buffer b;
+    uint32_t images = 0;
+    isg_status status = isgi_feed_checksum(t->feed, &images, err);
+    const int n = snprintf(line, sizeof line, "%u %u %u %d %u %a %llu %08x\n", o->teacher_views, t->items, o->crop_pad,
+                           o->flip, o->cutout, o->validation_fraction, (unsigned long long)o->seed, (unsigned)images);
+    isgi_buffer_init(&b, (size_t)1 << 30);
+    if (status == ISG_OK) status = isgi_buffer_append(&b, line, (size_t)n, err);
+    if (status == ISG_OK) status = append_net(&b, t->teacher, err);
+    if (status == ISG_OK) isg_sha256(key, b.data, b.size);
+    isgi_buffer_free(&b);
+    return status;
+}
+
+/* ---- the file ---- */
+
+static void fill_header(const isgi_trainer *t, const uint8_t key[32], uint8_t h[HEADER_BYTES])
+{
+    const uint32_t mark = BYTE_ORDER_MARK;
+    memset(h, 0, HEADER_BYTES);
+    memcpy(h, MAGIC, 8);
+    memcpy(h + 8, &mark, 4);
+    memcpy(h + 16, key, 32);
+    isgi_store_u64(h + 48, t->o.teacher_views);
+    isgi_store_u64(h + 56, floats_of(t));
+}
+
+static isg_status write_parts(const isgi_trainer *t, const uint8_t key[32], isg_writer *w, isg_error *err)
+{
+    const size_t bytes = floats_of(t) * sizeof(float);
+    uint8_t header[HEADER_BYTES], tail[4];
+    fill_header(t, key, header);
+    isgi_store_u32(tail, isgi_crc32c(isgi_crc32c(0, header, sizeof header), t->views, bytes));
+    ISGI_TRY(isg_writer_write(w, header, sizeof header, err));
+    ISGI_TRY(isg_writer_write(w, t->views, bytes, err));
+    return isg_writer_write(w, tail, sizeof tail, err);
+}
+
+static isg_status save(const isgi_trainer *t, const uint8_t key[32], isg_error *err)
+{
+    isg_writer *w = NULL;
+    isg_status status;
+    ISGI_TRY(isg_writer_open(&w, t->o.teacher_cache, err));
+    status = write_parts(t, key, w, err);
+    if (status != ISG_OK) {
+        isg_writer_abort(w);
+        return status;
+    }
+    return isg_writer_commit(w, err);
+}
+
+isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size, isg_error *err)
+{
+    const uint8_t *h = bytes;
+    const size_t floats = floats_of(t);
+    uint8_t wanted[HEADER_BYTES];
+    char name[128];
+    isgi_escape(name, sizeof name, t->o.teacher_cache);
+    fill_header(t, key, wanted);
+    if (size < HEADER_BYTES + 4 || memcmp(h, wanted, 16) != 0) {
+        return isgi_fail(err, ISG_E_FORMAT, "%s: not a teacher's outputs of this version and byte order", name);
+    }
+    if (isgi_crc32c(0, h, size - 4) != isgi_load_u32(h + size - 4)) {
+        return isgi_fail(err, ISG_E_CHECKSUM, "%s: the teacher's outputs are damaged", name);
+    }
+    if (memcmp(h + 16, wanted + 16, 32) != 0) {
+        return isgi_fail(err, ISG_E_ARG, "%s: of another teacher, other images or other views of them", name);
+    }
+    if (memcmp(h, wanted, HEADER_BYTES) != 0 || size != HEADER_BYTES + floats * sizeof(float) + 4) {
+        return isgi_fail(err, ISG_E_FORMAT, "%s: sizes do not fit the run", name);
+    }
+    memcpy(t->views, h + HEADER_BYTES, floats * sizeof(float));
+    return ISG_OK;
+}
+
+static isg_status load(isgi_trainer *t, const uint8_t key[32], isg_error *err)
+{
+    isg_file file;
+    isg_status status;
+    ISGI_TRY(isg_file_open(&file, t->o.teacher_cache, err));
+    status = isgi_views_read(t, key, file.data, file.size, err);
+    isg_file_close(&file);
+    return status;
+}
+
+/* ---- computing them ---- */
+
+static isg_status run_teacher(isgi_trainer *t, isg_error *err)
+{
+    const uint32_t batches = isgi_feed_batches(t->feed);
+    const uint64_t total = (uint64_t)batches * t->o.teacher_views;
+    const isg_progress *p = &t->o.progress;
+    ISGI_TRY(isgi_feed_seek(t->feed, 0, 0, err));
+    for (uint64_t done = 0; done < total; done++) {
+        const isgi_batch *b;
+        if (p->cancelled && p->cancelled(p->user)) {
+            return isgi_fail(err, ISG_E_CANCELLED, "stopped while the teacher's outputs were computed");
+        }
+        ISGI_TRY(isgi_feed_next(t->feed, &b, err));
+        isgi_net_load(t->teacher, b->x, b->count);
+        ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
+        for (uint32_t i = 0; i < b->count; i++) {
+            memcpy(outputs_of(t, b->view, b->items[i]), isgi_net_logits(t->teacher, i),
+                   t->net->classes * sizeof(float));
+        }
+        if (p->report) p->report(p->user, "teacher", done + 1, total, "");
+    }
+    return ISG_OK;
+}
+
+isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err)
+{
+    uint8_t key[32];
+    if (t->o.teacher_views == 0) return ISG_OK;
+    t->items = isgi_feed_item_count(t->feed);
+    t->views = isgi_calloc(floats_of(t), sizeof *t->views);
+    if (!t->views) return isgi_nomem(err);
+    if (t->o.teacher_cache) ISGI_TRY(make_key(t, key, err));
+    if (t->o.teacher_cache && isgi_checkpoint_exists(t->o.teacher_cache)) {
+        ISGI_TRY(load(t, key, err));
+    } else {
+        ISGI_TRY(run_teacher(t, err));
+        if (t->o.teacher_cache) ISGI_TRY(save(t, key, err));
+    }
+    isgi_net_destroy(t->teacher);
+    t->teacher = NULL;
+    return ISG_OK;
+}
+
+void isgi_views_take(const isgi_trainer *t, const isgi_batch *b, float *outputs)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        memcpy(outputs + (size_t)i * t->net->classes, outputs_of(t, b->view, b->items[i]),
+               t->net->classes * sizeof(float));
+    }
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernels of a training device, each written once for one element `i` of arguments `a`: compiled as C by
- * device_reference.c and for a GPU by cuda/device_cuda.cu, which define ISGI_ELEMENT. */
+ * device_reference.c and for a GPU by cuda/device_cuda.cu, which define ISGI_ELEMENT and ISGI_INLINE. */
 #ifndef INSITU_TRAIN_DEVICE_ELEMENTS_H
 #define INSITU_TRAIN_DEVICE_ELEMENTS_H
 
@@ -34,51 +34,74 @@ ISGI_ELEMENT(scatter_taps)
     a->dx[i] = sum;
 }
 
+/* Where the pixels of a group begin: in a list of taps and in the samples that `pixels` divides. A group that reaches
+ * past the last row repeats it. */
+ISGI_INLINE void middle_group(uint32_t first, uint32_t rows, uint32_t pixels, uint32_t taps, uint32_t sample_floats,
+                              uint32_t list[ISGI_MIDDLE_ROWS], uint32_t base[ISGI_MIDDLE_ROWS])
+{
+    for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS; r++) {
+        const uint32_t row = first + r < rows ? first + r : rows - 1;
+        list[r] = row % pixels * taps;
+        base[r] = row / pixels * sample_floats;
+    }
+}
+
 ISGI_ELEMENT(middle_forward)
 {
-    const uint32_t o = i % a->bo, row = i / a->bo, taps = a->taps.taps, width = a->bi * a->bo;
-    const uint32_t sample = row / a->taps.out_pixels, p = row % a->taps.out_pixels;
-    const float *z = a->z + (uint64_t)sample * a->taps.in_pixels * width + o;
-    float sum = 0;
+    const uint32_t o = i % a->bo, first = i / a->bo * ISGI_MIDDLE_ROWS, taps = a->taps.taps, width = a->bi * a->bo;
+    uint32_t list[ISGI_MIDDLE_ROWS], base[ISGI_MIDDLE_ROWS];
+    float sum[ISGI_MIDDLE_ROWS] = {0};
+    middle_group(first, a->rows, a->taps.out_pixels, taps, a->taps.in_pixels * width, list, base);
     for (uint32_t t = 0; t < taps; t++) {
-        const int32_t q = a->taps.source[p * taps + t];
-        for (uint32_t k = 0; q >= 0 && k < a->bi; k++) {
-            sum += a->basis[t * width + k * a->bo + o] * z[(uint64_t)(uint32_t)q * width + k * a->bo];
+        int32_t q[ISGI_MIDDLE_ROWS];
+        for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS; r++) q[r] = a->taps.source[list[r] + t];
+        for (uint32_t w = o; w < width; w += a->bo) {
+            const float b = a->basis[t * width + w];
+            for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS; r++) {
+                if (q[r] >= 0) sum[r] += b * a->z[base[r] + (uint32_t)q[r] * width + w];
+            }
         }
     }
-    a->out[i] = sum;
+    for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS && first + r < a->rows; r++) a->out[(first + r) * a->bo + o] = sum[r];
 }
 
 ISGI_ELEMENT(middle_data)
 {
-    const uint32_t width = a->bi * a->bo, w = i % width, row = i / width, taps = a->taps.taps, o = w % a->bo;
-    const uint32_t sample = row / a->taps.in_pixels, q = row % a->taps.in_pixels;
-    const float *dd = a->dd + (uint64_t)sample * a->taps.out_pixels * a->bo + o;
-    float sum = 0;
+    const uint32_t width = a->bi * a->bo, w = i % width, first = i / width * ISGI_MIDDLE_ROWS, taps = a->taps.taps;
+    uint32_t list[ISGI_MIDDLE_ROWS], base[ISGI_MIDDLE_ROWS];
+    float sum[ISGI_MIDDLE_ROWS] = {0};
+    middle_group(first, a->rows, a->taps.in_pixels, taps, a->taps.out_pixels * a->bo, list, base);
     for (uint32_t t = 0; t < taps; t++) {
-        const int32_t p = a->taps.reader[q * taps + t];
-        if (p >= 0) sum += dd[(uint64_t)(uint32_t)p * a->bo] * a->basis[t * width + w];
+        const float b = a->basis[t * width + w];
+        for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS; r++) {
+            const int32_t p = a->taps.reader[list[r] + t];
+            if (p >= 0) sum[r] += a->dd[base[r] + (uint32_t)p * a->bo + w % a->bo] * b;
+        }
     }
-    a->out[i] = sum;
+    for (uint32_t r = 0; r < ISGI_MIDDLE_ROWS && first + r < a->rows; r++) a->out[(first + r) * width + w] = sum[r];
 }
 
 ISGI_ELEMENT(middle_basis)
 {
-    const uint32_t width = a->bi * a->bo, w = i % width, bt = i / width, taps = a->taps.taps, t = bt % taps;
-    const uint32_t first = bt / taps * ISGI_SUM_ROWS, pixels = a->taps.out_pixels;
+    const uint32_t width = a->bi * a->bo, w = i % width, bg = i / width, taps = a->taps.taps;
+    const uint32_t groups = (taps + ISGI_MIDDLE_TAPS - 1) / ISGI_MIDDLE_TAPS, tap = bg % groups * ISGI_MIDDLE_TAPS;
+    const uint32_t block = bg / groups, first = block * ISGI_SUM_ROWS, pixels = a->taps.out_pixels;
     const float *dd = a->dd + (uint64_t)first * a->bo + w % a->bo;
     const float *z = a->z + (uint64_t)(first / pixels) * a->taps.in_pixels * width + w;
     uint32_t p = first % pixels;
-    float sum = 0;
+    float sum[ISGI_MIDDLE_TAPS] = {0};
     for (uint32_t row = first; row < first + ISGI_SUM_ROWS && row < a->rows; row++, dd += a->bo) {
-        const int32_t q = a->taps.source[p * taps + t];
-        if (q >= 0) sum += *dd * z[(uint64_t)(uint32_t)q * width];
+        for (uint32_t t = 0; t < ISGI_MIDDLE_TAPS; t++) {
+            const int32_t q = tap + t < taps ? a->taps.source[p * taps + tap + t] : -1;
+            if (q >= 0) sum[t] += *dd * z[(uint32_t)q * width];
+        }
         if (++p == pixels) {
             p = 0;
             z += (uint64_t)a->taps.in_pixels * width;
         }
     }
-    a->out[i] = sum;
+    for (uint32_t t = 0; t < ISGI_MIDDLE_TAPS && tap + t < taps; t++)
+        a->out[(block * taps + tap + t) * width + w] = sum[t];
 }
 
 ISGI_ELEMENT(reorder_weight)

@@ -41,11 +41,14 @@ enum {
 
 /* Of the list, its arguments and isgi_device, which a module may be older than: the first number goes up with each
  * change that leaves the list's length. */
-#define ISGI_DEVICE_VERSION (1u << 16 | (uint32_t)ISGI_KERNEL_COUNT)
+#define ISGI_DEVICE_VERSION (2u << 16 | (uint32_t)ISGI_KERNEL_COUNT)
 
 /* What a block of rows of a sum covers, and how many partial sums become one in a fold. */
 #define ISGI_SUM_ROWS 64
 #define ISGI_FOLD 64
+/* Pixels that share what a depthwise middle loads of its basis, and taps that share what it loads of a pixel. */
+#define ISGI_MIDDLE_ROWS 4u
+#define ISGI_MIDDLE_TAPS 3u
 
 /* The pixels that a convolution's taps connect: source[p * taps + t] is the input pixel that output pixel p reads by
  * tap t, reader[q * taps + t] the output pixel that reads input pixel q by it; -1: none. */
@@ -73,14 +76,15 @@ typedef struct isgi_scatter_taps {
 } isgi_scatter_taps;
 
 /* The depthwise middle of a factored convolution (net_factored.c): z has bi * bo channels, d has bo.
- * forward: d[p][o] = sum_t sum_k basis[t][k * bo + o] z[source(p, t)][k * bo + o]. Element: of d.
- * data: dz[q][k * bo + o] = sum_t dd[reader(q, t)][o] basis[t][k * bo + o]. Element: of dz.
- * basis: out[block][t][w] = sum over the block's rows of dd[row][w % bo] z[source(row, t)][w]. Element: of out. */
+ * forward: d[p][o] = sum_t sum_k basis[t][k * bo + o] z[source(p, t)][k * bo + o]. Element: ISGI_MIDDLE_ROWS p's and o.
+ * data: dz[q][k * bo + o] = sum_t dd[reader(q, t)][o] basis[t][k * bo + o]. Element: ISGI_MIDDLE_ROWS q's and k * bo +
+ * o. basis: out[block][t][w] = sum over the block's rows of dd[row][w % bo] z[source(row, t)][w]. Element: a block,
+ * ISGI_MIDDLE_TAPS t's and w. */
 typedef struct isgi_middle {
     const float *z, *basis, *dd;
     float *out; /* d, dz, or partial sums of dbasis */
     isgi_taps taps;
-    uint32_t bi, bo, rows; /* rows: pixels of all samples, of middle_basis */
+    uint32_t bi, bo, rows; /* rows: pixels of all samples, of dz for `data`, of d for the others */
 } isgi_middle;
 typedef isgi_middle isgi_middle_forward, isgi_middle_data, isgi_middle_basis;
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ISGI_INLINE static inline
 #define ISGI_ELEMENT(name) static void name##_element(const isgi_##name *a, uint32_t i)
 #include "train/device_elements.h"
 

@@ -13,16 +13,21 @@
 /* Floats that partial sums of a product may take, rows that one of them covers at least, and how many there are. */
 #define SUMS_FLOATS ((size_t)1 << 24)
 #define SUMS_ROWS 256
-#define SUMS_PARTS ISGI_FOLD
+#define SUMS_PARTS (2 * ISGI_FOLD)
 
 static void want(isgi_devnet *d, int room, size_t floats)
 {
     if (d->room_floats[room] < floats) d->room_floats[room] = floats;
 }
 
+static size_t groups_of(size_t n, size_t size)
+{
+    return (n + size - 1) / size;
+}
+
 static size_t blocks_of(size_t rows)
 {
-    return (rows + ISGI_SUM_ROWS - 1) / ISGI_SUM_ROWS;
+    return groups_of(rows, ISGI_SUM_ROWS);
 }
 
 static void launch(const isgi_net *net, uint32_t kernel, size_t n, const void *args)
@@ -47,7 +52,7 @@ static void fold_rows(const isgi_net *net, const float *from, size_t rows, size_
 {
     int room = ISGI_ROOM_FOLD;
     do {
-        const size_t blocks = (rows + ISGI_FOLD - 1) / ISGI_FOLD;
+        const size_t blocks = groups_of(rows, ISGI_FOLD);
         const isgi_fold f = {from, blocks == 1 ? out : net->device->room[room], (uint32_t)rows, (uint32_t)columns};
         launch(net, ISGI_KERNEL_fold, blocks * columns, &f);
         from = f.to;
@@ -88,6 +93,7 @@ static void want_rows(isgi_devnet *d, size_t m, size_t n)
 {
     const size_t most = m * n > SUMS_FLOATS ? 0 : SUMS_PARTS * m * n < SUMS_FLOATS ? SUMS_PARTS * m * n : SUMS_FLOATS;
     want(d, ISGI_ROOM_SUMS, most);
+    want(d, ISGI_ROOM_FOLD, most ? groups_of(SUMS_PARTS, ISGI_FOLD) * m * n : 0);
 }
 
 /* For a sum over rows in blocks, whoever makes the first of them. */
@@ -203,7 +209,7 @@ static void factored_forward(const isgi_net *net, const isgi_netop *op, const is
         m.out = d;
         multiply(net, 0, 0, (size_t)net->n * o->in_pixels, f->bi * bo, f->ci, isgi_devnet_data(net, op->in[0]),
                  factor(net, op, 1), 0, o->z);
-        launch(net, ISGI_KERNEL_middle_forward, rows * bo, &m);
+        launch(net, ISGI_KERNEL_middle_forward, groups_of(rows, ISGI_MIDDLE_ROWS) * bo, &m);
     } else {
         multiply(net, 0, 0, rows, bo, f->ci, gathered(net, op, o, f->ci), factor(net, op, 0), 0, d);
     }
@@ -219,10 +225,11 @@ static void level1_backward(const isgi_net *net, const isgi_netop *op, const isg
     float *dz = net->device->room[ISGI_ROOM_WIDE];
     m.dd = dd;
     m.out = net->device->room[ISGI_ROOM_SUMS];
-    launch(net, ISGI_KERNEL_middle_basis, blocks_of(m.rows) * o->taps * width, &m);
+    launch(net, ISGI_KERNEL_middle_basis, blocks_of(m.rows) * groups_of(o->taps, ISGI_MIDDLE_TAPS) * width, &m);
     fold_rows(net, m.out, blocks_of(m.rows), o->taps * width, factor_gradient(net, op, 0));
     m.out = dz;
-    launch(net, ISGI_KERNEL_middle_data, in_rows * width, &m);
+    m.rows = (uint32_t)in_rows;
+    launch(net, ISGI_KERNEL_middle_data, groups_of(in_rows, ISGI_MIDDLE_ROWS) * width, &m);
     multiply_rows(net, f->ci, width, in_rows, isgi_devnet_data(net, op->in[0]), dz, factor_gradient(net, op, 1));
     if (isgi_op_needs(net, op, 0)) {
         multiply(net, 0, 1, in_rows, f->ci, width, dz, factor(net, op, 1), op->accumulate[0],
@@ -325,7 +332,7 @@ static const double *fold_norm(const isgi_net *net, size_t rows, size_t channels
     double *from = (double *)(void *)net->device->room[ISGI_ROOM_SUMS];
     double *other = (double *)(void *)net->device->room[ISGI_ROOM_FOLD];
     while (rows > 1) {
-        const size_t blocks = (rows + ISGI_FOLD - 1) / ISGI_FOLD;
+        const size_t blocks = groups_of(rows, ISGI_FOLD);
         const isgi_norm_fold f = {from, other, (uint32_t)rows, (uint32_t)(2 * channels)};
         launch(net, ISGI_KERNEL_norm_fold, blocks * 2 * channels, &f);
         other = from;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#define ISGI_INLINE static __device__ __forceinline__
 #define ISGI_ELEMENT(name) static __device__ __forceinline__ void name##_element(const isgi_##name *a, uint32_t i)
 #include "train/device_elements.h"
 

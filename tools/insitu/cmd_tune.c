@@ -120,13 +120,16 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     return code;
 }
 
-static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
+/* No epochs, steps or time: --bits and --activations alone are wanted. */
+static int trains(const tune_args *a)
+{
+    return a->o.epochs > 0 || a->o.max_steps > 0 || a->o.max_seconds > 0.0;
+}
+
+static int tune_train(tool *t, tune_args *a, tune_job *job, const char *source)
 {
     isg_error err = {0};
     isg_status status;
-    cJSON *json;
-    int code = tool_ranks_agree(t, tune_load(t, a, job, source));
-    if (code != EXIT_OK) return code;
     if (!isg_dataset_has_labels(job->ds)) {
         if (!job->teacher) return tool_usage_error(t, "data without labels need --teacher");
         a->o.distill_beta = 1.0f;
@@ -136,18 +139,25 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
     tool_train_common(t, &a->o);
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_train_error(t, source, a->data, &a->o, status, &err);
-    if (t->silent) return EXIT_OK;
+    return status == ISG_OK ? EXIT_OK : tool_train_error(t, source, a->data, &a->o, status, &err);
+}
+
+static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
+{
+    cJSON *json;
+    int code = tool_ranks_agree(t, tune_load(t, a, job, source));
+    if (code == EXIT_OK && trains(a)) code = tune_train(t, a, job, source);
+    if (code != EXIT_OK || t->silent) return code;
     code = tune_write(t, a, job);
     if (code != EXIT_OK) return code;
     if (!t->json) {
-        tool_train_report(t, NULL, &job->training);
+        if (trains(a)) tool_train_report(t, NULL, &job->training);
         tool_written_report(NULL, a->output, &job->written);
         return EXIT_OK;
     }
     json = tool_json("tune");
     tool_json_text(json, "file", source);
-    tool_train_report(t, json, &job->training);
+    if (trains(a)) tool_train_report(t, json, &job->training);
     tool_written_report(json, a->output, &job->written);
     return tool_json_print(t, json);
 }
@@ -169,7 +179,9 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         verb,
         "FILE.isg --data KIND:PATH -o OUT.isg",
         "Ranks stay as they are, bits and file size unless --bits changes them. With --teacher the loss is\n"
-        "distillation (weight 0.9 unless --distill says otherwise; 1 when the data have no labels).",
+        "distillation (weight 0.9 unless --distill says otherwise; 1 when the data have no labels). --epochs=0 "
+        "without\n"
+        "--seconds and --steps trains nothing: it gives a file the ranges of --activations=8 or other --bits.",
         options,
         OPTION_COUNT(options),
         1,

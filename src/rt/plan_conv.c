@@ -138,6 +138,15 @@ static int wants_panels(const isgi_conv *c, uint64_t pixels, uint32_t workers)
            (uint64_t)c->k * c->width <= TILE_FLOATS && pixels >= (uint64_t)PANELS_STRIP * workers;
 }
 
+/* Output pixels a strip, `most` at the most where that is no less than the least: each worker gets as many strips. */
+static uint32_t even_strip(uint64_t pixels, uint32_t most, uint32_t workers)
+{
+    const uint64_t strips = ceil_div(ceil_div(pixels, most), workers) * workers;
+    const uint64_t even = ceil_div(ceil_div(pixels, strips), STRIP_STEP) * STRIP_STEP;
+    if (most <= 2 * STRIP_STEP) return most;
+    return even > 2 * STRIP_STEP ? (uint32_t)min_u64(even, most) : 2 * STRIP_STEP;
+}
+
 static void set_panel_tiles(isgi_conv *c, uint64_t pixels, uint32_t workers)
 {
     c->panels = 1;
@@ -147,7 +156,7 @@ static void set_panel_tiles(isgi_conv *c, uint64_t pixels, uint32_t workers)
     c->strip = PANELS_FLOATS / c->k / STRIP_STEP * STRIP_STEP;
     if (c->strip > STRIP_MAX) c->strip = STRIP_MAX;
     if (c->strip < STRIP_STEP) c->strip = STRIP_STEP;
-    while (c->strip > 2 * STRIP_STEP && ceil_div(pixels, c->strip) < workers) c->strip -= STRIP_STEP;
+    c->strip = even_strip(pixels, c->strip, workers);
 }
 
 /* Input rows that `rows` output rows read. */
@@ -197,8 +206,8 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
         c->span = ceil_div(c->span, c->strip) * c->strip;
         if (c->span > pixels) c->span = pixels;
     }
-    /* Enough tasks for everybody: shorter strips first, then blocks of channels. */
-    while (c->strip > 2 * STRIP_STEP && ceil_div(c->span, c->strip) < workers) c->strip -= STRIP_STEP;
+    /* Enough tasks for everybody: strips where there are pixels enough, else blocks of channels. */
+    if (c->groups > 1 || c->span >= 2ull * STRIP_STEP * workers) c->strip = even_strip(c->span, c->strip, workers);
     strips = ceil_div(c->span, c->strip);
     c->blocks = 1;
     if (strips < workers && c->groups == 1) {
@@ -212,8 +221,14 @@ static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
     const uint32_t across = (c->ow + 1) / 2, all = (c->oh + 1) / 2;
     isgi_winograd_way *g = &c->winograd;
-    g->rows = (uint32_t)min_u64(all, ceil_div(WINOGRAD_TILES, across));
-    while (g->rows > 1 && c->batch * ceil_div(all, g->rows) < workers) g->rows--;
+    uint64_t least = UINT64_MAX;
+    for (uint64_t rows = min_u64(all, ceil_div(WINOGRAD_TILES, across)); rows; rows--) {
+        const uint64_t strips = c->batch * ceil_div(all, rows); /* and rows of the worker that has most */
+        const uint64_t most = min_u64(ceil_div(strips, workers) * rows, (uint64_t)c->batch * all);
+        if (most >= least) continue;
+        least = most;
+        g->rows = (uint32_t)rows;
+    }
     g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
     c->width = c->oc;
     c->tile_rows = c->ic;

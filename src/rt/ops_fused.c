@@ -32,11 +32,13 @@ static const isg_codes *first_factor(const isg_weight *w)
 static void unpack_padded(const fused_job *j, float *dst, size_t ldd, const isg_codes *codes, uint32_t row0,
                           uint32_t rows, uint32_t from, uint32_t count)
 {
-    const uint32_t list = j->c->fused.list, bo = j->w->bo, end = from + count;
+    /* Bases without padding between them are as one. */
+    const uint32_t side = j->c->fused.list == j->w->bo ? j->c->fused.bases : 1, bases = j->c->fused.bases / side;
+    const uint32_t list = side * j->c->fused.list, bo = side * j->w->bo, end = from + count;
     while (from < end) {
         const uint32_t base = from / list, o = from - base * list, left = list - o;
-        const uint32_t n = base >= j->c->fused.bases || end - from < left ? end - from : left;
-        const uint32_t valid = base >= j->c->fused.bases || o >= bo ? 0 : bo - o < n ? bo - o : n;
+        const uint32_t n = base >= bases || end - from < left ? end - from : left;
+        const uint32_t valid = base >= bases || o >= bo ? 0 : bo - o < n ? bo - o : n;
         isgi_gen_columns(&j->ctx->kernels, dst, ldd, codes, row0, rows, valid ? base * bo + o : 0, valid, n);
         dst += n;
         from += n;

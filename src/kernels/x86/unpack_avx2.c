@@ -82,6 +82,27 @@ static inline __m128i unpack_load_short(const uint8_t *p, size_t left)
     return _mm_loadu_si128((const __m128i *)(const void *)copy);
 }
 
+/* `vectors` whole vectors of columns, a row at a time, so that what is written follows itself. Returns how many rows:
+ * not the last ones, behind which nothing may be read. */
+static size_t unpack_whole_rows(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
+                                uint64_t row_bits, size_t rows, size_t vectors, size_t bits, const unpack_plan *plans,
+                                const float *scales)
+{
+    const size_t reach = (vectors - 1) * bits + UNPACK_LOAD;
+    size_t r = 0;
+    for (; r < rows; r++, dst += ldd, bit += row_bits) {
+        const size_t at = (size_t)(bit >> 3);
+        const unpack_plan plan = plans[bit & 7u];
+        const uint8_t *from = src + at;
+        if (src_bytes - at < reach) break;
+        for (size_t v = 0; v < vectors; v++, from += bits) {
+            const __m128i raw = _mm_loadu_si128((const __m128i *)(const void *)from);
+            _mm256_storeu_ps(dst + 8 * v, unpack_scaled(raw, &plan, _mm256_loadu_ps(scales + 8 * v)));
+        }
+    }
+    return r;
+}
+
 /* One vector of columns: `valid` of them, zeros up to `width` (at most 8). */
 static void unpack_column_vector(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
                                  uint64_t row_bits, size_t rows, size_t valid, size_t width, const unpack_plan *plans,
@@ -91,24 +112,12 @@ static void unpack_column_vector(float *dst, size_t ldd, const uint8_t *src, siz
     __m256 scale;
     memcpy(padded, scales, valid * sizeof *padded);
     scale = _mm256_loadu_ps(padded);
-    if (width == 8 && row_bits % 8 == 0) { /* rows alike, but for the last ones, behind which nothing may be read */
-        const unpack_plan plan = plans[bit & 7u];
-        for (; rows && src_bytes - (size_t)(bit >> 3) >= UNPACK_LOAD; rows--, dst += ldd, bit += row_bits) {
-            const __m128i raw = _mm_loadu_si128((const __m128i *)(const void *)(src + (size_t)(bit >> 3)));
-            _mm256_storeu_ps(dst, unpack_scaled(raw, &plan, scale));
-        }
-    }
     for (; rows; rows--, dst += ldd, bit += row_bits) {
         const size_t at = (size_t)(bit >> 3);
         const __m128i raw = src_bytes - at >= UNPACK_LOAD ? _mm_loadu_si128((const __m128i *)(const void *)(src + at))
                                                           : unpack_load_short(src + at, src_bytes - at);
-        const __m256 number = unpack_scaled(raw, plans + (bit & 7u), scale);
-        if (width == 8) {
-            _mm256_storeu_ps(dst, number);
-        } else {
-            _mm256_storeu_ps(padded, number);
-            memcpy(dst, padded, width * sizeof *dst);
-        }
+        _mm256_storeu_ps(padded, unpack_scaled(raw, plans + (bit & 7u), scale));
+        memcpy(dst, padded, width * sizeof *dst);
     }
 }
 
@@ -116,14 +125,20 @@ void isgk_unpack_columns__avx2(float *dst, size_t ldd, const uint8_t *src, size_
                                uint64_t row_bits, size_t rows, size_t columns, size_t width, uint32_t bits, float mul,
                                float add, const float *scales)
 {
+    const size_t vectors = columns / 8, whole = (columns + 7) / 8 * 8;
     unpack_plan plans[8];
+    size_t done = 0;
     for (uint32_t o = 0; o < 8; o++) { /* of rows of whole bytes, all begin at the same bit */
         if (row_bits % 8 || o == (first_bit & 7u)) plans[o] = unpack_make_plan(o, bits, mul, add);
     }
-    for (size_t c = 0; c < width; c += 8) {
-        const size_t left = c < columns ? columns - c : 0;
-        unpack_column_vector(dst + c, ldd, src, src_bytes, first_bit + (left ? c * bits : 0), row_bits, rows,
-                             left < 8 ? left : 8, width - c < 8 ? width - c : 8, plans, scales + (left ? c : 0));
+    if (vectors)
+        done = unpack_whole_rows(dst, ldd, src, src_bytes, first_bit, row_bits, rows, vectors, bits, plans, scales);
+    for (size_t c = 0; c < columns; c += 8) {
+        const size_t left = columns - c, from = left >= 8 ? done : 0;
+        unpack_column_vector(dst + from * ldd + c, ldd, src, src_bytes, first_bit + from * row_bits + c * bits,
+                             row_bits, rows - from, left < 8 ? left : 8, width - c < 8 ? width - c : 8, plans,
+                             scales + c);
     }
+    for (size_t r = 0; r < rows && whole < width; r++) memset(dst + r * ldd + whole, 0, (width - whole) * sizeof *dst);
 }
 #endif

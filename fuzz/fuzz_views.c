@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t.net = &net;
     t.items = 3;
     t.views = views;
-    t.o.teacher_views = 2;
+    t.view_count = 2;
     t.o.teacher_cache = "fuzz";
     seal(copy, size, key);
     if (isgi_views_read(&t, key, copy, size, &err) != ISG_OK) {

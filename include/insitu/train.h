@@ -70,12 +70,14 @@ typedef struct isg_train_options {
      * as the paper copies them, so that a student whose few factors leave every Relu shut starts alive. The function
      * changes. */
     int match_teacher;
-    /* With distillation. 0: the teacher runs beside every step. Otherwise epoch e shows every image in its view e
-     * modulo this number, and the teacher's outputs for all of them (4 bytes a view, image and class) are computed
-     * before the first step, or read from teacher_cache. UNSUPPORTED with `comm`. */
+    /* With distillation (ARG without). 0: the teacher runs beside every step. Otherwise epoch e shows every image in
+     * its view e modulo this number, and the teacher's outputs for all of them (4 bytes a view, image and class; LIMIT
+     * where that is no size) are computed before the first step of a call, or read from teacher_cache; neither counts
+     * for max_seconds. UNSUPPORTED with `comm` of several ranks. */
     uint32_t teacher_views;
-    /* Path: where those outputs are kept, for runs with the same teacher, images, validation split, seed and
-     * augmentation; written where there is none, refused where it is of others. NULL: none. */
+    /* Path, or NULL: where those outputs are kept, for runs with the same teacher, images, validation split, seed and
+     * augmentation, on any device and in any precision. Written where there is none; ARG where it is of others, FORMAT
+     * and CHECKSUM where it is none or damaged, and ARG without teacher_views. */
     const char *teacher_cache;
     /* NULL: the processor. "cuda" or "cuda:N": a GPU does the work of every image, while parameters, quantisers and the
      * optimiser stay with the processor; the same function in another order of summation. "reference": the same path in

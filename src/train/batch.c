@@ -223,13 +223,19 @@ isg_status isgi_feed_validation(isgi_feed *f, uint32_t first, uint32_t count, fl
 
 isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err)
 {
+    const isg_progress *p = &f->o->progress;
+    const uint32_t items = isgi_feed_item_count(f);
     float *x = isgi_malloc(f->size * sizeof *x);
     uint32_t crc = 0;
     isg_status status = x ? ISG_OK : isgi_nomem(err);
-    for (uint32_t item = 0; status == ISG_OK && item < isgi_feed_item_count(f); item++) {
-        const int32_t label = output_of(f, item);
-        status = isg_dataset_load(f->data, item, &f->spec, x, err);
-        crc = isgi_crc32c(isgi_crc32c(crc, x, f->size * sizeof *x), &label, sizeof label);
+    for (uint32_t item = 0; status == ISG_OK && item < items; item++) {
+        if (item % 256 == 0 && p->report) p->report(p->user, "images", item, items, "");
+        if (item % 256 == 0 && p->cancelled && p->cancelled(p->user)) {
+            status = isgi_fail(err, ISG_E_CANCELLED, "stopped while the images were read");
+        } else {
+            status = isg_dataset_load(f->data, item, &f->spec, x, err);
+        }
+        if (status == ISG_OK) crc = isgi_crc32c(crc, x, f->size * sizeof *x);
     }
     isg_free(x);
     *out = crc;

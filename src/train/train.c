@@ -47,7 +47,7 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     }
     if (o->distill_beta > 0 && !teacher) return isgi_fail(err, ISG_E_ARG, "distillation needs a teacher");
     if (o->teacher_views && o->distill_beta <= 0) {
-        return isgi_fail(err, ISG_E_ARG, "views of a teacher need one to learn from");
+        return isgi_fail(err, ISG_E_ARG, "views of a teacher need distillation");
     }
     if (o->teacher_cache && !o->teacher_views) {
         return isgi_fail(err, ISG_E_ARG, "a file of a teacher's outputs needs a number of views");
@@ -387,10 +387,23 @@ static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
     return isgi_ranks_agree(t, status, err); /* a full disk of rank 0 ends all */
 }
 
+/* The clock of the run stands still meanwhile: schedule and sitting begin with the first step. */
+static isg_status prepare_views(isgi_trainer *t, isg_error *err)
+{
+    const uint64_t before = isg_host_nanoseconds();
+    uint64_t spent;
+    ISGI_TRY(isgi_views_prepare(t, err));
+    spent = isg_host_nanoseconds() - before;
+    t->started += spent;
+    t->last_checkpoint += spent;
+    return ISG_OK;
+}
+
 static isg_status run_loop(isgi_trainer *t, isg_error *err)
 {
     const uint64_t total = total_steps(t);
     const double epochs = t->o.epochs ? t->o.epochs : 1;
+    if (t->o.teacher_views && t->at.step < total && !out_of_time(t)) ISGI_TRY(prepare_views(t, err));
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
     /* a student may start better than a short run leaves it: where it starts is a candidate too */
     if (t->o.distill_beta > 0 && t->at.step == 0) ISGI_TRY(validate(t, err));
@@ -477,7 +490,7 @@ static isg_status prepare_run(isgi_trainer *t, const isg_graph *teacher, const i
         ISGI_TRY(isgi_net_refresh(t->net, err));
     }
     t->started = t->last_checkpoint = t->last_report = isg_host_nanoseconds();
-    return isgi_views_prepare(t, err);
+    return ISG_OK;
 }
 
 /* Trains t->g, which holds the weights reached whenever a run got as far as a step. */
@@ -508,10 +521,12 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     memset(&t, 0, sizeof t);
     t.o = *options;
     t.g = g;
+    t.teacher_graph = teacher;
     t.at.best_accuracy = -1;
     if (t.o.batch == 0) t.o.batch = 128;
     if (t.o.epochs == 0 && t.o.max_steps == 0 && t.o.max_seconds <= 0) t.o.epochs = 1;
     if (t.o.checkpoint_seconds <= 0) t.o.checkpoint_seconds = 120;
+    if (t.o.teacher_views && !t.o.crop_pad && !t.o.flip && !t.o.cutout) t.o.teacher_views = 1; /* all are alike */
     err = err ? err : &unwanted;
     ISGI_TRY(check_ranks(&t.o, err));
     ISGI_TRY(open_device(&t, err));

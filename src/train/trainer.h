@@ -26,9 +26,10 @@ typedef struct isgi_trainer {
     isg_train_options o; /* defaults filled in */
     isg_graph *g;
     isgi_net *net, *teacher;
-    float *views;   /* [view][item][class]: the teacher's outputs where the run keeps to views (views.c), or NULL */
-    uint32_t items; /* with views: of the dataset */
-    isgi_device *device; /* of both; NULL: the processor */
+    float *views; /* [view][item][class]: the teacher's outputs where the run keeps to views (views.c), or NULL */
+    uint32_t items, view_count;     /* with views: of the dataset; that the outputs are for */
+    const isg_graph *teacher_graph; /* or NULL */
+    isgi_device *device;            /* of both; NULL: the processor */
     isgi_optim *optim;
     isgi_feed *feed;
     isg_pool *pool;
@@ -75,8 +76,8 @@ static inline int isgi_bounded(const isg_train_options *o)
 void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);
 
 /* ---- views (views.c) ---- */
-/* With o.teacher_views: fills t->views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the
- * feed anywhere. Errors: NOMEM, CANCELLED, IO, and of the file FORMAT, CHECKSUM, ARG (of another teacher, images or
+/* Fills t->views for o.teacher_views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the feed
+ * anywhere. Errors: NOMEM, LIMIT, CANCELLED, IO, and of the file FORMAT, CHECKSUM, ARG (of another teacher, images or
  * views). */
 ISG_NODISCARD isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err);
 /* The file from memory, the parser alone. Nothing of t changes on an error. */

@@ -3,6 +3,7 @@
  * kept in a file that other runs with the same teacher, images and views read. */
 #include "train/trainer.h"
 
+#include "base/checked.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/error.h"
@@ -17,7 +18,7 @@
 
 static size_t floats_of(const isgi_trainer *t)
 {
-    return (size_t)t->o.teacher_views * t->items * t->net->classes;
+    return (size_t)t->view_count * t->items * t->net->classes; /* set_sizes() has checked it */
 }
 
 static float *outputs_of(const isgi_trainer *t, uint32_t view, uint32_t item)
@@ -25,38 +26,77 @@ static float *outputs_of(const isgi_trainer *t, uint32_t view, uint32_t item)
     return t->views + ((size_t)view * t->items + item) * t->net->classes;
 }
 
+/* A file is for runs of any length; alone, views that no epoch shows need no outputs. */
+static isg_status set_sizes(isgi_trainer *t, isg_error *err)
+{
+    int overflow = 0;
+    t->items = isgi_feed_item_count(t->feed);
+    t->view_count = t->o.teacher_views;
+    if (!t->o.teacher_cache && t->o.epochs > 0 && t->o.epochs < t->view_count) t->view_count = t->o.epochs;
+    (void)isgi_mul_size(isgi_mul_size(t->view_count, t->items, &overflow), t->net->classes * sizeof(float), &overflow);
+    if (overflow) return isgi_fail(err, ISG_E_LIMIT, "%u views of a teacher are too many", t->o.teacher_views);
+    return ISG_OK;
+}
+
 /* ---- which outputs they are ---- */
 
-static isg_status append_net(isgi_buffer *b, const isgi_net *net, isg_error *err)
+static isg_status append_numbers(isgi_buffer *b, const float *x, size_t n, isg_error *err)
 {
-    char line[160];
-    int n = snprintf(line, sizeof line, "%08x %08x\n",
-                     (unsigned)isgi_crc32c(0, net->params, net->param_floats * sizeof(float)),
-                     (unsigned)isgi_crc32c(0, net->running, net->running_floats * sizeof(float)));
-    ISGI_TRY(isgi_buffer_append(b, line, (size_t)n, err));
-    for (int32_t i = 0; i < net->op_count; i++) {
-        const isgi_netop *op = &net->ops[i];
-        n = snprintf(line, sizeof line, "%d %d %d %zu %d\n", (int)op->op, op->in_count > 0 ? (int)op->in[0] : -1,
-                     (int)op->out, net->acts[op->out].size, (int)op->relu);
-        ISGI_TRY(isgi_buffer_append(b, line, (size_t)n, err));
-        ISGI_TRY(isgi_buffer_append(b, &op->attr, sizeof op->attr, err));
+    const uint32_t crc = x ? isgi_crc32c(0, x, n * sizeof *x) : 0;
+    return isgi_buffer_append(b, &crc, sizeof crc, err);
+}
+
+static isg_status append_factor(isgi_buffer *b, const isg_factor *f, isg_error *err)
+{
+    const uint32_t form[5] = {f->rows, f->cols, f->quant.family, f->quant.bits, f->quant.per_column};
+    ISGI_TRY(isgi_buffer_append(b, form, sizeof form, err));
+    ISGI_TRY(append_numbers(b, f->master, (size_t)f->rows * f->cols, err));
+    return append_numbers(b, f->scale, f->scale ? f->quant.per_column ? f->cols : 1 : 0, err);
+}
+
+static isg_status append_value(isgi_buffer *b, const isg_value *v, isg_error *err)
+{
+    const isg_tensor *x = v->constant;
+    if (x) {
+        const uint32_t crc = isgi_crc32c(0, x->data, (size_t)x->count * isg_dtype_size(x->dtype));
+        ISGI_TRY(isgi_buffer_append(b, x->dims, sizeof x->dims, err));
+        ISGI_TRY(isgi_buffer_append(b, &crc, sizeof crc, err));
+    }
+    if (!v->factors) return ISG_OK;
+    ISGI_TRY(append_factor(b, &v->factors->basis, err));
+    ISGI_TRY(append_factor(b, &v->factors->u, err));
+    return append_factor(b, &v->factors->v, err);
+}
+
+static isg_status append_graph(isgi_buffer *b, const isg_graph *g, isg_error *err)
+{
+    for (int32_t i = 0; i < g->value_count; i++) ISGI_TRY(append_value(b, &g->values[i], err));
+    for (int32_t i = 0; i < g->node_count; i++) {
+        const isg_node *n = &g->nodes[i];
+        const int32_t counts[3] = {(int32_t)n->op, n->input_count, n->output_count};
+        ISGI_TRY(isgi_buffer_append(b, counts, sizeof counts, err));
+        ISGI_TRY(isgi_buffer_append(b, &n->attr, sizeof n->attr, err));
+        ISGI_TRY(isgi_buffer_append(b, n->inputs, (size_t)n->input_count * sizeof *n->inputs, err));
+        ISGI_TRY(isgi_buffer_append(b, n->outputs, (size_t)n->output_count * sizeof *n->outputs, err));
     }
     return ISG_OK;
 }
 
-/* Of the teacher, the images and the views of them; not of the precision, which moves outputs by rounding only. */
+/* Of the teacher, the images and the views of them; not of device and precision, which move outputs by rounding only.
+ */
 static isg_status make_key(const isgi_trainer *t, uint8_t key[32], isg_error *err)
 {
     const isg_train_options *o = &t->o;
     char line[160];
     isgi_buffer b;
     uint32_t images = 0;
+    int n;
     isg_status status = isgi_feed_checksum(t->feed, &images, err);
-    const int n = snprintf(line, sizeof line, "%u %u %u %d %u %a %llu %08x\n", o->teacher_views, t->items, o->crop_pad,
-                           o->flip, o->cutout, o->validation_fraction, (unsigned long long)o->seed, (unsigned)images);
+    n = snprintf(line, sizeof line, "%u %u %u %d %u %a %llu %08x\n", o->teacher_views, t->items, o->crop_pad, o->flip,
+                 o->cutout, o->validation_fraction, (unsigned long long)o->seed, (unsigned)images);
     isgi_buffer_init(&b, (size_t)1 << 30);
     if (status == ISG_OK) status = isgi_buffer_append(&b, line, (size_t)n, err);
-    if (status == ISG_OK) status = append_net(&b, t->teacher, err);
+    if (status == ISG_OK) status = append_graph(&b, t->teacher_graph, err);
     if (status == ISG_OK) isg_sha256(key, b.data, b.size);
     isgi_buffer_free(&b);
     return status;
@@ -71,7 +111,7 @@ static void fill_header(const isgi_trainer *t, const uint8_t key[32], uint8_t h[
     memcpy(h, MAGIC, 8);
     memcpy(h + 8, &mark, 4);
     memcpy(h + 16, key, 32);
-    isgi_store_u64(h + 48, t->o.teacher_views);
+    isgi_store_u64(h + 48, t->view_count);
     isgi_store_u64(h + 56, floats_of(t));
 }
 
@@ -84,19 +124,6 @@ static isg_status write_parts(const isgi_trainer *t, const uint8_t key[32], isg_
     ISGI_TRY(isg_writer_write(w, header, sizeof header, err));
     ISGI_TRY(isg_writer_write(w, t->views, bytes, err));
     return isg_writer_write(w, tail, sizeof tail, err);
-}
-
-static isg_status save(const isgi_trainer *t, const uint8_t key[32], isg_error *err)
-{
-    isg_writer *w = NULL;
-    isg_status status;
-    ISGI_TRY(isg_writer_open(&w, t->o.teacher_cache, err));
-    status = write_parts(t, key, w, err);
-    if (status != ISG_OK) {
-        isg_writer_abort(w);
-        return status;
-    }
-    return isg_writer_commit(w, err);
 }
 
 isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size, isg_error *err)
@@ -137,8 +164,7 @@ static isg_status load(isgi_trainer *t, const uint8_t key[32], isg_error *err)
 
 static isg_status run_teacher(isgi_trainer *t, isg_error *err)
 {
-    const uint32_t batches = isgi_feed_batches(t->feed);
-    const uint64_t total = (uint64_t)batches * t->o.teacher_views;
+    const uint64_t total = (uint64_t)isgi_feed_batches(t->feed) * t->view_count;
     const isg_progress *p = &t->o.progress;
     ISGI_TRY(isgi_feed_seek(t->feed, 0, 0, err));
     for (uint64_t done = 0; done < total; done++) {
@@ -158,19 +184,32 @@ static isg_status run_teacher(isgi_trainer *t, isg_error *err)
     return ISG_OK;
 }
 
+/* The file is begun first: a place that cannot be written shows before the work. */
+static isg_status run_and_save(isgi_trainer *t, const uint8_t key[32], isg_error *err)
+{
+    isg_writer *w = NULL;
+    isg_status status;
+    ISGI_TRY(isg_writer_open(&w, t->o.teacher_cache, err));
+    status = run_teacher(t, err);
+    if (status == ISG_OK) status = write_parts(t, key, w, err);
+    if (status != ISG_OK) {
+        isg_writer_abort(w);
+        return status;
+    }
+    return isg_writer_commit(w, err);
+}
+
 isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err)
 {
     uint8_t key[32];
-    if (t->o.teacher_views == 0) return ISG_OK;
-    t->items = isgi_feed_item_count(t->feed);
+    ISGI_TRY(set_sizes(t, err));
     t->views = isgi_calloc(floats_of(t), sizeof *t->views);
     if (!t->views) return isgi_nomem(err);
-    if (t->o.teacher_cache) ISGI_TRY(make_key(t, key, err));
-    if (t->o.teacher_cache && isgi_checkpoint_exists(t->o.teacher_cache)) {
-        ISGI_TRY(load(t, key, err));
-    } else {
+    if (!t->o.teacher_cache) {
         ISGI_TRY(run_teacher(t, err));
-        if (t->o.teacher_cache) ISGI_TRY(save(t, key, err));
+    } else {
+        ISGI_TRY(make_key(t, key, err));
+        ISGI_TRY(isgi_checkpoint_exists(t->o.teacher_cache) ? load(t, key, err) : run_and_save(t, key, err));
     }
     isgi_net_destroy(t->teacher);
     t->teacher = NULL;

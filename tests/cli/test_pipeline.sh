@@ -91,6 +91,9 @@ expect_error 2 "$tool" tune "$eight" --bits 9 --data "$data" --steps 2 -o "$work
 # without epochs, steps and time it trains nothing: the same outputs, and what int8 needs
 expect_error 3 "$tool" eval "$eight" --mode int8 --data "$data"
 expect 0 "$tool" tune "$eight" --epochs 0 --activations 8 --data "$data" --threads 1 --quiet --json -o "$work/ranges.isg"
+expect_error 2 "$tool" tune "$eight" --epochs 0 --data "$data" -o "$work/none.isg"
+expect_error 2 "$tool" tune "$eight" --epochs 0 --activations 8 --resume --checkpoint "$work/b.ckpt" --data "$data" -o "$work/none.isg"
+expect 0 "$tool" tune "$eight" --epochs 0 --activations 8 --data "$data" --threads 1 --quiet --json -o "$work/ranges.isg"
 grep -q '"training"' "$work/out" && fail "tune --epochs=0 trained"
 expect 0 "$tool" compare "$eight" "$work/ranges.isg" --tolerance 0
 expect 0 "$tool" eval "$work/ranges.isg" --mode int8 --data "$data" --quiet

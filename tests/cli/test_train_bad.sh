@@ -118,7 +118,7 @@ ckpt=$work/views
 views="--teacher $model --flip --teacher-cache $ckpt"
 expect 0 "$tool" tune "$packed" --steps 2 $quiet --data "$data" $views --teacher-views 2 -o "$work/w.isg"
 kept 2 "a file of a teacher's outputs needs a number of views" $(tune) "$data" $views
-kept 2 "views of a teacher need one to learn from" $(tune) "$data" --teacher-views 2
+kept 2 "views of a teacher need distillation" $(tune) "$data" --teacher-views 2
 kept 2 "$ckpt: of another teacher, other images or other views" $(tune) "$data" $views --teacher-views 2 --seed 9
 kept 4 "mlp.ckpt: not a teacher's outputs" $(tune) "$data" --teacher "$model" --teacher-cache "$work/mlp.ckpt" --teacher-views 2
 for change in 'b[:-9]' 'b[:100] + bytes([b[100] ^ 1]) + b[101:]'; do

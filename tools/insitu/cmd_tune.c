@@ -198,6 +198,11 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if (!(a.o.distill_beta >= 0.0f && a.o.distill_beta <= 1.0f))
         return tool_usage_error(t, "option --distill: must lie between 0 and 1");
+    if (!trains(&a) && !a.bits && a.activations == 0)
+        return tool_usage_error(t, "--epochs=0 needs --seconds or --steps, or --activations or --bits to be written");
+    if (!trains(&a) && (a.teacher || a.o.checkpoint || a.o.resume || a.o.log_csv || a.o.teacher_views))
+        return tool_usage_error(
+            t, "--epochs=0 without --seconds and --steps trains nothing: no teacher, checkpoint or log");
     if (a.bits && (code = tool_read_bits(t, a.bits, a.target)) != EXIT_OK) return code;
     inputs[0] = argv[0];
     inputs[1] = a.teacher;

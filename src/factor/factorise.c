@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public entries: factors from a dense weight by any method, dense rounding, and their error reports. */
 #include <insitu/factors.h>
+#include <insitu/rt.h>
 
 #include "factor/als.h"
 #include "factor/l2.h"
@@ -67,7 +68,7 @@ static isg_status report_raw(isg_factor_report *r, const isgi_als *a, const floa
                              isg_error *err)
 {
     float *w = isgi_malloc(a->rows * a->cols * sizeof *w);
-    isg_status status = w ? isgi_factors_compose(w, a->f, a->b, a->u, a->v, err) : isgi_nomem(err);
+    isg_status status = w ? isgi_factors_compose(w, a->f, a->b, a->u, a->v, ISG_ISA_ALL, err) : isgi_nomem(err);
     if (status == ISG_OK) {
         status = relative_errors(a->f, hwio, w, moment, &r->raw_weight_error, &r->raw_output_error, err);
     }

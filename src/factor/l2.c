@@ -2,6 +2,8 @@
 /* The fit of factors to a weight by gradient descent through the quantisers (SPEC section 7 'train'). */
 #include "factor/l2.h"
 
+#include <insitu/rt.h>
+
 #include "factor/als.h"
 #include "factor/radam.h"
 #include "host/alloc.h"
@@ -61,7 +63,7 @@ static isg_status evaluate(l2_state *s, const isg_factors *f, const float *hwio,
     const float *b = s->numbers, *u = b + s->count[0], *v = u + s->count[1];
     double sum = 0;
     isg_status status = quantise_all(s, err);
-    if (status == ISG_OK) status = isgi_factors_compose(s->difference, f, b, u, v, err);
+    if (status == ISG_OK) status = isgi_factors_compose(s->difference, f, b, u, v, ISG_ISA_ALL, err);
     if (status != ISG_OK) return status;
     for (size_t i = 0; i < s->weights; i++) s->difference[i] -= hwio[i];
     isgi_als_apply(norm, s->w, s->difference, f->co);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between trainable factors and their packed form, and from either to the dense weight. */
 #include <insitu/factors.h>
+#include <insitu/rt.h>
 
 #include "base/endian.h"
 #include "base/half.h"
+#include "cpu/cpu.h"
 #include "host/alloc.h"
 #include "kernels/kernels.h"
 #include "quant/factors_weight.h"
@@ -203,7 +205,7 @@ isg_status isg_factors_unpack(isg_factors **out, const isg_weight *w, isg_error 
 }
 
 isg_status isgi_factors_compose(float *hwio, const isg_factors *f, const float *b, const float *u, const float *v,
-                                isg_error *err)
+                                uint32_t isa, isg_error *err)
 {
     const uint32_t rows = f->taps * f->ci;
     float *scratch = NULL;
@@ -214,7 +216,7 @@ isg_status isgi_factors_compose(float *hwio, const isg_factors *f, const float *
         if (!scratch) return isgi_nomem(err);
     }
     copy_geometry(&geometry, f);
-    isgk_table_init(&k, 0);
+    isgk_table_init(&k, isgi_cpu_effective_isa(isa));
     isgi_gen_compose(&k, hwio, &geometry, b, u, v, 0, rows, scratch);
     isg_free(scratch);
     return ISG_OK;
@@ -244,7 +246,7 @@ isg_status isg_factors_weight(float *hwio, const isg_factors *f, isg_error *err)
     float *buffer, *b, *u, *v;
     isg_status status = isgi_factors_quantised(f, &buffer, &b, &u, &v, err);
     if (status != ISG_OK) return status;
-    status = isgi_factors_compose(hwio, f, b, u, v, err);
+    status = isgi_factors_compose(hwio, f, b, u, v, ISG_ISA_SCALAR, err);
     isg_free(buffer);
     return status;
 }

@@ -5,9 +5,10 @@
 
 #include <insitu/factors.h>
 
-/* W [taps*ci][co] from b, u, v in the stored order (u, v NULL where off). Error: NOMEM. */
+/* W [taps*ci][co] from b, u, v in the stored order (u, v NULL where off), by instructions in `isa` (isg_isa) that the
+ * CPU has: they decide the last bits, so what goes into files takes ISG_ISA_SCALAR. Error: NOMEM. */
 isg_status isgi_factors_compose(float *hwio, const isg_factors *f, const float *b, const float *u, const float *v,
-                                isg_error *err);
+                                uint32_t isa, isg_error *err);
 /* isg_factor_quantise() of all three into one buffer (isg_free()); u, v become NULL where off. */
 isg_status isgi_factors_quantised(const isg_factors *f, float **buffer, float **b, float **u, float **v,
                                   isg_error *err);

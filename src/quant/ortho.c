@@ -3,7 +3,9 @@
 #include "quant/ortho.h"
 
 #include <insitu/factors.h>
+#include <insitu/rt.h>
 
+#include "cpu/cpu.h"
 #include "host/alloc.h"
 #include "kernels/kernels.h"
 
@@ -29,7 +31,7 @@ static int work_init(ortho_work *w, size_t count, size_t length)
     const size_t n = count * length;
     w->buffer = isgi_malloc((3 * n + count * count + count) * sizeof(float));
     if (!w->buffer) return 0;
-    isgk_table_init(&w->k, 0);
+    isgk_table_init(&w->k, isgi_cpu_effective_isa(ISG_ISA_ALL));
     w->rows = w->buffer;
     w->columns = w->rows + n;
     w->product = w->columns + n;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gradients of the factors from the gradient of the generated weight (SPEC section 2 differentiated). */
 #include <insitu/factors.h>
+#include <insitu/rt.h>
 
+#include "cpu/cpu.h"
 #include "host/alloc.h"
 #include "kernels/kernels.h"
 #include "quant/factors_weight.h"
@@ -55,7 +57,7 @@ static isg_status level2_backward(const isg_factors *f, const float *dw, const f
     float *turned = isgi_malloc(need * sizeof *turned);
     isgk_table k;
     if (!turned) return isgi_nomem(err);
-    isgk_table_init(&k, 0);
+    isgk_table_init(&k, isgi_cpu_effective_isa(ISG_ISA_ALL));
     if (dv) {
         transpose(turned, c, rows, bo);
         k.gemm_f32(dv, co, turned, rows, dw, co, bo, co, rows, 0);

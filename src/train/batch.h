@@ -43,7 +43,8 @@ uint32_t isgi_feed_batches(const isgi_feed *f); /* training batches an epoch */
 uint32_t isgi_feed_train_count(const isgi_feed *f);
 uint32_t isgi_feed_validation_count(const isgi_feed *f);
 uint32_t isgi_feed_item_count(const isgi_feed *f); /* of the dataset */
-/* CRC32C of all images as the network reads them. Reports progress and may be CANCELLED: files of pictures take long. */
+/* CRC32C of all images as the network reads them. Reports progress and may be CANCELLED: files of pictures take long.
+ */
 ISG_NODISCARD isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err);
 /* The next call of next() gives batch `index` of `epoch`; later calls go on from there without end. */
 ISG_NODISCARD isg_status isgi_feed_seek(isgi_feed *f, uint32_t epoch, uint32_t index, isg_error *err);

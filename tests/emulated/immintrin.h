@@ -111,6 +111,29 @@ EMULATE float emulate_bf16_sum(float sum, uint32_t x, uint32_t w)
     return fabsf(sum) < 0x1p-126f ? copysignf(0.0f, sum) : sum;
 }
 
+EMULATE uint16_t emulate_bf16_round(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if (x != x) return (uint16_t)(u >> 16 | 0x40);
+    if (!(u & 0x7f800000u)) return (uint16_t)(u >> 16 & 0x8000u);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh emulate_cvtne2ps
+EMULATE simde__m512i emulate_cvtne2ps(simde__m512 high, simde__m512 low)
+{
+    float from[32];
+    uint16_t to[32];
+    simde__m512i out;
+    memcpy(from, &low, sizeof low);
+    memcpy(from + 16, &high, sizeof high);
+    for (int i = 0; i < 32; i++) to[i] = emulate_bf16_round(from[i]);
+    memcpy(&out, to, sizeof out);
+    return out;
+}
+
 EMULATE simde__m512 emulate_dpbf16(simde__m512 sums, simde__m512i x, simde__m512i w)
 {
     uint32_t a[16], b[16];

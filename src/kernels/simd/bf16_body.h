@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Body of the bfloat16 product for any vector (vec_ISA.h). Whoever includes it defines BF16_ROWS and BF16_KERNEL(op),
+ *   void bf16_round_panel(uint32_t *dst, const float *src, size_t rows)  the kernel panel_bf16
+ *   void bf16_pack_rows(uint32_t *dst, const float *a, size_t lda, size_t rows, size_t k)  rows of k numbers as
+ *     (k + 1) / 2 words each, which may write BF16_SPARE words behind the last one
  * and bf16_word with
  *   bf16_word bf16_load(const uint32_t *p)  pairs of VF_LANES columns, ready to be multiplied with
  *   bf16_word bf16_spread(uint32_t pair)    one pair in all lanes
  *   vf bf16_add(vf sum, bf16_word x, bf16_word w)  both products added, the odd one first. */
 #include "kernels/kernels.h"
-#include "kernels/simd/bf16_round_avx2.h"
 #include "kernels/simd/unroll.h"
 
 #define BF16_INLINE static inline __attribute__((always_inline))

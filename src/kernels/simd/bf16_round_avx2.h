@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rounding to bfloat16 with AVX2, for every x86 kernel: few numbers next to the products, so no wider vectors. */
+/* Rounding to bfloat16 with AVX2. */
 #ifndef INSITU_KERNELS_BF16_ROUND_AVX2_H
 #define INSITU_KERNELS_BF16_ROUND_AVX2_H
 
@@ -43,9 +43,8 @@ static void bf16_round_panel(uint32_t *dst, const float *src, size_t rows)
     }
 }
 
-#define BF16_SPARE 8 /* words behind the last row that bf16_pack_rows() may write */
+#define BF16_SPARE 8
 
-/* Rows of k numbers as (k + 1) / 2 words each. */
 static void bf16_pack_rows(uint32_t *dst, const float *a, size_t lda, size_t rows, size_t k)
 {
     for (size_t i = 0; i < rows; i++, a += lda, dst += (k + 1) / 2) {

@@ -3,6 +3,7 @@
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__)
+#include "kernels/simd/bf16_round_avx2.h"
 #include "kernels/simd/vec_avx2.h"
 
 #define BF16_KERNEL(op) isgk_##op##__avx2

@@ -133,6 +133,9 @@ kept 1 "error: mlp: step 1: the loss is not a finite number, first seen in the i
     "$tool" train --arch mlp --input scale=1e38 --steps 2 $quiet --data "$data"
 kept 1 "model.isg: step [0-9]*: fc[0-9].* holds a number that is not finite" $(tune) "$data" --lr 1e30
 
+# nothing to do
+kept 2 "--epochs=0 needs --seconds or --steps" "$tool" train --arch mlp --input unit --epochs 0 $quiet --data "$data"
+
 # durations
 for word in 0 -1 10x 1d '' nan 10ms s; do
     kept 2 "option --max-time" $(train) "$data" --max-time="$word"

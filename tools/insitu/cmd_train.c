@@ -114,14 +114,12 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if ((files == 1) == (a.arch != NULL)) return tool_usage_error(t, "give either --arch or MODEL.onnx");
+    if (!tool_trains(&a.o)) return tool_usage_error(t, "--epochs=0 needs --seconds or --steps");
     if (a.label_offset < 0) return tool_usage_error(t, "option --label-offset: must not be negative");
     a.source = files ? argv[0] : NULL;
     inputs[0] = a.source;
     inputs[1] = a.teacher;
-    code = tool_check_output(t, a.output, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.teacher_cache, inputs, 2, a.data);
+    code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
     if (code == EXIT_OK && a.arch) code = check_arch(t, a.arch);
     if (code == EXIT_OK) code = train_run(t, &a, &job);
     isg_dataset_close(job.ds);

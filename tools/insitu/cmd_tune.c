@@ -120,12 +120,6 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     return code;
 }
 
-/* No epochs, steps or time: --bits and --activations alone are wanted. */
-static int trains(const tune_args *a)
-{
-    return a->o.epochs > 0 || a->o.max_steps > 0 || a->o.max_seconds > 0.0;
-}
-
 static int tune_train(tool *t, tune_args *a, tune_job *job, const char *source)
 {
     isg_error err = {0};
@@ -146,18 +140,18 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
 {
     cJSON *json;
     int code = tool_ranks_agree(t, tune_load(t, a, job, source));
-    if (code == EXIT_OK && trains(a)) code = tune_train(t, a, job, source);
+    if (code == EXIT_OK && tool_trains(&a->o)) code = tune_train(t, a, job, source);
     if (code != EXIT_OK || t->silent) return code;
     code = tune_write(t, a, job);
     if (code != EXIT_OK) return code;
     if (!t->json) {
-        if (trains(a)) tool_train_report(t, NULL, &job->training);
+        if (tool_trains(&a->o)) tool_train_report(t, NULL, &job->training);
         tool_written_report(NULL, a->output, &job->written);
         return EXIT_OK;
     }
     json = tool_json("tune");
     tool_json_text(json, "file", source);
-    if (trains(a)) tool_train_report(t, json, &job->training);
+    if (tool_trains(&a->o)) tool_train_report(t, json, &job->training);
     tool_written_report(json, a->output, &job->written);
     return tool_json_print(t, json);
 }
@@ -198,18 +192,15 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if (!(a.o.distill_beta >= 0.0f && a.o.distill_beta <= 1.0f))
         return tool_usage_error(t, "option --distill: must lie between 0 and 1");
-    if (!trains(&a) && !a.bits && a.activations == 0)
+    if (!tool_trains(&a.o) && !a.bits && a.activations == 0)
         return tool_usage_error(t, "--epochs=0 needs --seconds or --steps, or --activations or --bits to be written");
-    if (!trains(&a) && (a.teacher || a.o.checkpoint || a.o.resume || a.o.log_csv || a.o.teacher_views))
+    if (!tool_trains(&a.o) && (a.teacher || a.o.checkpoint || a.o.resume || a.o.log_csv || a.o.teacher_views))
         return tool_usage_error(
             t, "--epochs=0 without --seconds and --steps trains nothing: no teacher, checkpoint or log");
     if (a.bits && (code = tool_read_bits(t, a.bits, a.target)) != EXIT_OK) return code;
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
-    code = tool_check_output(t, a.output, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.checkpoint, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.log_csv, inputs, 2, a.data);
-    if (code == EXIT_OK) code = tool_check_output(t, a.o.teacher_cache, inputs, 2, a.data);
+    code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
     if (code != EXIT_OK) return code;
     code = tune_run(t, &a, &job, argv[0]);
     isg_dataset_close(job.ds);

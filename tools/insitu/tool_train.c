@@ -71,6 +71,22 @@ int tool_read_bits(tool *t, const char *text, uint8_t bits[3])
     return tool_usage_error(t, "option --bits: expected Q or B,U,V with 1..8 or 32 each");
 }
 
+int tool_trains(const isg_train_options *o)
+{
+    return o->epochs > 0 || o->max_steps > 0 || o->max_seconds > 0.0;
+}
+
+int tool_check_train_outputs(tool *t, const char *output, const isg_train_options *o, const char *const inputs[2],
+                             const char *data)
+{
+    const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
+    int code = EXIT_OK;
+    size_t i;
+    for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++)
+        code = tool_check_output(t, written[i], inputs, 2, data);
+    return code;
+}
+
 void tool_train_common(tool *t, isg_train_options *o)
 {
     o->seed = t->seed;

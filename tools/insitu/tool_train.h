@@ -11,6 +11,11 @@
 void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);
 /* "3", or "3,6,3": bits of basis, U and V. */
 int tool_read_bits(tool *t, const char *text, uint8_t bits[3]);
+/* Whether epochs, steps or time were asked for. */
+int tool_trains(const isg_train_options *o);
+/* tool_check_output() of all files that training writes; inputs: source and teacher. */
+int tool_check_train_outputs(tool *t, const char *output, const isg_train_options *o, const char *const inputs[2],
+                             const char *data);
 /* What --seed, --threads, progress and signals say. */
 void tool_train_common(tool *t, isg_train_options *o);
 /* What isg_train() said: of the network at `path`, unless the message names the checkpoint, the log or the data itself.

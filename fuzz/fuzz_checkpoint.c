@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32c.h"
-#include "base/endian.h"
+#include "seal.h"
 #include "train/trainer.h"
 
 #define FUZZ_PARAMS 7u
@@ -19,15 +18,6 @@ static void must_be_untouched(const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (values[i] != 0.0f) abort();
-}
-
-/* The last bit of the size chooses whether the checksum and the hash of the run are mended. */
-static void seal(uint8_t *bytes, size_t size, const uint8_t config[32])
-{
-    if (size < FUZZ_HEADER + 4 || (size & 1u)) return;
-    memcpy(bytes, "ISGCKPT\1\4\3\2\1", 12);
-    memcpy(bytes + 16, config, 32);
-    isgi_store_u32(bytes + size - 4, isgi_crc32c(0, bytes, size - 4));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -54,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t.optim = &optim;
     t.best = best;
     t.o.checkpoint = "fuzz";
-    seal(copy, size, t.config);
+    fuzz_seal(copy, size, "ISGCKPT\1", t.config, FUZZ_HEADER);
     if (isgi_checkpoint_read(&t, copy, size, &err) != ISG_OK) {
         if (err.message[0] == 0 || t.at.step || optim.step) abort();
         must_be_untouched(params, FUZZ_PARAMS);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checkpoints of training: one file, written atomically, refused unless it is whole and of the same run. */
+#include "train/sealed.h"
 #include "train/trainer.h"
 
-#include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/error.h"
 #include "host/alloc.h"
@@ -11,22 +11,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "ISGCKPT\1"
-#define BYTE_ORDER_MARK 0x01020304u
 #define FIELDS 16
-#define HEADER_BYTES (8 + 4 + 4 + 32 + FIELDS * 8)
+#define FLOATS_FIELD 12
+#define HEADER_BYTES (ISGI_SEALED_FIELDS + FIELDS * 8)
 
-typedef struct part {
-    float *data;
-    size_t count;
-} part;
+static isgi_sealed seal_of(const isgi_trainer *t)
+{
+    return (isgi_sealed){.path = t->o.checkpoint,
+                         .magic = "ISGCKPT\1",
+                         .hash = t->config,
+                         .header_bytes = HEADER_BYTES,
+                         .strange = "not a checkpoint of this version and byte order",
+                         .damaged = "the checkpoint is damaged",
+                         .foreign = "made by a run with other options, network or data",
+                         .odd_size = "sizes do not fit the network"};
+}
 
 /* The arrays in the order of the file. */
-static int list_parts(const isgi_trainer *t, part parts[6])
+static int list_parts(const isgi_trainer *t, isgi_floats parts[6])
 {
     const size_t p = t->net->param_floats, r = t->net->running_floats;
-    const part all[6] = {{t->net->params, p}, {t->net->running, r}, {t->optim->m, p},
-                         {t->optim->v, p},    {t->optim->ema, p},   {t->best, p + r}};
+    const isgi_floats all[6] = {{t->net->params, p}, {t->net->running, r}, {t->optim->m, p},
+                                {t->optim->v, p},    {t->optim->ema, p},   {t->best, p + r}};
     int n = 0;
     for (int i = 0; i < 6; i++) {
         if (all[i].data && all[i].count) parts[n++] = all[i];
@@ -51,7 +57,7 @@ static double bits_double(uint64_t bits)
 static void fill_header(const isgi_trainer *t, uint8_t h[HEADER_BYTES], size_t floats)
 {
     const isgi_position *a = &t->at;
-    const uint32_t mark = BYTE_ORDER_MARK;
+    const isgi_sealed seal = seal_of(t);
     const uint64_t fields[FIELDS] = {a->step,
                                      a->epoch,
                                      a->index,
@@ -68,70 +74,27 @@ static void fill_header(const isgi_trainer *t, uint8_t h[HEADER_BYTES], size_t f
                                      0,
                                      0,
                                      0};
-    memset(h, 0, HEADER_BYTES);
-    memcpy(h, MAGIC, 8);
-    memcpy(h + 8, &mark, 4);
-    memcpy(h + 16, t->config, 32);
-    for (int i = 0; i < FIELDS; i++) isgi_store_u64(h + 48 + i * 8, fields[i]);
-}
-
-static isg_status write_parts(const isgi_trainer *t, isg_writer *w, isg_error *err)
-{
-    uint8_t header[HEADER_BYTES], tail[4];
-    part parts[6];
-    const int n = list_parts(t, parts);
-    size_t floats = 0;
-    uint32_t crc;
-    for (int i = 0; i < n; i++) floats += parts[i].count;
-    fill_header(t, header, floats);
-    crc = isgi_crc32c(0, header, sizeof header);
-    ISGI_TRY(isg_writer_write(w, header, sizeof header, err));
-    for (int i = 0; i < n; i++) {
-        crc = isgi_crc32c(crc, parts[i].data, parts[i].count * sizeof(float));
-        ISGI_TRY(isg_writer_write(w, parts[i].data, parts[i].count * sizeof(float), err));
-    }
-    isgi_store_u32(tail, crc);
-    return isg_writer_write(w, tail, sizeof tail, err);
+    isgi_sealed_begin(&seal, h);
+    for (int i = 0; i < FIELDS; i++) isgi_store_u64(h + ISGI_SEALED_FIELDS + i * 8, fields[i]);
 }
 
 isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err)
 {
-    isg_writer *w = NULL;
-    isg_status status;
+    const isgi_sealed seal = seal_of(t);
+    uint8_t header[HEADER_BYTES];
+    isgi_floats parts[6];
+    const int n = list_parts(t, parts);
+    size_t floats = 0;
     if (t->o.log_csv) ISGI_TRY(isg_write_file(t->o.log_csv, t->csv.data, t->csv.size, err));
     if (!t->o.checkpoint) return ISG_OK;
-    ISGI_TRY(isg_writer_open(&w, t->o.checkpoint, err));
-    status = write_parts(t, w, err);
-    if (status != ISG_OK) {
-        isg_writer_abort(w);
-        return status;
-    }
-    return isg_writer_commit(w, err);
+    for (int i = 0; i < n; i++) floats += parts[i].count;
+    fill_header(t, header, floats);
+    return isgi_sealed_write(&seal, header, parts, n, err);
 }
 
 int isgi_checkpoint_exists(const char *path)
 {
     return isg_same_file(path, path);
-}
-
-static isg_status check_image(const isgi_trainer *t, const uint8_t *h, size_t size, size_t floats, isg_error *err)
-{
-    const uint32_t mark = BYTE_ORDER_MARK;
-    char name[128];
-    isgi_escape(name, sizeof name, t->o.checkpoint);
-    if (size < HEADER_BYTES + 4 || memcmp(h, MAGIC, 8) != 0 || memcmp(h + 8, &mark, 4) != 0) {
-        return isgi_fail(err, ISG_E_FORMAT, "%s: not a checkpoint of this version and byte order", name);
-    }
-    if (isgi_crc32c(0, h, size - 4) != isgi_load_u32(h + size - 4)) {
-        return isgi_fail(err, ISG_E_CHECKSUM, "%s: the checkpoint is damaged", name);
-    }
-    if (memcmp(h + 16, t->config, 32) != 0) {
-        return isgi_fail(err, ISG_E_ARG, "%s: made by a run with other options, network or data", name);
-    }
-    if (isgi_load_u64(h + 48 + 12 * 8) != floats || size != HEADER_BYTES + floats * sizeof(float) + 4) {
-        return isgi_fail(err, ISG_E_FORMAT, "%s: sizes do not fit the network", name);
-    }
-    return ISG_OK;
 }
 
 /* Keeps the lines of the log up to the step of the checkpoint: what came after it happens again. */
@@ -169,13 +132,14 @@ static int position_is_sound(const isgi_position *a)
 
 isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size, isg_error *err)
 {
-    const uint8_t *h = bytes, *f = h + 48;
-    part parts[6];
+    const isgi_sealed seal = seal_of(t);
+    const uint8_t *h = bytes, *f = h + ISGI_SEALED_FIELDS;
+    isgi_floats parts[6];
     isgi_position a;
     const int n = list_parts(t, parts);
     size_t floats = 0, at = HEADER_BYTES;
     for (int i = 0; i < n; i++) floats += parts[i].count;
-    ISGI_TRY(check_image(t, h, size, floats, err));
+    ISGI_TRY(isgi_sealed_check(&seal, bytes, size, floats, err));
     a.step = isgi_load_u64(f);
     a.epoch = isgi_load_u64(f + 8);
     a.index = isgi_load_u64(f + 16);
@@ -187,7 +151,8 @@ isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size,
     a.last_accuracy = bits_double(isgi_load_u64(f + 72));
     a.best_accuracy = bits_double(isgi_load_u64(f + 80));
     a.best_epoch = isgi_load_u64(f + 88);
-    if (!position_is_sound(&a) || (t->feed && a.index >= isgi_feed_batches(t->feed))) {
+    if (isgi_load_u64(f + FLOATS_FIELD * 8) != floats || !position_is_sound(&a) ||
+        (t->feed && a.index >= isgi_feed_batches(t->feed))) {
         char name[128];
         return isgi_fail(err, ISG_E_FORMAT, "%s: the position makes no sense",
                          isgi_escape(name, sizeof name, t->o.checkpoint));
@@ -216,7 +181,7 @@ isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err)
 isg_status isgi_checkpoint_share(isgi_trainer *t, isg_error *err)
 {
     isg_comm *c = t->o.comm;
-    part parts[6];
+    isgi_floats parts[6];
     const int n = list_parts(t, parts);
     if (!c) return ISG_OK;
     ISGI_TRY(c->broadcast(c, &t->at, sizeof t->at, 0, err));

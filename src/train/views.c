@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A teacher's outputs for the few views of each training image that a run keeps to: computed before the first step,
  * kept in a file that other runs with the same teacher, images and views read. */
+#include "train/sealed.h"
 #include "train/trainer.h"
 
 #include "base/checked.h"
@@ -12,9 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "ISGVIEW\1"
-#define BYTE_ORDER_MARK 0x01020304u
-#define HEADER_BYTES (8 + 4 + 4 + 32 + 2 * 8)
+#define HEADER_BYTES (ISGI_SEALED_FIELDS + 8)
 
 static size_t floats_of(const isgi_trainer *t)
 {
@@ -104,49 +103,39 @@ static isg_status make_key(const isgi_trainer *t, uint8_t key[32], isg_error *er
 
 /* ---- the file ---- */
 
-static void fill_header(const isgi_trainer *t, const uint8_t key[32], uint8_t h[HEADER_BYTES])
+static isgi_sealed seal_of(const isgi_trainer *t, const uint8_t key[32])
 {
-    const uint32_t mark = BYTE_ORDER_MARK;
-    memset(h, 0, HEADER_BYTES);
-    memcpy(h, MAGIC, 8);
-    memcpy(h + 8, &mark, 4);
-    memcpy(h + 16, key, 32);
-    isgi_store_u64(h + 48, t->view_count);
-    isgi_store_u64(h + 56, floats_of(t));
+    return (isgi_sealed){.path = t->o.teacher_cache,
+                         .magic = "ISGVIEW\1",
+                         .hash = key,
+                         .header_bytes = HEADER_BYTES,
+                         .strange = "not a teacher's outputs of this version and byte order",
+                         .damaged = "the teacher's outputs are damaged",
+                         .foreign = "of another teacher, other images or other views of them",
+                         .odd_size = "sizes do not fit the run"};
 }
 
-static isg_status write_parts(const isgi_trainer *t, const uint8_t key[32], isg_writer *w, isg_error *err)
+static isg_status save(const isgi_trainer *t, const uint8_t key[32], isg_error *err)
 {
-    const size_t bytes = floats_of(t) * sizeof(float);
-    uint8_t header[HEADER_BYTES], tail[4];
-    fill_header(t, key, header);
-    isgi_store_u32(tail, isgi_crc32c(isgi_crc32c(0, header, sizeof header), t->views, bytes));
-    ISGI_TRY(isg_writer_write(w, header, sizeof header, err));
-    ISGI_TRY(isg_writer_write(w, t->views, bytes, err));
-    return isg_writer_write(w, tail, sizeof tail, err);
+    const isgi_sealed seal = seal_of(t, key);
+    const isgi_floats outputs = {t->views, floats_of(t)};
+    uint8_t header[HEADER_BYTES];
+    isgi_sealed_begin(&seal, header);
+    isgi_store_u64(header + ISGI_SEALED_FIELDS, t->view_count);
+    return isgi_sealed_write(&seal, header, &outputs, 1, err);
 }
 
 isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size, isg_error *err)
 {
-    const uint8_t *h = bytes;
+    const isgi_sealed seal = seal_of(t, key);
     const size_t floats = floats_of(t);
-    uint8_t wanted[HEADER_BYTES];
-    char name[128];
-    isgi_escape(name, sizeof name, t->o.teacher_cache);
-    fill_header(t, key, wanted);
-    if (size < HEADER_BYTES + 4 || memcmp(h, wanted, 16) != 0) {
-        return isgi_fail(err, ISG_E_FORMAT, "%s: not a teacher's outputs of this version and byte order", name);
+    ISGI_TRY(isgi_sealed_check(&seal, bytes, size, floats, err));
+    if (isgi_load_u64((const uint8_t *)bytes + ISGI_SEALED_FIELDS) != t->view_count) {
+        char name[128];
+        return isgi_fail(err, ISG_E_FORMAT, "%s: another number of views than its key says",
+                         isgi_escape(name, sizeof name, t->o.teacher_cache));
     }
-    if (isgi_crc32c(0, h, size - 4) != isgi_load_u32(h + size - 4)) {
-        return isgi_fail(err, ISG_E_CHECKSUM, "%s: the teacher's outputs are damaged", name);
-    }
-    if (memcmp(h + 16, wanted + 16, 32) != 0) {
-        return isgi_fail(err, ISG_E_ARG, "%s: of another teacher, other images or other views of them", name);
-    }
-    if (memcmp(h, wanted, HEADER_BYTES) != 0 || size != HEADER_BYTES + floats * sizeof(float) + 4) {
-        return isgi_fail(err, ISG_E_FORMAT, "%s: sizes do not fit the run", name);
-    }
-    memcpy(t->views, h + HEADER_BYTES, floats * sizeof(float));
+    memcpy(t->views, (const uint8_t *)bytes + HEADER_BYTES, floats * sizeof(float));
     return ISG_OK;
 }
 
@@ -184,19 +173,14 @@ static isg_status run_teacher(isgi_trainer *t, isg_error *err)
     return ISG_OK;
 }
 
-/* The file is begun first: a place that cannot be written shows before the work. */
+/* A place that cannot be written shows before the work; nothing of the file exists while that goes on. */
 static isg_status run_and_save(isgi_trainer *t, const uint8_t key[32], isg_error *err)
 {
     isg_writer *w = NULL;
-    isg_status status;
     ISGI_TRY(isg_writer_open(&w, t->o.teacher_cache, err));
-    status = run_teacher(t, err);
-    if (status == ISG_OK) status = write_parts(t, key, w, err);
-    if (status != ISG_OK) {
-        isg_writer_abort(w);
-        return status;
-    }
-    return isg_writer_commit(w, err);
+    isg_writer_abort(w);
+    ISGI_TRY(run_teacher(t, err));
+    return save(t, key, err);
 }
 
 isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err)

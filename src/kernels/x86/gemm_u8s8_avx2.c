@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Integer matrix product with AVX2. The byte product of the instruction set adds pairs in 16 bits and saturates. Codes
- * of few bits never get there, and the sum of two such products stays in 16 bits as well: it is made before widening
- * (more of them together gained nothing). Wider codes, and the inputs with them, are widened to 16 bits first. */
+ * of few bits never get there, and the sum of two such products stays in 16 bits as well: it is made before widening.
+ * Up to three bits sixteen can be added. Wider codes, and the inputs with them, are widened to 16 bits first. */
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__)
@@ -16,8 +16,8 @@
 #define BLOCK_GROUPS 64u /* of four */
 #define WORD_MAX 32767
 
-/* Row after row: the compiler would begin with all products and then lack registers for the sums. */
-#define KEEP_ORDER(x, y) __asm__ volatile("" : "+x"(x), "+x"(y))
+/* From so many groups that can be added in 16 bits a whole block is. */
+#define DEEP 16
 
 /* Some rows and groups of the left operand. */
 typedef struct gemm_block {
@@ -25,7 +25,7 @@ typedef struct gemm_block {
     const uint16_t *wide; /* the same as 16-bit numbers, 4 * BLOCK_GROUPS apart; only where depth is 0 */
     const int32_t *more;  /* what is added to every sum of a row */
     size_t lda, rows, groups;
-    size_t depth; /* groups whose products can be added in 16 bits; 0: not even those of one */
+    size_t depth; /* groups whose products can be added in 16 bits; 0: not even those of one; from DEEP on all here */
     int odd;
 } gemm_block;
 
@@ -62,6 +62,10 @@ ALWAYS void store_sums(const gemm_sums *to, int row, int vector, __m256i sums)
 
 #define NARROW_ROWS 8 /* of one vector; of two, half as many */
 
+/* sum += x in place and in this order: left to itself the compiler keeps copies of the sums, and those in memory. */
+#define ADD_WORDS(sum, x) __asm__ volatile("vpaddw %1, %0, %0" : "+x"(sum) : "x"(x))
+#define ADD_DOUBLE_WORDS(sum, x) __asm__ volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(x))
+
 /* Four bytes of a row, everywhere. */
 ALWAYS __m256i spread_four(const uint8_t *a)
 {
@@ -70,7 +74,7 @@ ALWAYS __m256i spread_four(const uint8_t *a)
     return _mm256_set1_epi32(four);
 }
 
-/* `together` groups. Widening multiplies by `unit`. */
+/* `together` groups, which are added in 16 bits; widening multiplies by `unit`. */
 ALWAYS void narrow_step(__m256i sum[NARROW_ROWS][2], const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
                         __m256i unit, const int rows, const int vectors, const int together)
 {
@@ -89,59 +93,53 @@ ALWAYS void narrow_step(__m256i sum[NARROW_ROWS][2], const uint8_t *a, size_t ld
             __m256i word = _mm256_maddubs_epi16(x[0], w[0][v]);
             ISGI_UNROLL
             for (int t = 1; t < together; t++) word = _mm256_add_epi16(word, _mm256_maddubs_epi16(x[t], w[t][v]));
-            sum[i][v] = _mm256_add_epi32(sum[i][v], _mm256_madd_epi16(word, unit));
+            ADD_DOUBLE_WORDS(sum[i][v], _mm256_madd_epi16(word, unit));
         }
-        KEEP_ORDER(sum[i][0], sum[i][vectors - 1]);
     }
 }
 
-/* `rows` rows of 8 * `vectors` columns. */
-ALWAYS void narrow_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
-                        const int rows, const int vectors, const int together)
+/* The sums of a block in 16 bits. */
+ALWAYS void narrow_block(__m256i words[NARROW_ROWS][2], const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
+                         size_t groups, const int rows, const int vectors)
 {
-    const gemm_sums to = sums_at(all, row, 0);
-    const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);
-    const uint8_t *a = k->bytes + row * k->lda;
+    ISGI_UNROLL
+    for (int i = 0; i < rows; i++) words[i][0] = words[i][1] = _mm256_setzero_si256();
+    for (size_t g = 0; g < groups; g++, a += 4, b += 4 * ldb) {
+        const __m256i w0 = load_words(b), w1 = vectors > 1 ? load_words(b + 32) : w0;
+        ISGI_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const __m256i x = spread_four(a + (size_t)i * lda);
+            ADD_WORDS(words[i][0], _mm256_maddubs_epi16(x, w0));
+            if (vectors > 1) ADD_WORDS(words[i][1], _mm256_maddubs_epi16(x, w1));
+        }
+    }
+}
+
+/* `rows` rows of 8 * `vectors` columns from `a` on. */
+ALWAYS void narrow_tile(const gemm_sums *to, const int32_t *more, const uint8_t *a, size_t lda, const int8_t *b,
+                        size_t ldb, size_t groups, __m256i unit, const int rows, const int vectors, const int together)
+{
     __m256i sum[NARROW_ROWS][2];
-    size_t g = 0;
+    if (together == DEEP) {
+        narrow_block(sum, a, lda, b, ldb, groups, rows, vectors);
+    } else {
+        ISGI_UNROLL
+        for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = _mm256_setzero_si256();
+        for (; groups >= (size_t)together; groups -= (size_t)together) {
+            narrow_step(sum, a, lda, b, ldb, unit, rows, vectors, together);
+            a += 4 * together;
+            b += (size_t)together * 4 * ldb;
+        }
+        if (groups) narrow_step(sum, a, lda, b, ldb, unit, rows, vectors, 1);
+    }
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) sum[i][v] = start_of(&to, i, v, k->more[row + (size_t)i]);
+        for (int v = 0; v < vectors; v++) {
+            const __m256i wide = together == DEEP ? _mm256_madd_epi16(sum[i][v], unit) : sum[i][v];
+            store_sums(to, i, v, _mm256_add_epi32(start_of(to, i, v, more[i]), wide));
+        }
     }
-    for (; k->groups - g >= (size_t)together; g += (size_t)together, b += (size_t)together * 4 * ldb)
-        narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, together);
-    for (; g < k->groups; g++, b += 4 * ldb) narrow_step(sum, a + 4 * g, k->lda, b, ldb, unit, rows, vectors, 1);
-    ISGI_UNROLL
-    for (int i = 0; i < rows; i++) {
-        ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) store_sums(&to, i, v, sum[i][v]);
-    }
-}
-
-ALWAYS void narrow_rows(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, const int vectors,
-                        const int together)
-{
-    const int rows = NARROW_ROWS / vectors;
-    size_t i = 0;
-    for (; k->rows - i >= (size_t)rows; i += (size_t)rows) narrow_tile(to, k, i, b, ldb, rows, vectors, together);
-    for (; i < k->rows; i++) narrow_tile(to, k, i, b, ldb, 1, vectors, together);
-}
-
-static void narrow_sixteen(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
-{
-    if (k->depth >= 2)
-        narrow_rows(to, k, b, ldb, 2, 2);
-    else
-        narrow_rows(to, k, b, ldb, 2, 1);
-}
-
-static void narrow_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
-{
-    if (k->depth >= 2)
-        narrow_rows(to, k, b, ldb, 1, 2);
-    else
-        narrow_rows(to, k, b, ldb, 1, 1);
 }
 
 /* Four rows of three vectors: twelve sums leave no registers for weights, which every row takes from memory. */
@@ -163,38 +161,66 @@ ALWAYS void broad_step(__m256i sum[BROAD_ROWS][3], const uint8_t *a, size_t lda,
         for (int v = 0; v < 3; v++) {
             __m256i word = _mm256_maddubs_epi16(x0, load_words(w + 32 * v));
             if (together > 1) word = _mm256_add_epi16(word, _mm256_maddubs_epi16(x1, load_words(w + 4 * ldb + 32 * v)));
-            sum[i][v] = _mm256_add_epi32(sum[i][v], _mm256_madd_epi16(word, unit));
+            ADD_DOUBLE_WORDS(sum[i][v], _mm256_madd_epi16(word, unit));
         }
     }
 }
 
-ALWAYS void broad_tile(const gemm_sums *all, const gemm_block *k, size_t row, const int8_t *b, size_t ldb,
-                       const int rows)
+ALWAYS void broad_tile(const gemm_sums *to, const int32_t *more, const uint8_t *a, size_t lda, const int8_t *b,
+                       size_t ldb, size_t groups, __m256i unit, const int rows)
 {
-    const gemm_sums to = sums_at(all, row, 0);
-    const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);
-    const uint8_t *a = k->bytes + row * k->lda;
     __m256i sum[BROAD_ROWS][3];
-    size_t g = 0;
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
-        for (int v = 0; v < 3; v++) sum[i][v] = start_of(&to, i, v, k->more[row + (size_t)i]);
+        for (int v = 0; v < 3; v++) sum[i][v] = start_of(to, i, v, more[i]);
     }
-    for (; k->groups - g >= 2; g += 2, a += 8, b += 8 * ldb) broad_step(sum, a, k->lda, b, ldb, unit, rows, 2);
-    if (g < k->groups) broad_step(sum, a, k->lda, b, ldb, unit, rows, 1);
+    for (; groups >= 2; groups -= 2, a += 8, b += 8 * ldb) broad_step(sum, a, lda, b, ldb, unit, rows, 2);
+    if (groups) broad_step(sum, a, lda, b, ldb, unit, rows, 1);
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
         ISGI_UNROLL
-        for (int v = 0; v < 3; v++) store_sums(&to, i, v, sum[i][v]);
+        for (int v = 0; v < 3; v++) store_sums(to, i, v, sum[i][v]);
     }
 }
 
-static void broad_rows(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
+/* All rows of 8 * `vectors` columns by TILE(rows, ...). Functions of their own, and pointers that move: the first loads
+ * of a tile are to wait for nothing. */
+#define ALL_ROWS(name, most, TILE, ...)                                                                                \
+    static __attribute__((noinline)) void name(const gemm_sums *all, const gemm_block *k, const int8_t *b, size_t ldb) \
+    {                                                                                                                  \
+        const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);                                                        \
+        const size_t lda = k->lda, groups = k->groups;                                                                 \
+        const uint8_t *a = k->bytes;                                                                                   \
+        const int32_t *more = k->more, *const end = more + k->rows;                                                    \
+        gemm_sums to = *all;                                                                                           \
+        for (size_t rows; more < end; more += rows, a += rows * lda) {                                                 \
+            rows = end - more < (most) ? 1 : (most);                                                                   \
+            if (rows > 1)                                                                                              \
+                TILE(&to, more, a, lda, b, ldb, groups, unit, most __VA_ARGS__);                                       \
+            else                                                                                                       \
+                TILE(&to, more, a, lda, b, ldb, groups, unit, 1 __VA_ARGS__);                                          \
+            to.c += rows * to.ldc;                                                                                     \
+            to.start += rows * to.start_step;                                                                          \
+        }                                                                                                              \
+    }
+#define WITH(...) , __VA_ARGS__
+ALL_ROWS(narrow_1_1, NARROW_ROWS, narrow_tile, WITH(1, 1))
+ALL_ROWS(narrow_2_1, NARROW_ROWS / 2, narrow_tile, WITH(2, 1))
+ALL_ROWS(narrow_1_2, NARROW_ROWS, narrow_tile, WITH(1, 2))
+ALL_ROWS(narrow_2_2, NARROW_ROWS / 2, narrow_tile, WITH(2, 2))
+ALL_ROWS(narrow_1_deep, NARROW_ROWS, narrow_tile, WITH(1, DEEP))
+ALL_ROWS(narrow_2_deep, NARROW_ROWS / 2, narrow_tile, WITH(2, DEEP))
+ALL_ROWS(broad_rows, BROAD_ROWS, broad_tile, )
+
+static void narrow_columns(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, const int vectors)
 {
-    size_t i = 0;
-    for (; k->rows - i >= BROAD_ROWS; i += BROAD_ROWS) broad_tile(to, k, i, b, ldb, BROAD_ROWS);
-    for (; i < k->rows; i++) broad_tile(to, k, i, b, ldb, 1);
+    if (k->depth >= DEEP)
+        (vectors > 1 ? narrow_2_deep : narrow_1_deep)(to, k, b, ldb);
+    else if (k->depth >= 2)
+        (vectors > 1 ? narrow_2_2 : narrow_1_2)(to, k, b, ldb);
+    else
+        (vectors > 1 ? narrow_2_1 : narrow_1_1)(to, k, b, ldb);
 }
 
 /* ---- codes of up to eight bits ---- */
@@ -224,9 +250,8 @@ ALWAYS void wide_tile(const gemm_sums *all, const gemm_block *k, size_t row, con
             __m256i x;
             memcpy(&four, a + (size_t)i * 4 * BLOCK_GROUPS, sizeof four);
             x = _mm256_set1_epi64x(four);
-            low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(x, b0));
-            high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(x, b1));
-            KEEP_ORDER(low[i], high[i]);
+            ADD_DOUBLE_WORDS(low[i], _mm256_madd_epi16(x, b0));
+            ADD_DOUBLE_WORDS(high[i], _mm256_madd_epi16(x, b1));
         }
     }
     ISGI_UNROLL
@@ -264,7 +289,7 @@ static void widen_rows(uint16_t *dst, const uint8_t *a, size_t lda, size_t rows,
 static void some_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
     if (k->depth)
-        narrow_eight(to, k, b, ldb);
+        narrow_columns(to, k, b, ldb, 1);
     else
         wide_eight(to, k, b, ldb);
 }
@@ -308,13 +333,13 @@ static void all_columns(const gemm_sums *to, const gemm_block *k, const int8_t *
             memmove(to->c + i * to->ldc, to->start + i * to->start_step, n * sizeof *to->c);
         return;
     }
-    for (; k->depth >= 2 && n - j >= BROAD; j += BROAD) {
+    for (; k->depth >= 2 && k->depth < DEEP && n - j >= BROAD; j += BROAD) {
         const gemm_sums at = sums_at(to, 0, j);
         broad_rows(&at, k, b + 4 * j, ldb);
     }
     for (; k->depth && n - j >= 16; j += 16) {
         const gemm_sums at = sums_at(to, 0, j);
-        narrow_sixteen(&at, k, b + 4 * j, ldb);
+        narrow_columns(&at, k, b + 4 * j, ldb, 2);
     }
     for (; n - j >= 8; j += 8) {
         const gemm_sums at = sums_at(to, 0, j);
@@ -332,11 +357,12 @@ void isgk_gemm_u8s8__avx2(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, 
     uint16_t wide[BLOCK_ROWS * 4 * BLOCK_GROUPS];
     int32_t more[BLOCK_ROWS] = {0};
     const size_t depth = codes->most > 0 ? (size_t)(WORD_MAX / (2 * 255 * codes->most)) : 1;
+    const size_t longest = depth >= DEEP && depth < BLOCK_GROUPS ? depth : BLOCK_GROUPS;
     for (size_t i = 0; i < m; i += BLOCK_ROWS) {
         size_t g = 0;
         do { /* once even if there is nothing to add */
             const size_t rows = m - i < BLOCK_ROWS ? m - i : BLOCK_ROWS;
-            const size_t groups = k4 - g < BLOCK_GROUPS ? k4 - g : BLOCK_GROUPS;
+            const size_t groups = k4 - g < longest ? k4 - g : longest;
             const gemm_block block = {a + i * lda + 4 * g, wide, more, lda, rows, groups, depth, codes->odd != 0};
             const gemm_sums to = {c + i * ldc, g ? c + i * ldc : init, ldc, g ? ldc : 0};
             if (block.odd) sum_rows(more, block.bytes, lda, rows, groups);

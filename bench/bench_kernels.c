@@ -317,6 +317,13 @@ static void bench_unpack_s8(isgk_unpack_s8_fn *fn, const char *name, uint32_t bi
     }
 }
 
+static void bench_interleave_pairs_s8(isgk_interleave_pairs_s8_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn((int8_t *)buffers[0], (const int8_t *)buffers[1], 512, 4, 256));
+    report_bytes(name, "4 x 2 x 256", 4 * 512 * 2.0, s);
+}
 static void bench_interleave_s8(isgk_interleave_s8_fn *fn, const char *name, uint32_t bit)
 {
     double s;

@@ -139,6 +139,9 @@ typedef void isgk_transpose_f32_fn(float *dst, size_t ldd, const float *src, siz
 typedef void isgk_unpack_s8_fn(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add);
 /* dst[4 c + r] = src[r * lds + c] for c < cols and r < rows (1..4), 0 for the other r < 4: one group of gemm_u8s8. */
 typedef void isgk_interleave_s8_fn(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols);
+/* The same with columns c and cols + c of src as columns 2 c and 2 c + 1: dst[8 c + 4 s + r] = src[r * lds + s * cols +
+ * c] for s < 2, c < cols and r < rows, 0 for the other r < 4. */
+typedef void isgk_interleave_pairs_s8_fn(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols);
 /* dst[i] = round(clamp(src[i] * inverse, -zero, 255 - zero)) + zero; product and clamp in binary32, ties to even; a NaN
  * gives 0. zero is 0..255. */
 typedef void isgk_quantise_u8_fn(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero);

@@ -81,19 +81,18 @@ static void pack_task(void *arg, uint32_t index, uint32_t worker)
     const int8_job *j = (const int8_job *)arg;
     const isgk_table *k = &j->ctx->kernels;
     const uint32_t row = index * ISGI_INT8_BLOCK, left = j->codes->rows - row;
-    const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = j->codes->cols;
+    const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = j->codes->cols, bo = j->w->bo;
+    const uint32_t pairs = j->q->paired && j->codes == &j->w->u ? cols : 0; /* columns that lie in pairs */
     const size_t at = (size_t)row * cols / 8 * j->codes->bits; /* whole: the block is a multiple of 8 rows */
     int8_t *plain = (int8_t *)worker_part(j, worker), *dst = j->packed + (size_t)row * cols;
     k->unpack_s8(plain, j->codes->data + at, (size_t)j->codes->data_bytes - at, (size_t)rows * cols, j->codes->bits,
                  code_offset(j->codes));
-    if (j->q->paired && j->codes == &j->w->u) {
-        int8_t *paired = plain + (size_t)rows * cols;
-        for (size_t i = 0; i < (size_t)rows * cols; i += 2 * (size_t)j->w->bo)
-            pair_bytes(paired + i, plain + i, j->w->bo);
-        plain = paired;
+    for (uint32_t r = 0; r < rows; r += 4, dst += 4 * (size_t)cols, plain += 4 * (size_t)cols) {
+        const uint32_t some = rows - r < 4 ? rows - r : 4;
+        if (!pairs) k->interleave_s8(dst, plain, cols, some, cols);
+        for (uint32_t c = 0; c < pairs; c += 2 * bo)
+            k->interleave_pairs_s8(dst + 4 * (size_t)c, plain + c, cols, some, bo);
     }
-    for (uint32_t r = 0; r < rows; r += 4)
-        k->interleave_s8(dst + (size_t)r * cols, plain + (size_t)r * cols, cols, rows - r < 4 ? rows - r : 4, cols);
 }
 
 /* The factor for gemm_u8s8 at `packed`, and the start of its sums: what a zero point of `zero` adds, negated. `zeros`

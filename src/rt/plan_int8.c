@@ -141,9 +141,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
     if (q->form == ISGI_INT8_FACTORED) q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
-    /* The widest factor's rows while it is unpacked, and those of U once more while columns are paired. */
-    longest = first > c->oc ? first : c->oc;
-    if (q->paired && longest < 2 * first) longest = 2 * first;
+    longest = first > c->oc ? first : c->oc; /* of a factor's rows, while it is unpacked */
     if (part < ISGI_INT8_BLOCK * longest) part = (ISGI_INT8_BLOCK * longest + 63) & ~(uint64_t)63;
     q->worker = (size_t)at;
     q->worker_bytes = (size_t)part;

@@ -787,6 +787,20 @@ static void check_unpack_s8(isgk_unpack_s8_fn *fn)
     }
 }
 
+static void check_interleave_pairs_s8(isgk_interleave_pairs_s8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t rows = 1 + random_below(4), cols = 1 + random_below(60), lds = 2 * cols + random_below(9);
+        const int8_t *src = (const int8_t *)take_random_bytes(0, extent(rows, lds, 2 * cols));
+        int8_t *got = take_bytes(1, 8 * cols);
+        fn(got, src, lds, rows, cols);
+        for (size_t c = 0; c < 2 * cols; c++) {
+            for (size_t r = 0; r < 4; r++)
+                assert_int_equal(got[4 * c + r], r < rows ? src[r * lds + c % 2 * cols + c / 2] : 0);
+        }
+        assert_frame(got);
+    }
+}
 static void check_interleave_s8(isgk_interleave_s8_fn *fn)
 {
     for (int i = 0; i < 200; i++) {
@@ -828,9 +842,13 @@ static void check_requantise_u8(isgk_requantise_u8_fn *fn)
         const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
         float *mul = take_random(1, cols);
         uint8_t *got = take_bytes(2, bytes), *want = copy_of_bytes(3, got, bytes);
-        for (size_t c = 0; c < cols; c++) mul[c] *= 1e-5f;
-        fn(got, ldd, src, lds, rows, cols, mul, 128.0f);
-        isgk_requantise_u8__ref(want, ldd, src, lds, rows, cols, mul, 128.0f);
+        const float add = random_below(4) ? 128.0f : 1e9f;
+        static const float sizes[] = {1e-5f, 0.4f, 1e6f, 1e30f}; /* the last ones leave the range of integers */
+        const float size = sizes[random_below(4)];
+        for (size_t c = 0; c < cols; c++) mul[c] *= size;
+        if (cols && random_below(4) == 0) mul[random_below((uint32_t)cols)] = random_below(2) ? NAN : -INFINITY;
+        fn(got, ldd, src, lds, rows, cols, mul, add);
+        isgk_requantise_u8__ref(want, ldd, src, lds, rows, cols, mul, add);
         assert_memory_equal(got, want, bytes);
         assert_frame(got);
     }

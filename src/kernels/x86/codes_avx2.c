@@ -120,6 +120,25 @@ void isgk_interleave_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t
     for (size_t i = 0; i < 4 * cols && cols < 8; i++) dst[i] = i % 4 < rows ? src[i % 4 * lds + i / 4] : 0;
 }
 
+/* Eight of each half at a time, which are sixteen columns once their bytes alternate. */
+void isgk_interleave_pairs_s8__avx2(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
+    for (size_t c = 0; c < cols && cols >= 8; c += 8) {
+        const size_t at = cols - c < 8 ? cols - 8 : c;
+        __m128i row[4];
+        ISGI_UNROLL
+        for (size_t r = 0; r < 4; r++) {
+            const int8_t *from = src + (r < rows ? r : 0) * lds + at;
+            const __m128i low = _mm_loadl_epi64((const __m128i *)(const void *)from);
+            const __m128i high = _mm_loadl_epi64((const __m128i *)(const void *)(from + cols));
+            row[r] = r < rows ? _mm_unpacklo_epi8(low, high) : _mm_setzero_si128();
+        }
+        interleave_sixteen(dst + 8 * at, row);
+    }
+    for (size_t i = 0; i < 8 * cols && cols < 8; i++)
+        dst[i] = i % 4 < rows ? src[i % 4 * lds + i / 4 % 2 * cols + i / 8] : 0;
+}
+
 /* ---- floats and sums to codes ---- */
 
 /* The first n lanes. */
@@ -151,21 +170,21 @@ ALWAYS void store_thirtytwo(uint8_t *dst, const __m256i q[4])
 }
 
 typedef struct quantise_plan {
-    __m256 scale, lo, hi;
+    __m256 scale, hi;
     __m256i zero;
 } quantise_plan;
 
-/* A NaN becomes the lower end: max and min give their second operand then. */
+/* What is too small, or a NaN, which min gives as its second operand, becomes the least integer or a negative one: 0
+ * when numbers are made bytes. */
 ALWAYS __m256i quantise_eight(__m256 x, const quantise_plan *plan)
 {
-    const __m256 y = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(x, plan->scale), plan->lo), plan->hi);
+    const __m256 y = _mm256_min_ps(plan->hi, _mm256_mul_ps(x, plan->scale));
     return _mm256_add_epi32(_mm256_cvtps_epi32(y), plan->zero);
 }
 
 void isgk_quantise_u8__avx2(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)
 {
-    const quantise_plan plan = {_mm256_set1_ps(inverse), _mm256_set1_ps((float)-zero),
-                                _mm256_set1_ps((float)(255 - zero)), _mm256_set1_epi32(zero)};
+    const quantise_plan plan = {_mm256_set1_ps(inverse), _mm256_set1_ps((float)(255 - zero)), _mm256_set1_epi32(zero)};
     size_t i = 0;
     for (; n - i >= 32; i += 32) {
         __m256i q[4];
@@ -179,40 +198,67 @@ void isgk_quantise_u8__avx2(uint8_t *dst, const float *src, size_t n, float inve
     }
 }
 
-ALWAYS __m256i requantise_eight(__m256i sum, __m256 mul, __m256 add)
+/* Bytes end at 0 and 255 as they are made of integers; `far`: a number may be none. */
+ALWAYS __m256i requantise_eight(__m256i sum, __m256 mul, __m256 add, const int far)
 {
     const __m256 y = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), mul), add);
-    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(y, _mm256_setzero_ps()), _mm256_set1_ps(255.0f)));
+    return _mm256_cvtps_epi32(far ? _mm256_min_ps(_mm256_set1_ps(255.0f), y) : y);
 }
 
-ALWAYS __m256i requantise_whole(const int32_t *src, const float *mul, __m256 add)
+ALWAYS void requantise_columns(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
+                               __m256 add, const int far)
 {
-    return requantise_eight(_mm256_loadu_si256((const __m256i *)(const void *)src), _mm256_loadu_ps(mul), add);
+    __m256 scale[4];
+    ISGI_UNROLL
+    for (size_t v = 0; v < 4; v++) scale[v] = _mm256_loadu_ps(mul + 8 * v);
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        __m256i q[4];
+        ISGI_UNROLL
+        for (size_t v = 0; v < 4; v++) {
+            const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(src + 8 * v));
+            q[v] = requantise_eight(sum, scale[v], add, far);
+        }
+        store_thirtytwo(dst, q);
+    }
+}
+
+/* Whether sums times these 32 can leave the range of integers (or are NaN). */
+ALWAYS int reach_far(const float *mul)
+{
+    const __m256 size = _mm256_set1_ps(-0.0f), limit = _mm256_set1_ps(0.5f);
+    __m256 near = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    ISGI_UNROLL
+    for (size_t v = 0; v < 4; v++) {
+        const __m256 m = _mm256_andnot_ps(size, _mm256_loadu_ps(mul + 8 * v));
+        near = _mm256_and_ps(near, _mm256_cmp_ps(m, limit, _CMP_LT_OQ));
+    }
+    return _mm256_movemask_ps(near) != 255;
+}
+
+/* A row of fewer than 32 columns. */
+static void requantise_few(uint8_t *dst, const int32_t *src, size_t cols, const float *mul, __m256 add)
+{
+    for (size_t c = 0; c < cols; c += 8) {
+        const size_t at = cols >= 8 && cols - c < 8 ? cols - 8 : c;
+        const __m256i some = first_lanes(cols - at), sum = _mm256_maskload_epi32(src + at, some);
+        store_eight(dst + at, requantise_eight(sum, _mm256_maskload_ps(mul + at, some), add, 1), cols - at);
+    }
 }
 
 void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                               const float *mul, float add)
 {
     const __m256 start = _mm256_set1_ps(add);
+    const int near = add >= 0.0f && add <= 255.0f;
     /* The last vectors overlap those before. */
-    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
-        for (size_t c = 0; c < cols && cols >= 32; c += 32) {
-            const size_t at = cols - c < 32 ? cols - 32 : c;
-            __m256i q[4];
-            ISGI_UNROLL
-            for (size_t v = 0; v < 4; v++) q[v] = requantise_whole(src + at + 8 * v, mul + at + 8 * v, start);
-            store_thirtytwo(dst + at, q);
-        }
-        for (size_t c = 0; c < cols && cols >= 8 && cols < 32; c += 8) {
-            const size_t at = cols - c < 8 ? cols - 8 : c;
-            store_eight(dst + at, requantise_whole(src + at, mul + at, start), 8);
-        }
-        if (cols && cols < 8) {
-            const __m256i some = first_lanes(cols);
-            store_eight(dst, requantise_eight(_mm256_maskload_epi32(src, some), _mm256_maskload_ps(mul, some), start),
-                        cols);
-        }
+    for (size_t c = 0; c < cols && cols >= 32; c += 32) {
+        const size_t at = cols - c < 32 ? cols - 32 : c;
+        if (near && !reach_far(mul + at))
+            requantise_columns(dst + at, ldd, src + at, lds, rows, mul + at, start, 0);
+        else
+            requantise_columns(dst + at, ldd, src + at, lds, rows, mul + at, start, 1);
     }
+    for (size_t r = 0; r < rows && cols < 32; r++) requantise_few(dst + r * ldd, src + r * lds, cols, mul, start);
 }
 
 /* What `finish` does to a row. */

@@ -59,31 +59,68 @@ void isgk_interleave_s8__avx512vnni(int8_t *dst, const int8_t *src, size_t lds, 
     }
 }
 
+/* Sixty-four integers, made to end at 0 and 255, as bytes. */
+ALWAYS void store_sixtyfour(uint8_t *dst, const __m512i q[4])
+{
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i words = _mm512_packs_epi32(q[0], q[1]), more = _mm512_packs_epi32(q[2], q[3]);
+    _mm512_storeu_si512(dst, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words, more)));
+}
+
+/* What is too small, or a NaN, which min gives as its second operand, becomes the least integer or a negative one. */
+ALWAYS __m512i quantise_sixteen(__m512 x, __m512 scale, __m512 hi, __m512i zero)
+{
+    return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(hi, _mm512_mul_ps(x, scale))), zero);
+}
+
 void isgk_quantise_u8__avx512vnni(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)
 {
-    const __m512 scale = _mm512_set1_ps(inverse), lo = _mm512_set1_ps((float)-zero);
-    const __m512 hi = _mm512_set1_ps((float)(255 - zero));
+    const __m512 scale = _mm512_set1_ps(inverse), hi = _mm512_set1_ps((float)(255 - zero));
     const __m512i offset = _mm512_set1_epi32(zero);
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 some = mask16_of(n - i);
-        const __m512 x = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, src + i), scale);
-        const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(x, lo), hi));
-        _mm_mask_storeu_epi8(dst + i, some, _mm512_cvtepi32_epi8(_mm512_add_epi32(q, offset)));
+    size_t i = 0;
+    for (; n - i >= 64; i += 64) {
+        __m512i q[4];
+        ISGI_UNROLL
+        for (size_t v = 0; v < 4; v++) q[v] = quantise_sixteen(_mm512_loadu_ps(src + i + 16 * v), scale, hi, offset);
+        store_sixtyfour(dst + i, q);
     }
+    for (; i < n; i += 16) {
+        const __mmask16 some = mask16_of(n - i);
+        const __m512i q = quantise_sixteen(_mm512_maskz_loadu_ps(some, src + i), scale, hi, offset);
+        _mm_mask_storeu_epi8(dst + i, some, _mm512_cvtepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
+    }
+}
+
+ALWAYS __m512i requantise_sixteen(__m512i sum, __m512 scale, __m512 start)
+{
+    const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), start);
+    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(255.0f), y));
 }
 
 void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, float add)
 {
-    const __m512 start = _mm512_set1_ps(add), hi = _mm512_set1_ps(255.0f);
-    for (size_t c = 0; c < cols; c += 16) {
+    const __m512 start = _mm512_set1_ps(add);
+    size_t c = 0;
+    for (; cols - c >= 64; c += 64) {
+        __m512 scale[4];
+        ISGI_UNROLL
+        for (size_t v = 0; v < 4; v++) scale[v] = _mm512_loadu_ps(mul + c + 16 * v);
+        for (size_t r = 0; r < rows; r++) {
+            __m512i q[4];
+            ISGI_UNROLL
+            for (size_t v = 0; v < 4; v++)
+                q[v] = requantise_sixteen(_mm512_loadu_si512(src + r * lds + c + 16 * v), scale[v], start);
+            store_sixtyfour(dst + r * ldd + c, q);
+        }
+    }
+    for (; c < cols; c += 16) {
         const __mmask16 some = mask16_of(cols - c);
         const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c);
         for (size_t r = 0; r < rows; r++) {
-            const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src + r * lds + c));
-            const __m512 y = _mm512_add_ps(_mm512_mul_ps(x, scale), start);
-            const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(y, _mm512_setzero_ps()), hi));
-            _mm_mask_storeu_epi8(dst + r * ldd + c, some, _mm512_cvtepi32_epi8(q));
+            const __m512i q = requantise_sixteen(_mm512_maskz_loadu_epi32(some, src + r * lds + c), scale, start);
+            const __m512i bytes = _mm512_max_epi32(q, _mm512_setzero_si512());
+            _mm_mask_storeu_epi8(dst + r * ldd + c, some, _mm512_cvtepi32_epi8(bytes));
         }
     }
 }

@@ -15,18 +15,13 @@ typedef struct unpack_plan {
 
 static unpack_plan unpack_make_plan(uint32_t offset, uint32_t bits, float mul, float add)
 {
-    uint8_t control[32];
-    int32_t shift[8];
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i bit = _mm256_add_epi32(_mm256_set1_epi32((int32_t)offset),
+                                         _mm256_mullo_epi32(lane, _mm256_set1_epi32((int32_t)bits)));
+    const __m256i twice = _mm256_mullo_epi32(_mm256_srli_epi32(bit, 3), _mm256_set1_epi32(0x0101));
     unpack_plan plan;
-    for (uint32_t i = 0; i < 8; i++) {
-        const uint32_t bit = offset + i * bits;
-        control[4 * i] = (uint8_t)(bit >> 3);
-        control[4 * i + 1] = (uint8_t)((bit >> 3) + 1);
-        control[4 * i + 2] = control[4 * i + 3] = 0x80;
-        shift[i] = (int32_t)(bit & 7u);
-    }
-    plan.bytes = _mm256_loadu_si256((const __m256i *)(const void *)control);
-    plan.shifts = _mm256_loadu_si256((const __m256i *)(const void *)shift);
+    plan.bytes = _mm256_add_epi32(twice, _mm256_set1_epi32((int32_t)0x80800100)); /* one, the next, two zeros */
+    plan.shifts = _mm256_and_si256(bit, _mm256_set1_epi32(7));
     plan.mask = _mm256_set1_epi32((int32_t)((1u << bits) - 1u));
     plan.mul = _mm256_set1_ps(mul);
     plan.add = _mm256_set1_ps(add);
@@ -82,42 +77,59 @@ static inline __m128i unpack_load_short(const uint8_t *p, size_t left)
     return _mm_loadu_si128((const __m128i *)(const void *)copy);
 }
 
-/* `vectors` whole vectors of columns, a row at a time, so that what is written follows itself. Returns how many rows:
- * not the last ones, behind which nothing may be read. */
-static size_t unpack_whole_rows(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
-                                uint64_t row_bits, size_t rows, size_t vectors, size_t bits, const unpack_plan *plans,
+/* Rows that begin at the same bit of a byte, `step` bytes apart. */
+typedef struct unpack_rows {
+    float *dst;
+    const uint8_t *src;
+    size_t ldd, step, count, left; /* left: bytes from src on */
+} unpack_rows;
+
+/* Whole vectors of columns, a row at a time, so that what is written follows itself. Returns how many rows: not the
+ * last ones, behind which nothing may be read. */
+static size_t unpack_whole_rows(const unpack_rows *rows, size_t vectors, size_t bits, const unpack_plan *shared,
                                 const float *scales)
 {
-    const size_t reach = (vectors - 1) * bits + UNPACK_LOAD;
-    size_t r = 0;
-    for (; r < rows; r++, dst += ldd, bit += row_bits) {
-        const size_t at = (size_t)(bit >> 3);
-        const unpack_plan plan = plans[bit & 7u];
-        const uint8_t *from = src + at;
-        if (src_bytes - at < reach) break;
+    const unpack_plan plan = *shared;
+    const size_t reach = (vectors - 1) * bits + UNPACK_LOAD, step = rows->step, ldd = rows->ldd;
+    const size_t readable = rows->left < reach ? 0 : step ? (rows->left - reach) / step + 1 : rows->count;
+    const size_t count = readable < rows->count ? readable : rows->count;
+    const uint8_t *src = rows->src;
+    float *dst = rows->dst;
+    for (size_t r = 0; r < count; r++, dst += ldd, src += step) {
+        const uint8_t *from = src;
         for (size_t v = 0; v < vectors; v++, from += bits) {
             const __m128i raw = _mm_loadu_si128((const __m128i *)(const void *)from);
             _mm256_storeu_ps(dst + 8 * v, unpack_scaled(raw, &plan, _mm256_loadu_ps(scales + 8 * v)));
         }
     }
-    return r;
+    return count;
 }
 
-/* One vector of columns: `valid` of them, zeros up to `width` (at most 8). */
-static void unpack_column_vector(float *dst, size_t ldd, const uint8_t *src, size_t src_bytes, uint64_t bit,
-                                 uint64_t row_bits, size_t rows, size_t valid, size_t width, const unpack_plan *plans,
-                                 const float *scales)
+/* One vector of columns from row `r` and byte `at` of a row on: `valid` of them, zeros up to `width` (at most 8). */
+static void unpack_column_vector(const unpack_rows *rows, size_t r, size_t at, size_t column, size_t valid,
+                                 size_t width, const unpack_plan *plan, const float *scales)
 {
     float padded[8] = {0.0f};
     __m256 scale;
     memcpy(padded, scales, valid * sizeof *padded);
     scale = _mm256_loadu_ps(padded);
-    for (; rows; rows--, dst += ldd, bit += row_bits) {
-        const size_t at = (size_t)(bit >> 3);
-        const __m128i raw = src_bytes - at >= UNPACK_LOAD ? _mm_loadu_si128((const __m128i *)(const void *)(src + at))
-                                                          : unpack_load_short(src + at, src_bytes - at);
-        _mm256_storeu_ps(padded, unpack_scaled(raw, plans + (bit & 7u), scale));
-        memcpy(dst, padded, width * sizeof *dst);
+    for (; r < rows->count; r++) {
+        const size_t from = r * rows->step + at;
+        const uint8_t *src = rows->src + from;
+        const __m128i raw = rows->left - from >= UNPACK_LOAD ? _mm_loadu_si128((const __m128i *)(const void *)src)
+                                                             : unpack_load_short(src, rows->left - from);
+        _mm256_storeu_ps(padded, unpack_scaled(raw, plan, scale));
+        memcpy(rows->dst + r * rows->ldd + column, padded, width * sizeof *padded);
+    }
+}
+
+/* Columns without codes, at most eight. */
+static void unpack_zeros(float *dst, size_t ldd, size_t rows, size_t columns)
+{
+    if (columns < 8) {
+        for (size_t r = 0; r < rows; r++) memset(dst + r * ldd, 0, columns * sizeof *dst);
+    } else {
+        for (size_t r = 0; r < rows; r++) _mm256_storeu_ps(dst + r * ldd, _mm256_setzero_ps());
     }
 }
 
@@ -126,19 +138,22 @@ void isgk_unpack_columns__avx2(float *dst, size_t ldd, const uint8_t *src, size_
                                float add, const float *scales)
 {
     const size_t vectors = columns / 8, whole = (columns + 7) / 8 * 8;
-    unpack_plan plans[8];
-    size_t done = 0;
-    for (uint32_t o = 0; o < 8; o++) { /* of rows of whole bytes, all begin at the same bit */
-        if (row_bits % 8 || o == (first_bit & 7u)) plans[o] = unpack_make_plan(o, bits, mul, add);
+    size_t period = 1; /* rows after which one begins at the same bit again */
+    while (period * row_bits % 8) period *= 2;
+    for (size_t o = 0; o < period && o < rows; o++) {
+        const uint64_t bit = first_bit + o * row_bits;
+        const size_t at = (size_t)(bit >> 3);
+        const unpack_plan plan = unpack_make_plan((uint32_t)(bit & 7u), bits, mul, add);
+        const unpack_rows some = {
+            dst + o * ldd, src + at, period * ldd, (size_t)(period * row_bits / 8), (rows - o + period - 1) / period,
+            src_bytes - at};
+        const size_t done = vectors ? unpack_whole_rows(&some, vectors, bits, &plan, scales) : 0;
+        for (size_t c = 0; c < columns; c += 8) {
+            const size_t left = columns - c;
+            unpack_column_vector(&some, left >= 8 ? done : 0, c / 8 * bits, c, left < 8 ? left : 8,
+                                 width - c < 8 ? width - c : 8, &plan, scales + c);
+        }
     }
-    if (vectors)
-        done = unpack_whole_rows(dst, ldd, src, src_bytes, first_bit, row_bits, rows, vectors, bits, plans, scales);
-    for (size_t c = 0; c < columns; c += 8) {
-        const size_t left = columns - c, from = left >= 8 ? done : 0;
-        unpack_column_vector(dst + from * ldd + c, ldd, src, src_bytes, first_bit + from * row_bits + c * bits,
-                             row_bits, rows - from, left < 8 ? left : 8, width - c < 8 ? width - c : 8, plans,
-                             scales + c);
-    }
-    for (size_t r = 0; r < rows && whole < width; r++) memset(dst + r * ldd + whole, 0, (width - whole) * sizeof *dst);
+    for (size_t c = whole; c < width; c += 8) unpack_zeros(dst + c, ldd, rows, width - c);
 }
 #endif

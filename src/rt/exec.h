@@ -56,14 +56,16 @@ typedef struct isgi_conv {
     uint8_t lined;           /* panels: windows are read from rows of pixels, not gathered */
     uint32_t line;           /* lined: pixels of a row with its padding; 0: there is none */
     uint32_t tile_rows;      /* rows of the matrix made at once */
-    uint32_t strip;          /* output pixels a task */
-    uint32_t blocks;         /* tasks a strip, by output channel */
-    uint64_t span;           /* HALF: output pixels between two passes over the matrix */
-    uint32_t group, ring;    /* the second of a pair: output rows at once, rows of its input kept */
+    uint32_t parts; /* in place: rows are read in so many parts, each in the order of memory; 0: as they are used */
+    uint32_t part_rows;
+    uint32_t strip;       /* output pixels a task */
+    uint32_t blocks;      /* tasks a strip, by output channel */
+    uint64_t span;        /* HALF: output pixels between two passes over the matrix */
+    uint32_t group, ring; /* the second of a pair: output rows at once, rows of its input kept */
     isgi_fused fused;
     isgi_winograd_way winograd;
     size_t bias, basis, u, v, tile, rows_tmp, half, packed, worker, worker_floats;
-    size_t at_gather, at_taps, at_mid, at_sums; /* inside a worker's part */
+    size_t at_gather, at_taps, at_mid, at_sums, at_panels; /* inside a worker's part */
     uint64_t scratch;
     uint64_t macs, dense_macs, cost, dense_cost; /* costs in nanoseconds */
     uint32_t tasks;
@@ -153,6 +155,7 @@ static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
+void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 /* Whether a planned 1x1 can be run together with the planned depthwise layer that reads it; and room for that: moves
  * the scratch of `b` behind that of `a`. */
 int isgi_can_pair(const isgi_conv *a, const isgi_conv *b, uint32_t workers);

@@ -326,7 +326,7 @@ static void lines_task(void *arg, uint32_t index, uint32_t worker)
         isgk_finish finish = j->finish;
         if (finish.residual) finish.residual += at;
         j->ctx->kernels.gemm_panels_f32(j->dst + at, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
-                                        j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs);
+                                        j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs, NULL);
         if (j->after) j->ctx->kernels.epilogue_f32(j->dst + at, c->oc, c->ow, c->oc, NULL, j->after);
     }
 }
@@ -464,6 +464,10 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
     }
     if (c->winograd.rows) {
         isgi_conv_winograd(ctx, step, bias);
+        return;
+    }
+    if (c->parts) {
+        isgi_conv_streamed(ctx, step, bias);
         return;
     }
     if (c->depthwise) {

@@ -13,11 +13,17 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
-#define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
-#define LINES_FLOATS 12288u /* of input rows, padded */
-#define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
-#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
-#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
+#define STREAM_LEAST 6u       /* output pixels: fewer read a matrix as it lies, */
+#define STREAM_PIXELS 64u     /* and so few wait for a large one more than they compute */
+#define STREAM_MATRIX 131072u /* floats of a large one: more than a usual L2 */
+#define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
+#define STREAM_WIDTH 1024u    /* columns: products with fewer rows at once are too short */
+#define STREAM_PARTS 4u       /* whatever the number of workers, so that it changes no bit */
+#define LINES_COLUMNS 8u      /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u   /* of input rows, padded */
+#define PAIR_FLOATS 65536u /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
+#define WINOGRAD_TILES 48u /* of 2x2 output pixels a task */
+#define GROUP_PIXELS 64u   /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -183,6 +189,24 @@ static void set_lines(isgi_conv *c, uint32_t workers)
     c->strip = (uint32_t)rows * c->ow;
 }
 
+static int wants_stream(const isgi_conv *c, uint64_t pixels)
+{
+    return c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE && pixels > STREAM_LEAST &&
+           pixels <= STREAM_PIXELS && c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 &&
+           (uint64_t)c->k * c->width >= STREAM_MATRIX;
+}
+
+static void set_stream_tiles(isgi_conv *c, uint64_t pixels)
+{
+    const uint64_t rows = STREAM_FLOATS / c->width / 16 * 16;
+    c->tile_rows = (uint32_t)min_u64(rows, TILE_ROWS);
+    c->part_rows = (uint32_t)(ceil_div(ceil_div(c->k, STREAM_PARTS), c->tile_rows) * c->tile_rows);
+    c->parts = (uint32_t)ceil_div(c->k, c->part_rows);
+    c->strip = (uint32_t)pixels;
+    c->blocks = 1;
+    c->span = pixels;
+}
+
 static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
@@ -191,6 +215,10 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
     if (c->bf16 || wants_panels(c, pixels, workers)) {
         set_panel_tiles(c, pixels, workers);
         set_lines(c, workers);
+        return;
+    }
+    if (wants_stream(c, pixels)) {
+        set_stream_tiles(c, pixels);
         return;
     }
     rows = TILE_FLOATS / c->width;
@@ -317,6 +345,8 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
+        if (c->parts) c->half = place(&at, c->span * c->width * c->parts);
+        if (c->parts) c->at_panels = place(&part, panel_floats(c, c->width, c->tile_rows));
         if (c->panels) c->packed = place(&at, panel_floats(c, c->width, c->k));
         if (c->lined)
             c->at_gather = place(&part, rows_under(c, c->strip / c->ow) * c->line * c->ic);
@@ -338,6 +368,8 @@ static uint32_t count_tasks(const isgi_conv *c)
         n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
     else if (c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
+    else if (c->parts)
+        n = c->parts;
     else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);

@@ -16,6 +16,7 @@
 #define GEMM_SUMS (VF_GEMM_THREE ? 3u * VF_LANES : GEMM_PANEL)
 #define GEMM_PANEL_ROWS 96u                 /* whose partial sums of a deep panel lie in a buffer */
 #define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
+#define GEMM_LINE 16u                       /* floats of a line of the cache */
 #define GEMM_AHEAD 20u                      /* rows of B asked for in advance by a tile */
 #define GEMM_PACK_AHEAD 48u                 /* and by a copy */
 /* A tile of one vector is bound by the latency of its few sums unless it has more rows. */
@@ -32,6 +33,7 @@ typedef struct gemm_tile {
     const isgk_finish *finish;
     const float *bias, *residual; /* of `finish`, at the tile's first element */
     isgk_runs runs;               /* of the rows of A */
+    const float *ask;             /* the cache is asked for k * GEMM_PANEL floats from here; NULL: not */
 } gemm_tile;
 
 /* The last steps on a tile in registers. */
@@ -69,6 +71,8 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
     const size_t run = tile->runs.run, step = tile->runs.step;
     const size_t ldf = accumulate ? tile->ldf : ldc;
+    const float *ask = tile->ask ? tile->ask : b;
+    const size_t asked = tile->ask ? GEMM_PANEL : 0;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
     const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
@@ -95,9 +99,12 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
             ISGI_UNROLL
             for (int v = 0; v < vectors; v++) {
                 w[v] = vf_load(b + (size_t)v * VF_LANES);
+                if ((size_t)v * VF_LANES % GEMM_LINE) continue;
                 vf_prefetch(b + ahead + (size_t)v * VF_LANES);
+                if (vectors <= 2) __builtin_prefetch(ask + (size_t)v * VF_LANES, 0, 2);
             }
             b += ldb;
+            ask += asked;
             ISGI_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf x = vf_set1(a[(size_t)i * lda + p]);
@@ -233,6 +240,7 @@ static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
     for (size_t t = 0; t < tiles; t++) {
         const size_t rows = height + (t < taller ? 1 : 0);
         gemm_run_tile(&tile, rows, vectors);
+        tile.ask = NULL; /* the first rows did it */
         tile.a += rows * tile.lda;
         tile.c += rows * tile.ldc;
         if (tile.from) tile.from += rows * tile.ldf;
@@ -343,7 +351,7 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
 static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, size_t ldc, const float *a, size_t lda,
                                                                    const float *panels, size_t m, size_t n, size_t k,
                                                                    const isgk_finish *finish, const isgk_runs *runs,
-                                                                   const int deep)
+                                                                   const isgk_part *part, const int deep)
 {
     const isgk_runs whole = {k, 0};
     for (size_t j = 0, columns; j < n; j += columns) {
@@ -354,6 +362,11 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
         tile.runs = runs ? *runs : whole;
         if (finish && finish->bias) tile.bias = finish->bias + j;
         if (finish && finish->residual) tile.residual = finish->residual + j;
+        if (part && part->goes_on) {
+            tile.from = tile.c;
+            tile.ldf = ldc;
+        }
+        if (part && part->ahead) tile.ask = part->ahead + j * k; /* its share */
         if (deep)
             gemm_deep_panel(tile, m, vectors, finish);
         else
@@ -362,20 +375,21 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
 }
 
 void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs)
+                                size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs,
+                                const isgk_part *part)
 {
     const size_t parts = (m + GEMM_PANEL_ROWS - 1) / GEMM_PANEL_ROWS, most = parts ? (m + parts - 1) / parts : 0;
     isgk_finish here;
     if (!m) return;
     /* A panel of 32 kB still streams from L2 as fast as it is used; few rows read one only a few times. */
-    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS || runs) {
-        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, runs, 0);
+    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS || runs || part) {
+        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, runs, part, 0);
         return;
     }
     if (finish) here = *finish;
     for (size_t i = 0; i < m; i += most) {
         const size_t rows = m - i < most ? m - i : most;
-        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, NULL, 1);
+        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, NULL, NULL, 1);
         if (finish && here.residual) here.residual += rows * here.ldr;
     }
 }

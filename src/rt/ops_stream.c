@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions of few pixels with a large matrix that lies in the image: what takes time is to read it, so it is read
+ * once, in the order of memory, while the products with the rows before it are made. */
+#include <string.h>
+
+#include "rt/exec.h"
+
+#define FINISH_PIXELS 16u /* a task */
+
+typedef struct stream_job {
+    const isg_rt_context *ctx;
+    const isgi_step *step;
+    const isgi_conv *c;
+    const float *x, *matrix, *bias;
+    float *sums, *out; /* sums: [part][pixels][width] */
+    uint32_t pixels;
+} stream_job;
+
+/* Rows of the matrix as panels. */
+static void copy_rows(float *panels, const float *src, uint32_t width, uint32_t rows)
+{
+    const uint32_t rest = width % ISGK_PANEL;
+    for (uint32_t r = 0; r < rows; r++, panels += ISGK_PANEL) {
+        float *to = panels;
+        for (uint32_t at = rest; at < width; at += ISGK_PANEL, src += ISGK_PANEL, to += (size_t)rows * ISGK_PANEL)
+            memcpy(to, src, ISGK_PANEL * sizeof *to);
+        if (!rest) continue;
+        memcpy(to, src, rest * sizeof *to);
+        memset(to + rest, 0, (ISGK_PANEL - rest) * sizeof *to);
+        src += rest;
+    }
+}
+
+/* Sums over one part of the rows. */
+static void part_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const stream_job *j = (const stream_job *)arg;
+    const isgi_conv *c = j->c;
+    float *own = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *columns = own + c->at_gather;
+    float *panels = own + c->at_panels, *sums = j->sums + (size_t)index * j->pixels * c->width;
+    const uint32_t first = index * c->part_rows, left = c->k - first,
+                   end = first + (left < c->part_rows ? left : c->part_rows);
+    for (uint32_t row = first, next; row < end; row = next) {
+        const float *src = j->matrix + (size_t)row * c->width;
+        isgk_part part = {row > first, NULL};
+        next = end - row < c->tile_rows ? end : row + c->tile_rows;
+        if (next < end) part.ahead = src + (size_t)(next - row) * c->width;
+        if (!c->direct) isgi_conv_gather(columns, c, j->x, 0, j->pixels, 0, row, next);
+        copy_rows(panels, src, c->width, next - row);
+        j->ctx->kernels.gemm_panels_f32(sums, c->width, c->direct ? j->x + row : columns,
+                                        c->direct ? c->ic : next - row, panels, j->pixels, c->width, next - row, NULL,
+                                        NULL, &part);
+    }
+}
+
+/* Some pixels: the parts' sums in their order, and what follows. */
+static void finish_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const stream_job *j = (const stream_job *)arg;
+    const uint32_t first = index * FINISH_PIXELS, width = j->c->width;
+    const uint32_t pixels = j->pixels - first < FINISH_PIXELS ? j->pixels - first : FINISH_PIXELS;
+    const size_t n = (size_t)pixels * width, part = (size_t)j->pixels * width;
+    const float *sums = j->sums + (size_t)first * width;
+    float *out = j->out + (size_t)first * width;
+    (void)worker;
+    j->ctx->kernels.binary_f32(out, sums, 1, sums + part, 1, n, ISGK_BINARY_ADD);
+    for (uint32_t p = 2; p < j->c->parts; p++)
+        j->ctx->kernels.binary_f32(out, out, 1, sums + p * part, 1, n, ISGK_BINARY_ADD);
+    isgi_conv_epilogue(j->ctx, j->step, j->bias, first, pixels, 0, width);
+}
+
+void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
+{
+    const isgi_conv *c = &step->conv;
+    stream_job j = {.ctx = ctx,
+                    .step = step,
+                    .c = c,
+                    .x = ctx->tensors[step->op.inputs[0]].data,
+                    .matrix = (const float *)(const void *)ctx->weights[step->op.weight].basis.data,
+                    .bias = bias,
+                    .sums = ctx->scratch + c->half,
+                    .out = ctx->tensors[step->op.output].data,
+                    .pixels = c->batch * c->oh * c->ow};
+    isgi_run_tasks(ctx, part_task, &j, c->parts);
+    isgi_run_tasks(ctx, finish_task, &j, (j.pixels + FINISH_PIXELS - 1) / FINISH_PIXELS);
+}

@@ -37,12 +37,7 @@ void isgk_interleave_s8__ref(int8_t *dst, const int8_t *src, size_t lds, size_t 
 
 void isgk_interleave_pairs_s8__ref(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
 {
-    for (size_t r = 0; r < 4; r++) {
-        for (size_t c = 0; c < cols; c++) {
-            dst[8 * c + r] = r < rows ? src[r * lds + c] : 0;
-            dst[8 * c + 4 + r] = r < rows ? src[r * lds + cols + c] : 0;
-        }
-    }
+    for (size_t i = 0; i < 8 * cols; i++) dst[i] = i % 4 < rows ? src[i % 4 * lds + i / 4 % 2 * cols + i / 8] : 0;
 }
 
 void isgk_quantise_u8__ref(uint8_t *dst, const float *src, size_t n, float inverse, int32_t zero)

@@ -71,8 +71,8 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
     const size_t run = tile->runs.run, step = tile->runs.step;
     const size_t ldf = accumulate ? tile->ldf : ldc;
-    const float *ask = tile->ask ? tile->ask : b;
-    const size_t asked = tile->ask ? GEMM_PANEL : 0;
+    const float *fetch = tile->ask ? tile->ask : b + ahead;
+    const size_t fetched = tile->ask ? GEMM_PANEL : ldb;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
     const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
@@ -99,12 +99,10 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
             ISGI_UNROLL
             for (int v = 0; v < vectors; v++) {
                 w[v] = vf_load(b + (size_t)v * VF_LANES);
-                if ((size_t)v * VF_LANES % GEMM_LINE) continue;
-                vf_prefetch(b + ahead + (size_t)v * VF_LANES);
-                if (vectors <= 2) __builtin_prefetch(ask + (size_t)v * VF_LANES, 0, 2);
+                if ((size_t)v * VF_LANES % GEMM_LINE == 0) vf_prefetch(fetch + (size_t)v * VF_LANES);
             }
             b += ldb;
-            ask += asked;
+            fetch += fetched;
             ISGI_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf x = vf_set1(a[(size_t)i * lda + p]);

@@ -278,22 +278,18 @@ ALWAYS __m256 dequantise_eight(__m256i sum, __m256 mul, __m256 add, __m256 resid
     return _mm256_min_ps(plan->hi, _mm256_max_ps(plan->lo, adds ? _mm256_add_ps(y, residual) : y));
 }
 
-/* All rows of 8 * `vectors` columns from `c` on. */
-ALWAYS void dequantise_columns(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
-                               const float *add, size_t c, const finish_plan *plan, const int vectors, const int adds)
+/* All rows of sixteen columns from `c` on. */
+ALWAYS void dequantise_sixteen(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
+                               const float *add, size_t c, const finish_plan *plan, const int adds)
 {
+    const __m256 scale[2] = {_mm256_loadu_ps(mul + c), _mm256_loadu_ps(mul + c + 8)};
+    const __m256 start[2] = {_mm256_loadu_ps(add + c), _mm256_loadu_ps(add + c + 8)};
     const float *residual = adds ? plan->residual + c : NULL;
-    __m256 scale[2], start[2];
-    ISGI_UNROLL
-    for (int v = 0; v < vectors; v++) {
-        scale[v] = _mm256_loadu_ps(mul + c + 8 * v);
-        start[v] = _mm256_loadu_ps(add + c + 8 * v);
-    }
     src += c;
     dst += c;
     for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) {
+        for (int v = 0; v < 2; v++) {
             const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(src + 8 * v));
             const __m256 more = adds ? _mm256_loadu_ps(residual + 8 * v) : _mm256_setzero_ps();
             _mm256_storeu_ps(dst + 8 * v, dequantise_eight(sum, scale[v], start[v], more, plan, adds));
@@ -302,9 +298,9 @@ ALWAYS void dequantise_columns(float *dst, size_t ldd, const int32_t *src, size_
     }
 }
 
-/* The last columns, fewer than eight. */
-static void dequantise_last(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                            const float *mul, const float *add, size_t c, const finish_plan *plan)
+/* At most eight columns from `c` on. */
+static void dequantise_few(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                           const float *mul, const float *add, size_t c, const finish_plan *plan)
 {
     const __m256i some = first_lanes(cols - c);
     const __m256 scale = _mm256_maskload_ps(mul + c, some), start = _mm256_maskload_ps(add + c, some);
@@ -318,24 +314,19 @@ static void dequantise_last(float *dst, size_t ldd, const int32_t *src, size_t l
     }
 }
 
-ALWAYS void dequantise(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                       const float *mul, const float *add, const finish_plan *plan, const int adds)
-{
-    size_t c = 0;
-    for (; cols - c >= 16; c += 16) dequantise_columns(dst, ldd, src, lds, rows, mul, add, c, plan, 2, adds);
-    for (; cols - c >= 8; c += 8) dequantise_columns(dst, ldd, src, lds, rows, mul, add, c, plan, 1, adds);
-    if (c < cols) dequantise_last(dst, ldd, src, lds, rows, cols, mul, add, c, plan);
-}
-
 void isgk_dequantise_f32__avx2(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                const float *mul, const float *add, const isgk_finish *finish)
 {
     finish_plan plan = {_mm256_set1_ps(ISGI_MINUS_INFINITY), _mm256_set1_ps(-ISGI_MINUS_INFINITY), NULL, 0};
+    size_t c = 0;
     if (finish)
         plan = (finish_plan){_mm256_set1_ps(finish->lo), _mm256_set1_ps(finish->hi), finish->residual, finish->ldr};
-    if (plan.residual)
-        dequantise(dst, ldd, src, lds, rows, cols, mul, add, &plan, 1);
-    else
-        dequantise(dst, ldd, src, lds, rows, cols, mul, add, &plan, 0);
+    for (; cols - c >= 16; c += 16) {
+        if (plan.residual)
+            dequantise_sixteen(dst, ldd, src, lds, rows, mul, add, c, &plan, 1);
+        else
+            dequantise_sixteen(dst, ldd, src, lds, rows, mul, add, c, &plan, 0);
+    }
+    for (; c < cols; c += 8) dequantise_few(dst, ldd, src, lds, rows, cols, mul, add, c, &plan);
 }
 #endif

@@ -184,43 +184,48 @@ ALWAYS void broad_tile(const gemm_sums *to, const int32_t *more, const uint8_t *
     }
 }
 
-/* All rows of 8 * `vectors` columns by TILE(rows, ...). Functions of their own, and pointers that move: the first loads
- * of a tile are to wait for nothing. */
+/* As many rows as fill tiles of `most`, by TILE; returns how many. Functions of their own, and pointers that move: the
+ * first loads of a tile are to wait for nothing. */
 #define ALL_ROWS(name, most, TILE, ...)                                                                                \
-    static __attribute__((noinline)) void name(const gemm_sums *all, const gemm_block *k, const int8_t *b, size_t ldb) \
+    static __attribute__((noinline)) size_t name(const gemm_sums *all, const gemm_block *k, const int8_t *b,           \
+                                                 size_t ldb, size_t row)                                               \
     {                                                                                                                  \
         const __m256i unit = _mm256_set1_epi16(k->odd ? 2 : 1);                                                        \
         const size_t lda = k->lda, groups = k->groups;                                                                 \
-        const uint8_t *a = k->bytes;                                                                                   \
-        const int32_t *more = k->more, *const end = more + k->rows;                                                    \
-        gemm_sums to = *all;                                                                                           \
-        for (size_t rows; more < end; more += rows, a += rows * lda) {                                                 \
-            rows = end - more < (most) ? 1 : (most);                                                                   \
-            if (rows > 1)                                                                                              \
-                TILE(&to, more, a, lda, b, ldb, groups, unit, most __VA_ARGS__);                                       \
-            else                                                                                                       \
-                TILE(&to, more, a, lda, b, ldb, groups, unit, 1 __VA_ARGS__);                                          \
-            to.c += rows * to.ldc;                                                                                     \
-            to.start += rows * to.start_step;                                                                          \
+        const uint8_t *a = k->bytes + row * lda;                                                                       \
+        gemm_sums to = sums_at(all, row, 0);                                                                           \
+        for (; k->rows - row >= (most); row += (most), a += (most)*lda) {                                              \
+            TILE(&to, k->more + row, a, lda, b, ldb, groups, unit, most __VA_ARGS__);                                  \
+            to.c += (most)*to.ldc;                                                                                     \
+            to.start += (most)*to.start_step;                                                                          \
         }                                                                                                              \
+        return row;                                                                                                    \
     }
 #define WITH(...) , __VA_ARGS__
+ALL_ROWS(narrow_one, 1, narrow_tile, WITH(1, 1))
 ALL_ROWS(narrow_1_1, NARROW_ROWS, narrow_tile, WITH(1, 1))
-ALL_ROWS(narrow_2_1, NARROW_ROWS / 2, narrow_tile, WITH(2, 1))
 ALL_ROWS(narrow_1_2, NARROW_ROWS, narrow_tile, WITH(1, 2))
 ALL_ROWS(narrow_2_2, NARROW_ROWS / 2, narrow_tile, WITH(2, 2))
 ALL_ROWS(narrow_1_deep, NARROW_ROWS, narrow_tile, WITH(1, DEEP))
 ALL_ROWS(narrow_2_deep, NARROW_ROWS / 2, narrow_tile, WITH(2, DEEP))
 ALL_ROWS(broad_rows, BROAD_ROWS, broad_tile, )
 
-static void narrow_columns(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, const int vectors)
+/* All rows of eight, sixteen or BROAD columns; the last rows eight columns at a time. */
+static void narrow_columns(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb, size_t columns)
 {
-    if (k->depth >= DEEP)
-        (vectors > 1 ? narrow_2_deep : narrow_1_deep)(to, k, b, ldb);
+    size_t done;
+    if (columns == BROAD)
+        done = broad_rows(to, k, b, ldb, 0);
+    else if (k->depth >= DEEP)
+        done = (columns == 16 ? narrow_2_deep : narrow_1_deep)(to, k, b, ldb, 0);
     else if (k->depth >= 2)
-        (vectors > 1 ? narrow_2_2 : narrow_1_2)(to, k, b, ldb);
+        done = (columns == 16 ? narrow_2_2 : narrow_1_2)(to, k, b, ldb, 0);
     else
-        (vectors > 1 ? narrow_2_1 : narrow_1_1)(to, k, b, ldb);
+        done = narrow_1_1(to, k, b, ldb, 0);
+    for (size_t j = 0; j < columns && done < k->rows; j += 8) {
+        const gemm_sums at = sums_at(to, 0, j);
+        narrow_one(&at, k, b + 4 * j, ldb, done);
+    }
 }
 
 /* ---- codes of up to eight bits ---- */
@@ -289,7 +294,7 @@ static void widen_rows(uint16_t *dst, const uint8_t *a, size_t lda, size_t rows,
 static void some_eight(const gemm_sums *to, const gemm_block *k, const int8_t *b, size_t ldb)
 {
     if (k->depth)
-        narrow_columns(to, k, b, ldb, 1);
+        narrow_columns(to, k, b, ldb, 8);
     else
         wide_eight(to, k, b, ldb);
 }
@@ -335,11 +340,11 @@ static void all_columns(const gemm_sums *to, const gemm_block *k, const int8_t *
     }
     for (; k->depth >= 2 && k->depth < DEEP && n - j >= BROAD; j += BROAD) {
         const gemm_sums at = sums_at(to, 0, j);
-        broad_rows(&at, k, b + 4 * j, ldb);
+        narrow_columns(&at, k, b + 4 * j, ldb, BROAD);
     }
-    for (; k->depth && n - j >= 16; j += 16) {
+    for (; k->depth >= 2 && n - j >= 16; j += 16) {
         const gemm_sums at = sums_at(to, 0, j);
-        narrow_columns(&at, k, b + 4 * j, ldb, 2);
+        narrow_columns(&at, k, b + 4 * j, ldb, 16);
     }
     for (; n - j >= 8; j += 8) {
         const gemm_sums at = sums_at(to, 0, j);

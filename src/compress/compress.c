@@ -20,7 +20,8 @@
 #define SENSITIVITY_ITEMS 64u
 #define COMPENSATION_ITEMS 64u
 #define DEFAULT_MEMORY ((uint64_t)4 << 30)
-#define SIZE_ROUNDS 4 /* the overhead of a file depends a little on the choices: correct the budget this often */
+#define SIZE_ROUNDS 8    /* the overhead of a file depends a little on the choices: correct the budget this often, */
+#define SIZE_STEPS 4096u /* from the second time on by so small a part of it more than was missed */
 
 typedef struct job {
     isg_graph *graph;
@@ -208,6 +209,7 @@ static isg_status select_for_size(job *j, const isgi_candidates *sets, uint64_t 
         ISGI_TRY(packed_bytes(j, &bytes, err));
         if (bytes <= target) break;
         overhead += bytes - target;
+        overhead += (uint64_t)round * (8 + target / SIZE_STEPS); /* asked for n bytes less, a choice may save fewer */
     }
     j->estimated_bytes = bytes;
     return bytes <= target ? ISG_OK

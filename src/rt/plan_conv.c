@@ -13,8 +13,7 @@
 #define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
-#define STREAM_LEAST 6u       /* output pixels: fewer read a matrix as it lies, */
-#define STREAM_PIXELS 64u     /* and so few wait for a large one more than they compute */
+#define STREAM_PIXELS 64u     /* output pixels: so few wait for a large matrix more than they compute */
 #define STREAM_MATRIX 131072u /* floats of a large one: more than a usual L2 */
 #define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
 #define STREAM_WIDTH 1024u    /* columns: products with fewer rows at once are too short */
@@ -191,9 +190,8 @@ static void set_lines(isgi_conv *c, uint32_t workers)
 
 static int wants_stream(const isgi_conv *c, uint64_t pixels)
 {
-    return c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE && pixels > STREAM_LEAST &&
-           pixels <= STREAM_PIXELS && c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 &&
-           (uint64_t)c->k * c->width >= STREAM_MATRIX;
+    return c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE && pixels <= STREAM_PIXELS &&
+           c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 && (uint64_t)c->k * c->width >= STREAM_MATRIX;
 }
 
 static void set_stream_tiles(isgi_conv *c, uint64_t pixels)

@@ -188,10 +188,12 @@ static void set_lines(isgi_conv *c, uint32_t workers)
     c->strip = (uint32_t)rows * c->ow;
 }
 
-static int wants_stream(const isgi_conv *c, uint64_t pixels)
+/* Its parts are sums of their own: a forced way is the plain sum, which does not depend on the batch. */
+static int wants_stream(const isgi_conv *c, uint64_t pixels, uint32_t forced)
 {
-    return c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE && pixels <= STREAM_PIXELS &&
-           c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 && (uint64_t)c->k * c->width >= STREAM_MATRIX;
+    return forced == ISG_STRATEGY_AUTO && c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE &&
+           pixels <= STREAM_PIXELS && c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 &&
+           (uint64_t)c->k * c->width >= STREAM_MATRIX;
 }
 
 static void set_stream_tiles(isgi_conv *c, uint64_t pixels)
@@ -205,7 +207,7 @@ static void set_stream_tiles(isgi_conv *c, uint64_t pixels)
     c->span = pixels;
 }
 
-static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers)
+static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t forced, uint32_t workers)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
     uint64_t rows, strips;
@@ -215,7 +217,7 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t workers
         set_lines(c, workers);
         return;
     }
-    if (wants_stream(c, pixels)) {
+    if (wants_stream(c, pixels, forced)) {
         set_stream_tiles(c, pixels);
         return;
     }
@@ -414,7 +416,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
     } else if (c->winograd.rows) {
         set_winograd_tiles(c, f->workers);
     } else if (!c->depthwise) {
-        set_matrix_tiles(c, w, f->workers);
+        set_matrix_tiles(c, w, f->forced, f->workers);
     }
     c->tasks = count_tasks(c);
     set_scratch(c, w, bias, f->workers);

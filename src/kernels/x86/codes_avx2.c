@@ -4,7 +4,6 @@
 
 #if defined(__x86_64__)
 #include "base/mem.h"
-#include "kernels/scalar.h"
 #include "kernels/simd/unroll.h"
 
 #include <immintrin.h>
@@ -264,69 +263,48 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
     for (size_t r = 0; r < rows && cols < 32; r++) requantise_few(dst + r * ldd, src + r * lds, cols, mul, start);
 }
 
-/* What `finish` does; without one nothing is beyond its bounds. */
+/* What `finish` does to a row. */
 typedef struct finish_plan {
     __m256 lo, hi;
-    const float *residual;
-    size_t ldr;
+    int on, adds;
 } finish_plan;
 
-ALWAYS __m256 dequantise_eight(__m256i sum, __m256 mul, __m256 add, __m256 residual, const finish_plan *plan,
-                               const int adds)
+ALWAYS __m256 dequantise_eight(__m256i sum, __m256 mul, __m256 add, __m256 residual, const finish_plan *plan)
 {
     const __m256 y = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), mul), add);
-    return _mm256_min_ps(plan->hi, _mm256_max_ps(plan->lo, adds ? _mm256_add_ps(y, residual) : y));
+    const __m256 z = plan->adds ? _mm256_add_ps(y, residual) : y;
+    return plan->on ? _mm256_min_ps(plan->hi, _mm256_max_ps(plan->lo, z)) : z;
 }
 
-/* All rows of sixteen columns from `c` on. */
-ALWAYS void dequantise_sixteen(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
-                               const float *add, size_t c, const finish_plan *plan, const int adds)
+ALWAYS void dequantise_row(float *dst, const int32_t *src, size_t cols, const float *mul, const float *add,
+                           const float *residual, const finish_plan *plan)
 {
-    const __m256 scale[2] = {_mm256_loadu_ps(mul + c), _mm256_loadu_ps(mul + c + 8)};
-    const __m256 start[2] = {_mm256_loadu_ps(add + c), _mm256_loadu_ps(add + c + 8)};
-    const float *residual = adds ? plan->residual + c : NULL;
-    src += c;
-    dst += c;
-    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
-        ISGI_UNROLL
-        for (int v = 0; v < 2; v++) {
-            const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(src + 8 * v));
-            const __m256 more = adds ? _mm256_loadu_ps(residual + 8 * v) : _mm256_setzero_ps();
-            _mm256_storeu_ps(dst + 8 * v, dequantise_eight(sum, scale[v], start[v], more, plan, adds));
-        }
-        if (adds) residual += plan->ldr;
+    size_t c = 0;
+    for (; cols - c >= 8; c += 8) {
+        const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(src + c));
+        const __m256 more = plan->adds ? _mm256_loadu_ps(residual + c) : _mm256_setzero_ps();
+        _mm256_storeu_ps(dst + c,
+                         dequantise_eight(sum, _mm256_loadu_ps(mul + c), _mm256_loadu_ps(add + c), more, plan));
     }
-}
-
-/* At most eight columns from `c` on. */
-static void dequantise_few(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                           const float *mul, const float *add, size_t c, const finish_plan *plan)
-{
-    const __m256i some = first_lanes(cols - c);
-    const __m256 scale = _mm256_maskload_ps(mul + c, some), start = _mm256_maskload_ps(add + c, some);
-    for (size_t r = 0; r < rows; r++) {
-        const float *residual = plan->residual ? plan->residual + r * plan->ldr + c : NULL;
-        const __m256i sum = _mm256_maskload_epi32(src + r * lds + c, some);
-        const __m256 more = residual ? _mm256_maskload_ps(residual, some) : _mm256_setzero_ps();
-        const __m256 y = residual ? dequantise_eight(sum, scale, start, more, plan, 1)
-                                  : dequantise_eight(sum, scale, start, more, plan, 0);
-        _mm256_maskstore_ps(dst + r * ldd + c, some, y);
+    if (c < cols) {
+        const __m256i some = first_lanes(cols - c), sum = _mm256_maskload_epi32(src + c, some);
+        const __m256 more = plan->adds ? _mm256_maskload_ps(residual + c, some) : _mm256_setzero_ps();
+        const __m256 scale = _mm256_maskload_ps(mul + c, some), start = _mm256_maskload_ps(add + c, some);
+        _mm256_maskstore_ps(dst + c, some, dequantise_eight(sum, scale, start, more, plan));
     }
 }
 
 void isgk_dequantise_f32__avx2(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                const float *mul, const float *add, const isgk_finish *finish)
 {
-    finish_plan plan = {_mm256_set1_ps(ISGI_MINUS_INFINITY), _mm256_set1_ps(-ISGI_MINUS_INFINITY), NULL, 0};
-    size_t c = 0;
-    if (finish)
-        plan = (finish_plan){_mm256_set1_ps(finish->lo), _mm256_set1_ps(finish->hi), finish->residual, finish->ldr};
-    for (; cols - c >= 16; c += 16) {
-        if (plan.residual)
-            dequantise_sixteen(dst, ldd, src, lds, rows, mul, add, c, &plan, 1);
+    const float *residual = finish ? finish->residual : NULL;
+    finish_plan plan = {_mm256_setzero_ps(), _mm256_setzero_ps(), 0, 0};
+    if (finish) plan = (finish_plan){_mm256_set1_ps(finish->lo), _mm256_set1_ps(finish->hi), 1, residual != NULL};
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        if (plan.adds)
+            dequantise_row(dst, src, cols, mul, add, residual + r * finish->ldr, &plan);
         else
-            dequantise_sixteen(dst, ldd, src, lds, rows, mul, add, c, &plan, 0);
+            dequantise_row(dst, src, cols, mul, add, NULL, &plan);
     }
-    for (; c < cols; c += 8) dequantise_few(dst, ldd, src, lds, rows, cols, mul, add, c, &plan);
 }
 #endif

@@ -33,8 +33,9 @@ typedef struct isgi_int8 {
     uint32_t line;     /* and of the row with both paddings; 0: there are no taps */
     uint32_t rows;     /* FACTORED: output rows a task, */
     uint32_t group;    /* and at once, */
-    uint32_t ring;     /* from so many input rows behind U, row r in place r modulo that */
-    size_t x, pad, ones, first, basis, codes, second;
+    uint32_t ring;     /* from so many input rows behind U, row r in place r modulo that; */
+    uint32_t share;    /* where not 0, all of them are made first, so many a task */
+    size_t x, map, pad, ones, first, basis, codes, second;
     size_t init_first, init_basis, init_second, mul_first, mul_basis, mul_second, add;
     size_t worker, worker_bytes, at_tile, at_input, at_taps, at_mid, at_sums;
     uint64_t scratch; /* floats */

@@ -17,8 +17,11 @@ typedef struct int8_job {
     const isgi_conv *c;
     const isg_weight *w;
     uint8_t *base;
-    const isg_codes *codes; /* what pack_task() unpacks */
-    int8_t *packed;
+    struct int8_pack {
+        const isg_codes *codes;
+        int8_t *dst;
+        uint32_t tasks;
+    } packs[2];         /* the factors that products read, unpacked block by block */
     isgk_finish finish; /* of the output; its residual is that of output pixel 0 */
     const isgk_act *after;
 } int8_job;
@@ -75,18 +78,24 @@ static void pair_bytes(int8_t *restrict dst, const int8_t *restrict src, size_t 
     }
 }
 
-/* One block of rows of a factor into groups of four for gemm_u8s8. */
-static void pack_task(void *arg, uint32_t index, uint32_t worker)
+static void plan_pack(int8_job *j, int which, const isg_codes *codes, size_t place)
 {
-    const int8_job *j = (const int8_job *)arg;
+    const uint32_t tasks = (codes->rows + ISGI_INT8_BLOCK - 1) / ISGI_INT8_BLOCK;
+    j->packs[which] = (struct int8_pack){codes, (int8_t *)(j->base + place), tasks};
+}
+
+/* One block of rows of a factor into groups of four for gemm_u8s8. */
+static void pack_block(const int8_job *j, const struct int8_pack *p, uint32_t index, uint32_t worker)
+{
     const isgk_table *k = &j->ctx->kernels;
-    const uint32_t row = index * ISGI_INT8_BLOCK, left = j->codes->rows - row;
-    const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = j->codes->cols, bo = j->w->bo;
-    const uint32_t pairs = j->q->paired && j->codes == &j->w->u ? cols : 0; /* columns that lie in pairs */
-    const size_t at = (size_t)row * cols / 8 * j->codes->bits; /* whole: the block is a multiple of 8 rows */
-    int8_t *plain = (int8_t *)worker_part(j, worker), *dst = j->packed + (size_t)row * cols;
-    k->unpack_s8(plain, j->codes->data + at, (size_t)j->codes->data_bytes - at, (size_t)rows * cols, j->codes->bits,
-                 code_offset(j->codes));
+    const isg_codes *codes = p->codes;
+    const uint32_t row = index * ISGI_INT8_BLOCK, left = codes->rows - row;
+    const uint32_t rows = left < ISGI_INT8_BLOCK ? left : ISGI_INT8_BLOCK, cols = codes->cols, bo = j->w->bo;
+    const uint32_t pairs = j->q->paired && codes == &j->w->u ? cols : 0; /* columns that lie in pairs */
+    const size_t at = (size_t)row * cols / 8 * codes->bits;              /* whole: the block is a multiple of 8 rows */
+    int8_t *plain = (int8_t *)worker_part(j, worker), *dst = p->dst + (size_t)row * cols;
+    k->unpack_s8(plain, codes->data + at, (size_t)codes->data_bytes - at, (size_t)rows * cols, codes->bits,
+                 code_offset(codes));
     for (uint32_t r = 0; r < rows; r += 4, dst += 4 * (size_t)cols, plain += 4 * (size_t)cols) {
         const uint32_t some = rows - r < 4 ? rows - r : 4;
         if (!pairs) k->interleave_s8(dst, plain, cols, some, cols);
@@ -95,22 +104,16 @@ static void pack_task(void *arg, uint32_t index, uint32_t worker)
     }
 }
 
-/* The factor for gemm_u8s8 at `packed`, and the start of its sums: what a zero point of `zero` adds, negated. `zeros`
- * is room for as many numbers. */
-static void pack_factor(int8_job *j, const isg_codes *codes, size_t packed, size_t init, size_t zeros, int32_t zero)
+/* The start of a packed factor's sums: what a zero point of `zero` adds, negated. */
+static void set_start(const int8_job *j, const struct int8_pack *p, size_t init, int32_t zero)
 {
-    const isgk_codes kind = code_kind(codes);
-    const uint32_t groups = (codes->rows + 3) / 4;
-    const int32_t behind = kind.odd ? (int32_t)(4 * groups - codes->rows) : 0; /* rows of bytes 0 stand for ones */
-    int32_t *start = ints_at(j, init), *nothing = ints_at(j, zeros);
-    const uint8_t *ones = j->base + j->q->ones;
-    j->codes = codes;
-    j->packed = (int8_t *)(j->base + packed);
-    isgi_run_tasks(j->ctx, pack_task, j, (codes->rows + ISGI_INT8_BLOCK - 1) / ISGI_INT8_BLOCK);
-    memset(nothing, 0, (size_t)codes->cols * sizeof *nothing);
-    j->ctx->kernels.gemm_u8s8(start, codes->cols, ones, 0, j->packed, codes->cols, 1, codes->cols, groups, nothing,
-                              &kind);
-    for (uint32_t i = 0; i < codes->cols; i++) start[i] = (start[i] - behind) * -zero;
+    const isgk_codes kind = code_kind(p->codes);
+    const uint32_t groups = (p->codes->rows + 3) / 4, cols = p->codes->cols;
+    const int32_t behind = kind.odd ? (int32_t)(4 * groups - p->codes->rows) : 0; /* rows of bytes 0 stand for ones */
+    int32_t *start = ints_at(j, init), *nothing = (int32_t *)(void *)worker_part(j, 0);
+    memset(nothing, 0, (size_t)cols * sizeof *nothing);
+    j->ctx->kernels.gemm_u8s8(start, cols, j->base + j->q->ones, 0, p->dst, cols, 1, cols, groups, nothing, &kind);
+    for (uint32_t i = 0; i < cols; i++) start[i] = (start[i] - behind) * -zero;
 }
 
 /* The basis (or a depthwise weight) for dwconv_u8s8: `lists` taps of `channels`. Taps behind them read the code of 0.0,
@@ -177,13 +180,13 @@ static void set_bias(const int8_job *j)
 
 /* The products of U are kept in steps that make all bi of them count alike in the sum of channel o: total is the
  * step of that sum. */
-static void set_level1_multipliers(const int8_job *j)
+static void set_level1_multipliers(const int8_job *j, uint32_t worker)
 {
     const isg_weight *w = j->w;
     const size_t bo = w->bo, columns = w->bi * bo, side = j->q->paired ? 2 : 1;
     const float mid = j->q->ranges.mid / INT8_PEAK, sum = j->q->ranges.sum / INT8_PEAK;
     float *first = floats_at(j, j->q->mul_first), *restrict total = floats_at(j, j->q->mul_basis);
-    float *restrict u = (float *)(void *)worker_part(j, 0), *restrict b = u + columns;
+    float *restrict u = (float *)(void *)worker_part(j, worker), *restrict b = u + columns;
     list_steps(u, &w->u, j->q->scale, columns);
     list_steps(b, &w->basis, 1.0f, columns);
     memset(total, 0, bo * sizeof *total);
@@ -204,33 +207,52 @@ static void set_level1_multipliers(const int8_job *j)
     for (size_t o = 0; o < bo && w->level2; o++) total[o] /= sum;
 }
 
-static void prepare(int8_job *j)
+/* Everything before the products that is not packing. */
+static void prepare_rest(const int8_job *j, uint32_t worker)
 {
     const isgi_int8 *q = j->q;
     const isg_weight *w = j->w;
-    const size_t ones = q->k4 > q->sum_step / 4 ? 4 * (size_t)q->k4 : q->sum_step;
     const float sum = q->ranges.sum / INT8_PEAK;
-    memset(j->base + q->ones, 1, ones);
+    memset(j->base + q->ones, 1, q->k4 > q->sum_step / 4 ? 4 * (size_t)q->k4 : q->sum_step);
     set_bias(j);
     if (q->form == ISGI_INT8_FACTORED) {
         memset(j->base + q->pad, INT8_MIDDLE, (size_t)q->line * w->bi * w->bo);
-        pack_factor(j, &w->u, q->first, q->init_first, q->mul_first, q->zero);
         if (q->paired)
             pack_pairs(j);
         else
             pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
-        set_level1_multipliers(j);
+        set_level1_multipliers(j, worker);
     } else if (q->form == ISGI_INT8_DEPTHWISE) {
         memset(j->base + q->pad, q->zero, (size_t)q->line * q->x_step);
         pack_taps(j, w->taps, j->c->oc, q->zero);
         list_steps(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
     } else {
-        pack_factor(j, &w->basis, q->first, q->init_first, q->mul_first, q->zero);
         list_steps(floats_at(j, q->mul_first), &w->basis, w->level2 ? q->scale / sum : q->scale, w->basis.cols);
     }
-    if (!w->level2) return;
-    pack_factor(j, &w->v, q->second, q->init_second, q->mul_second, INT8_MIDDLE);
-    list_steps(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
+    if (w->level2) list_steps(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
+}
+
+static void prepare_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const uint32_t first = j->packs[0].tasks;
+    if (index == 0)
+        prepare_rest(j, worker);
+    else if (index - 1 < first)
+        pack_block(j, &j->packs[0], index - 1, worker);
+    else
+        pack_block(j, &j->packs[1], index - 1 - first, worker);
+}
+
+static void prepare(int8_job *j)
+{
+    const isgi_int8 *q = j->q;
+    if (q->form != ISGI_INT8_DEPTHWISE)
+        plan_pack(j, 0, q->form == ISGI_INT8_FACTORED ? &j->w->u : &j->w->basis, q->first);
+    if (j->w->level2) plan_pack(j, 1, &j->w->v, q->second);
+    isgi_run_tasks(j->ctx, prepare_task, j, 1 + j->packs[0].tasks + j->packs[1].tasks);
+    if (j->packs[0].tasks) set_start(j, &j->packs[0], q->init_first, q->zero);
+    if (j->packs[1].tasks) set_start(j, &j->packs[1], q->init_second, INT8_MIDDLE);
 }
 
 /* ---- the input as codes ---- */
@@ -551,6 +573,21 @@ static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t fro
     }
 }
 
+/* Products with U of all rows of an image, where tasks share them. */
+static uint8_t *shared_rows(const int8_job *j, uint32_t image)
+{
+    return j->base + j->q->map + (size_t)image * j->c->ih * j->q->line * j->w->bi * j->w->bo;
+}
+
+/* Some rows of them. */
+static void share_u8_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const uint32_t some = j->q->share, ih = j->c->ih, shares = (ih + some - 1) / some, image = index / shares;
+    const uint32_t from = index % shares * some, to = ih - from < some ? ih : from + some;
+    fill_mid(j, shared_rows(j, image), image, from, to, worker_part(j, worker));
+}
+
 static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
@@ -559,9 +596,9 @@ static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_window *w = &c->window;
     const uint32_t strips = (c->oh + q->rows - 1) / q->rows, image = index / strips, begin = index % strips * q->rows;
     const uint32_t end = c->oh - begin < q->rows ? c->oh : begin + q->rows, side = q->paired ? 2 : 1;
-    uint8_t *part = worker_part(j, worker), *mid = part + q->at_mid;
+    uint8_t *part = worker_part(j, worker), *mid = q->share ? shared_rows(j, image) : part + q->at_mid;
     const int8_taps g = {mid, (size_t)j->w->bi * j->w->bo, (size_t)side * j->w->bo, q->ring, j->w->bi / side};
-    int64_t filled = 0;
+    int64_t filled = q->share ? c->ih : 0;
     for (uint32_t y = begin, next; y < end; y = next) {
         int64_t top = (int64_t)y * w->sh - w->top, bottom;
         next = end - y < q->group ? end : y + q->group;
@@ -591,6 +628,8 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
     j.after = isgi_conv_finish(ctx, step, NULL, &j.finish);
     prepare(&j);
     quantise_input(&j);
+    if (j.q->share)
+        isgi_run_tasks(ctx, share_u8_task, &j, (uint64_t)c->batch * ((c->ih + j.q->share - 1) / j.q->share));
     if (j.q->form == ISGI_INT8_FACTORED)
         isgi_run_tasks(ctx, factored_u8_task, &j, (uint64_t)c->batch * ((c->oh + j.q->rows - 1) / j.q->rows));
     else if (j.q->form == ISGI_INT8_DEPTHWISE)

@@ -8,7 +8,9 @@
 #include "rt/int8_ops.h"
 #include "rt/plan_cost.h"
 
-#define MID_BYTES 16384u /* of the products with U that a task keeps: half of a usual L1 */
+#define MID_BYTES 16384u   /* of the products with U that a task keeps: half of a usual L1 */
+#define MAP_BYTES 1048576u /* of those that all tasks share, */
+#define SHARE_PIXELS 8u    /* and how many a task makes at least */
 #define MAX_SUM (255u * 255u)
 #define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
 
@@ -61,15 +63,24 @@ static void set_input_scale(isgi_int8 *q)
 static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint32_t workers)
 {
     const uint64_t reach = (uint64_t)(c->window.kh - 1) * c->window.dh + 1, fit = MID_BYTES / row_bytes;
-    const uint64_t share = ceil_div64((uint64_t)c->oh * c->batch, workers), some = share > 2 ? share : 2;
+    const uint64_t tasks = ISGI_SHARES * (uint64_t)workers, share = ceil_div64((uint64_t)c->oh * c->batch, workers);
+    uint64_t some = share > 2 ? share : 2;
     const uint64_t rows = ceil_div64(c->oh, ceil_div64(c->oh, some < c->oh ? some : c->oh));
-    uint64_t group = fit > reach ? (fit - reach) / c->window.sh + 1 : 1, ring;
+    uint64_t group = fit > reach ? (fit - reach) / c->window.sh + 1 : 1, ring, repeated;
     if (group > rows) group = rows;
     group = ceil_div64(rows, ceil_div64(rows, group));
     ring = (group - 1) * c->window.sh + reach;
     q->rows = (uint32_t)rows;
     q->group = (uint32_t)group;
     q->ring = (uint32_t)(ring < c->ih ? ring : c->ih);
+    /* Tasks repeat the rows that two of them read: not where that is a tenth of all. */
+    repeated = (ceil_div64(c->oh, rows) - 1) * (reach > c->window.sh ? reach - c->window.sh : 0);
+    if (10 * repeated > c->ih && (uint64_t)c->batch * c->ih * row_bytes <= MAP_BYTES) {
+        q->ring = c->ih;
+        some = ceil_div64(SHARE_PIXELS, c->iw);
+        if (some < ceil_div64((uint64_t)c->ih * c->batch, tasks)) some = ceil_div64((uint64_t)c->ih * c->batch, tasks);
+        q->share = some < c->ih ? (uint32_t)some : c->ih;
+    }
 }
 
 /* dwpairs_u8s8 is AVX2's. It is the faster of the two there; with VNNI, whose dwconv_u8s8 sorts bytes for long and
@@ -116,6 +127,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
     if (q->form == ISGI_INT8_DEPTHWISE || (!q->groups && !q->pointwise))
         q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * (q->groups ? q->line : c->iw) * q->x_step);
+    if (q->share) q->map = place_bytes(&at, (uint64_t)c->batch * c->ih * q->line * bibo + TAPS_BEHIND);
     q->pad = place_bytes(&at, q->line * tap + TAPS_BEHIND);
     q->ones = place_bytes(&at, longest);
     if (q->form != ISGI_INT8_DEPTHWISE) {
@@ -139,7 +151,8 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
     q->at_input = place_bytes(&part, q->form == ISGI_INT8_DEPTHWISE ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
     q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
-    if (q->form == ISGI_INT8_FACTORED) q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
+    if (q->form == ISGI_INT8_FACTORED && !q->share)
+        q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
     longest = first > c->oc ? first : c->oc; /* of a factor's rows, while it is unpacked */
     if (part < ISGI_INT8_BLOCK * longest) part = (ISGI_INT8_BLOCK * longest + 63) & ~(uint64_t)63;

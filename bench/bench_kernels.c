@@ -114,7 +114,7 @@ static void bench_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn, const char *name,
         char text[64];
         double s;
         snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
-        MEASURE(s, fn(buffers[0], n, buffers[1], k, buffers[2], m, n, k, &finish, NULL, NULL));
+        MEASURE(s, fn(buffers[0], n, buffers[1], k, buffers[2], m, n, k, &finish, NULL, 0));
         report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
     }
 }

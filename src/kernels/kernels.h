@@ -60,19 +60,11 @@ typedef struct isgk_runs {
     size_t run, step;
 } isgk_runs;
 
-/* Some rows of a B that is too deep for the cache. Where `goes_on`, C holds the sums of the rows before, and they go
- * on. Meanwhile the cache is asked for k * n floats from `ahead` on, which need not exist; NULL: it is not. */
-typedef struct isgk_part {
-    int goes_on;
-    const float *ahead;
-} isgk_part;
-
 /* C[m][n] = finish(A[m][k] . B[k][n]) with B in panels; the chain of each element is that of gemm_f32. finish NULL: the
  * product as it is. The residual may be C itself (ldr == ldc). runs NULL: rows of A lie in one piece. part NULL: this
  * is all of B; else runs is NULL. */
 typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                     size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs,
-                                     const isgk_part *part);
+                                     size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs, int goes_on);
 /* Numbers rounded to bfloat16, to nearest with ties to even (denormals become zeros of their sign, a NaN stays one), of
  * two rows of a panel at once: word [p][c] of a panel holds rows 2 p (lower half) and 2 p + 1 (zero behind the last
  * row). `rows` rows of floats of one panel, which may not overlap dst. Exact. */

@@ -61,7 +61,7 @@ static uint32_t unit(double nanoseconds, double count)
 #define PANEL_K 64
 static void run_panel(const cost_bench *b, size_t m)
 {
-    b->k.gemm_panels_f32(b->c, PANEL_N, b->a, PANEL_K, b->b, m, PANEL_N, PANEL_K, NULL, NULL, NULL);
+    b->k.gemm_panels_f32(b->c, PANEL_N, b->a, PANEL_K, b->b, m, PANEL_N, PANEL_K, NULL, NULL, 0);
 }
 
 #define GEMM_MANY 192

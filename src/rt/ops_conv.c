@@ -326,7 +326,7 @@ static void lines_task(void *arg, uint32_t index, uint32_t worker)
         isgk_finish finish = j->finish;
         if (finish.residual) finish.residual += at;
         j->ctx->kernels.gemm_panels_f32(j->dst + at, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
-                                        j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs, NULL);
+                                        j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs, 0);
         if (j->after) j->ctx->kernels.epilogue_f32(j->dst + at, c->oc, c->ow, c->oc, NULL, j->after);
     }
 }

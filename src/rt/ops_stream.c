@@ -42,14 +42,12 @@ static void part_task(void *arg, uint32_t index, uint32_t worker)
                    end = first + (left < c->part_rows ? left : c->part_rows);
     for (uint32_t row = first, next; row < end; row = next) {
         const float *src = j->matrix + (size_t)row * c->width;
-        isgk_part part = {row > first, NULL};
         next = end - row < c->tile_rows ? end : row + c->tile_rows;
-        if (next < end) part.ahead = src + (size_t)(next - row) * c->width;
         if (!c->direct) isgi_conv_gather(columns, c, j->x, 0, j->pixels, 0, row, next);
         copy_rows(panels, src, c->width, next - row);
         j->ctx->kernels.gemm_panels_f32(sums, c->width, c->direct ? j->x + row : columns,
                                         c->direct ? c->ic : next - row, panels, j->pixels, c->width, next - row, NULL,
-                                        NULL, &part);
+                                        NULL, row > first);
     }
 }
 

@@ -157,7 +157,7 @@ static void tiles_task(void *arg, uint32_t index, uint32_t worker)
     }
     for (size_t p = 0; p < POINTS; p++)
         j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, c->oc, v + p * g->inputs_step, c->ic,
-                                        j->points + p * g->weights_step, tiles, c->oc, c->ic, NULL, NULL, NULL);
+                                        j->points + p * g->weights_step, tiles, c->oc, c->ic, NULL, NULL, 0);
     for (uint32_t t = 0; t < tiles; t++) {
         const uint32_t y = 2 * (t / across), at = 2 * (t % across);
         output_tile(out + ((size_t)y * c->ow + at) * c->oc, c, m + (size_t)t * c->oc, g->outputs_step,

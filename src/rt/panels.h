@@ -29,7 +29,7 @@ static inline void isgi_multiply_panels(const isg_rt_context *ctx, const isgi_co
     if (layer->bf16)
         ctx->kernels.gemm_panels_bf16(c, ldc, a, lda, (const uint32_t *)(const void *)panels, m, n, k, finish);
     else
-        ctx->kernels.gemm_panels_f32(c, ldc, a, lda, panels, m, n, k, finish, NULL, NULL);
+        ctx->kernels.gemm_panels_f32(c, ldc, a, lda, panels, m, n, k, finish, NULL, 0);
 }
 
 #endif

@@ -48,7 +48,7 @@ static void multiply(isgi_net *net, const winograd_impl *c, int back, uint32_t k
     net->kernels.gemm_panels_f32(to->data + isgi_winograd_kind_at(c->g.side, to, i, j), to->channels,
                                  from->data + isgi_winograd_kind_at(c->g.side, from, i, j), from->channels,
                                  c->panels[back] + kind * c->panel_step[back], rows, to->channels, from->channels, NULL,
-                                 NULL, NULL);
+                                 NULL, 0);
 }
 
 /* dU = Vt . dM (+ dU) at one kind of points */

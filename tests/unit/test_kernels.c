@@ -228,8 +228,8 @@ static void check_panels_once(isgk_gemm_panels_f32_fn *fn, size_t m, size_t n, s
         const size_t column = i / (ISGK_PANEL * k) * ISGK_PANEL + i % ISGK_PANEL;
         b[i] = column < n ? random_float() : 0.0f;
     }
-    fn(plain, n, a, lda, b, m, n, k, NULL, NULL, NULL);
-    fn(c, ldc, a, lda, b, m, n, k, &finish, NULL, NULL);
+    fn(plain, n, a, lda, b, m, n, k, NULL, NULL, 0);
+    fn(c, ldc, a, lda, b, m, n, k, &finish, NULL, 0);
     assert_gaps(c, before, m, ldc, n);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
@@ -261,9 +261,9 @@ static void check_panels_in_place(isgk_gemm_panels_f32_fn *fn)
         float *residual = take_random(2, extent(m, ldc, n)), *c = copy_of(3, residual, extent(m, ldc, n));
         float *want = copy_of(4, residual, extent(m, ldc, n));
         isgk_finish finish = {NULL, residual, ldc, 0.0f, -ISGI_MINUS_INFINITY};
-        fn(want, ldc, a, k, b, m, n, k, &finish, NULL, NULL);
+        fn(want, ldc, a, k, b, m, n, k, &finish, NULL, 0);
         finish.residual = c;
-        fn(c, ldc, a, k, b, m, n, k, &finish, NULL, NULL);
+        fn(c, ldc, a, k, b, m, n, k, &finish, NULL, 0);
         assert_same(c, want, extent(m, ldc, n));
     }
 }
@@ -279,13 +279,13 @@ static void check_panels_runs(isgk_gemm_panels_f32_fn *fn)
         const float *a = take_random(0, last + (count - 1) * runs.step + runs.run), *b = take_random(1, panels * k);
         float *flat = take(2, m * k), *want = take(3, m * n), *got = take(4, m * n);
         for (size_t p = 0; p < m * k; p++) flat[p] = a[p / k * lda + p % k / runs.run * runs.step + p % k % runs.run];
-        fn(want, n, flat, k, b, m, n, k, NULL, NULL, NULL);
-        fn(got, n, a, lda, b, m, n, k, NULL, &runs, NULL);
+        fn(want, n, flat, k, b, m, n, k, NULL, NULL, 0);
+        fn(got, n, a, lda, b, m, n, k, NULL, &runs, 0);
         assert_same(got, want, m * n);
     }
 }
 
-/* Rows of B in parts give the bits of all of them at once, whatever the cache is asked for. */
+/* Rows of B in two parts give the bits of all of them at once. */
 static void check_panels_parts(isgk_gemm_panels_f32_fn *fn)
 {
     for (int i = 0; i < 60; i++) {
@@ -296,15 +296,13 @@ static void check_panels_parts(isgk_gemm_panels_f32_fn *fn)
         float *want = take_random(3, extent(m, ldc, n)), *got = copy_of(4, want, extent(m, ldc, n));
         float *part = take(5, panels * k);
         const isgk_finish finish = {bias, NULL, 0, 0.0f, 6.0f};
-        const isgk_part begins = {0, a + m * k}, goes_on = {1, random_below(2) ? NULL : (const float *)(uintptr_t)64};
-        fn(want, ldc, a, k, b, m, n, k, &finish, NULL, NULL);
+        fn(want, ldc, a, k, b, m, n, k, &finish, NULL, 0);
         for (size_t rows = first, row = 0; row < k; row = first, rows = k - first) {
             for (size_t p = 0; p < panels * rows; p++) {
                 const size_t panel = p / (ISGK_PANEL * rows), inside = p % (ISGK_PANEL * rows);
                 part[p] = b[panel * ISGK_PANEL * k + row * ISGK_PANEL + inside];
             }
-            fn(got, ldc, a + row, k, part, m, n, rows, row || rows == k ? &finish : NULL, NULL,
-               row ? &goes_on : &begins);
+            fn(got, ldc, a + row, k, part, m, n, rows, row || rows == k ? &finish : NULL, NULL, row > 0);
             if (row + rows == k) break;
         }
         assert_same(got, want, extent(m, ldc, n));

@@ -16,9 +16,7 @@
 #define GEMM_SUMS (VF_GEMM_THREE ? 3u * VF_LANES : GEMM_PANEL)
 #define GEMM_PANEL_ROWS 96u                 /* whose partial sums of a deep panel lie in a buffer */
 #define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
-#define GEMM_LINE 16u                       /* floats of a line of the cache */
-#define GEMM_AHEAD 20u                      /* rows of B asked for in advance by a tile */
-#define GEMM_PACK_AHEAD 48u                 /* and by a copy */
+#define GEMM_PACK_AHEAD 48u                 /* rows of B asked for in advance by a copy */
 /* A tile of one vector is bound by the latency of its few sums unless it has more rows. */
 #define VF_GEMM_HIGH (VF_GEMM_ROWS < 12 ? 12 : VF_GEMM_ROWS)
 #define GEMM_INLINE static inline __attribute__((always_inline))
@@ -33,7 +31,6 @@ typedef struct gemm_tile {
     const isgk_finish *finish;
     const float *bias, *residual; /* of `finish`, at the tile's first element */
     isgk_runs runs;               /* of the rows of A */
-    const float *ask;             /* the cache is asked for k * GEMM_PANEL floats from here; NULL: not */
 } gemm_tile;
 
 /* The last steps on a tile in registers. */
@@ -66,13 +63,9 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
     float *const origin = tile->c; /* vector stores may alias the tile: read it before */
     const int accumulate = tile->from != NULL;
     const float *const start = accumulate ? tile->from : origin;
-    /* Rows of a wide B lie in pages of their own: no hardware fetches them ahead. */
-    const size_t ahead = tile->ldb > GEMM_PANEL ? GEMM_AHEAD * tile->ldb : 0;
     const size_t lda = tile->lda, ldb = tile->ldb, ldc = tile->ldc, k = tile->k;
     const size_t run = tile->runs.run, step = tile->runs.step;
     const size_t ldf = accumulate ? tile->ldf : ldc;
-    const float *fetch = tile->ask ? tile->ask : b + ahead;
-    const size_t fetched = tile->ask ? GEMM_PANEL : ldb;
     /* Where masks are cheap, an empty one begins at zero without a second path. */
     const vf_mask load_all = vf_first(accumulate ? VF_LANES : 0);
     const vf_mask load_last = vf_first(accumulate ? tile->last : 0), store_last = vf_first(tile->last);
@@ -94,15 +87,10 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
         }
     }
     for (size_t left = k; left; left -= run, a += step) {
-        for (size_t p = 0; p < run; p++) {
+        for (size_t p = 0; p < run; p++, b += ldb) {
             vf w[4];
             ISGI_UNROLL
-            for (int v = 0; v < vectors; v++) {
-                w[v] = vf_load(b + (size_t)v * VF_LANES);
-                if ((size_t)v * VF_LANES % GEMM_LINE == 0) vf_prefetch(fetch + (size_t)v * VF_LANES);
-            }
-            b += ldb;
-            fetch += fetched;
+            for (int v = 0; v < vectors; v++) w[v] = vf_load(b + (size_t)v * VF_LANES);
             ISGI_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf x = vf_set1(a[(size_t)i * lda + p]);
@@ -238,7 +226,6 @@ static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
     for (size_t t = 0; t < tiles; t++) {
         const size_t rows = height + (t < taller ? 1 : 0);
         gemm_run_tile(&tile, rows, vectors);
-        tile.ask = NULL; /* the first rows did it */
         tile.a += rows * tile.lda;
         tile.c += rows * tile.ldc;
         if (tile.from) tile.from += rows * tile.ldf;
@@ -349,7 +336,7 @@ static void gemm_deep_panel(gemm_tile tile, size_t m, size_t vectors, const isgk
 static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, size_t ldc, const float *a, size_t lda,
                                                                    const float *panels, size_t m, size_t n, size_t k,
                                                                    const isgk_finish *finish, const isgk_runs *runs,
-                                                                   const isgk_part *part, const int deep)
+                                                                   const int goes_on, const int deep)
 {
     const isgk_runs whole = {k, 0};
     for (size_t j = 0, columns; j < n; j += columns) {
@@ -360,11 +347,10 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
         tile.runs = runs ? *runs : whole;
         if (finish && finish->bias) tile.bias = finish->bias + j;
         if (finish && finish->residual) tile.residual = finish->residual + j;
-        if (part && part->goes_on) {
+        if (goes_on) {
             tile.from = tile.c;
             tile.ldf = ldc;
         }
-        if (part && part->ahead) tile.ask = part->ahead + j * k; /* its share */
         if (deep)
             gemm_deep_panel(tile, m, vectors, finish);
         else
@@ -373,21 +359,20 @@ static inline __attribute__((always_inline)) void gemm_panels_rows(float *c, siz
 }
 
 void VF_KERNEL(gemm_panels_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
-                                size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs,
-                                const isgk_part *part)
+                                size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs, int goes_on)
 {
     const size_t parts = (m + GEMM_PANEL_ROWS - 1) / GEMM_PANEL_ROWS, most = parts ? (m + parts - 1) / parts : 0;
     isgk_finish here;
     if (!m) return;
     /* A panel of 32 kB still streams from L2 as fast as it is used; few rows read one only a few times. */
-    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS || runs || part) {
-        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, runs, part, 0);
+    if (k <= 2 * GEMM_PANEL_DEPTH || m <= 4 * VF_GEMM_ROWS || runs || goes_on) {
+        gemm_panels_rows(c, ldc, a, lda, panels, m, n, k, finish, runs, goes_on, 0);
         return;
     }
     if (finish) here = *finish;
     for (size_t i = 0; i < m; i += most) {
         const size_t rows = m - i < most ? m - i : most;
-        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, NULL, NULL, 1);
+        gemm_panels_rows(c + i * ldc, ldc, a + i * lda, lda, panels, rows, n, k, finish ? &here : NULL, NULL, 0, 1);
         if (finish && here.residual) here.residual += rows * here.ldr;
     }
 }

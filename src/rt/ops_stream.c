@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions of few pixels with a large matrix that lies in the image: what takes time is to read it, so it is read
- * once, in the order of memory, while the products with the rows before it are made. */
+ * in the order of memory, in parts that workers share. */
 #include <string.h>
 
 #include "rt/exec.h"

@@ -61,8 +61,8 @@ typedef struct isgk_runs {
 } isgk_runs;
 
 /* C[m][n] = finish(A[m][k] . B[k][n]) with B in panels; the chain of each element is that of gemm_f32. finish NULL: the
- * product as it is. The residual may be C itself (ldr == ldc). runs NULL: rows of A lie in one piece. part NULL: this
- * is all of B; else runs is NULL. */
+ * product as it is. The residual may be C itself (ldr == ldc). runs NULL: rows of A lie in one piece. goes_on: C holds
+ * the sums over the rows of B before these, and they go on (runs is NULL then). */
 typedef void isgk_gemm_panels_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t m,
                                      size_t n, size_t k, const isgk_finish *finish, const isgk_runs *runs, int goes_on);
 /* Numbers rounded to bfloat16, to nearest with ties to even (denormals become zeros of their sign, a NaN stays one), of

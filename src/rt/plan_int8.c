@@ -75,7 +75,7 @@ static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint3
     q->ring = (uint32_t)(ring < c->ih ? ring : c->ih);
     /* Tasks repeat the rows that two of them read: not where that is a tenth of all. */
     repeated = (ceil_div64(c->oh, rows) - 1) * (reach > c->window.sh ? reach - c->window.sh : 0);
-    if (10 * repeated > c->ih && (uint64_t)c->batch * c->ih * row_bytes <= MAP_BYTES) {
+    if (10 * repeated > c->ih && (uint64_t)c->batch * c->ih <= MAP_BYTES / row_bytes) {
         q->ring = c->ih;
         some = ceil_div64(SHARE_PIXELS, c->iw);
         if (some < ceil_div64((uint64_t)c->ih * c->batch, tasks)) some = ceil_div64((uint64_t)c->ih * c->batch, tasks);

@@ -215,7 +215,7 @@ static void bench_dwrow_f32(isgk_dwrow_f32_fn *fn, const char *name, uint32_t bi
         char text[64];
         double s;
         snprintf(text, sizeof text, "%zu pixels, 2 x 48, 3x3", w);
-        MEASURE(s, fn(buffers[0], 48, &g, w, 48));
+        MEASURE(s, fn(buffers[0], 48, &g, w, 48, NULL));
         report_flops(name, text, bit, 2.0 * 18 * 48 * (double)w, s);
     }
 }

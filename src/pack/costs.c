@@ -81,7 +81,7 @@ static void run_taps(const cost_bench *b, size_t pixels)
     const size_t pixel = LISTS * LIST;
     const float *const rows[3] = {b->a, b->a + (COLUMNS + 2) * pixel, b->a + 2 * (COLUMNS + 2) * pixel};
     const isgk_dwrow g = {rows, b->b, LIST, 3, 3, LISTS, COLUMNS + 2, pixel, LIST, 1, 1, 0};
-    b->k.dwrow_f32(b->c, LIST, &g, pixels, LIST);
+    b->k.dwrow_f32(b->c, LIST, &g, pixels, LIST, NULL);
 }
 
 #define COMPOSE_CI 64

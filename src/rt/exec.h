@@ -168,6 +168,11 @@ const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *
  * activation, to be applied afterwards, or NULL. */
 const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,
                                  isgk_finish *finish);
+/* The same of sums over taps, which have no residual in registers: what they take, and what is left to do to `pixels`
+ * output pixels from `first`. */
+const isgk_finish *isgi_taps_finish(const isgk_finish *finish);
+void isgi_taps_finished(const isg_rt_context *ctx, const isgi_step *step, const isgk_finish *finish,
+                        const isgk_act *after, uint64_t first, size_t pixels);
 /* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
 void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
                       uint32_t k0, uint32_t k1);

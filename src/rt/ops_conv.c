@@ -448,6 +448,23 @@ void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const 
     if (step->op.act.kind != ISGK_ACT_NONE) k->epilogue_f32(out, channels, pixels, n, NULL, &step->op.act);
 }
 
+const isgk_finish *isgi_taps_finish(const isgk_finish *finish)
+{
+    return finish->residual ? NULL : finish;
+}
+
+void isgi_taps_finished(const isg_rt_context *ctx, const isgi_step *step, const isgk_finish *finish,
+                        const isgk_act *after, uint64_t first, size_t pixels)
+{
+    const size_t channels = step->conv.oc;
+    float *out = ctx->tensors[step->op.output].data + (size_t)first * channels;
+    if (finish->residual) {
+        isgi_conv_epilogue(ctx, step, finish->bias, first, pixels, 0, step->conv.oc);
+    } else if (after) {
+        ctx->kernels.epilogue_f32(out, channels, pixels, channels, NULL, after);
+    }
+}
+
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;

@@ -151,7 +151,7 @@ static void fill_ring(const fused_job *j, uint32_t image, uint32_t from, uint32_
 
 /* Sums over the taps of the basis for output row y. */
 static void sum_taps(const fused_job *j, float *dst, size_t ldd, uint32_t channels, uint32_t y, const float *ring,
-                     float *part)
+                     float *part, const isgk_finish *finish)
 {
     const isgi_conv *c = j->c;
     const isgi_fused *f = &c->fused;
@@ -167,7 +167,7 @@ static void sum_taps(const fused_job *j, float *dst, size_t ldd, uint32_t channe
         const int64_t iy = (int64_t)y * f->sh - win->top + (int64_t)ky * win->dh;
         rows[ky] = iy < 0 || iy >= f->ih ? NULL : ring + (size_t)(iy % f->ring) * f->iw * f->mid;
     }
-    j->ctx->kernels.dwrow_f32(dst, ldd, &g, c->ow, channels);
+    j->ctx->kernels.dwrow_f32(dst, ldd, &g, c->ow, channels, finish);
 }
 
 /* Output rows y0 .. y1-1, at most one group, from a filled ring. */
@@ -182,13 +182,15 @@ static void finish_rows(const fused_job *j, uint32_t image, uint32_t y0, uint32_
     isgk_finish finish = j->finish;
     if (!j->w->level2) {
         for (uint32_t y = y0; y < y1; y++)
-            sum_taps(j, out + (size_t)(y - y0) * c->ow * c->oc, c->oc, c->oc, y, ring, part);
-        isgi_conv_epilogue(j->ctx, j->step, j->finish.bias, first, pixels, 0, c->oc);
+            sum_taps(j, out + (size_t)(y - y0) * c->ow * c->oc, c->oc, c->oc, y, ring, part,
+                     isgi_taps_finish(&j->finish));
+        isgi_taps_finished(j->ctx, j->step, &j->finish, j->after, first, pixels);
         return;
     }
     if (j->w->level1) {
         for (uint32_t y = y0; y < y1; y++)
-            sum_taps(j, part + c->at_sums + (size_t)(y - y0) * c->ow * f->list, f->list, f->list, y, ring, part);
+            sum_taps(j, part + c->at_sums + (size_t)(y - y0) * c->ow * f->list, f->list, f->list, y, ring, part,
+                     NULL);
     }
     if (finish.residual) finish.residual += (size_t)first * c->oc;
     if (j->w->level1) {

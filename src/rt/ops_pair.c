@@ -8,10 +8,10 @@ typedef struct pair_job {
     const isg_rt_context *ctx;
     const isgi_step *step;  /* of the 1x1 */
     const isgi_conv *a, *b; /* the 1x1 and the depthwise */
-    const float *x, *bias, *weights;
+    const float *x, *weights;
     float *out;
-    isgk_finish finish; /* of the 1x1 */
-    const isgk_act *after;
+    isgk_finish finish, last; /* of the 1x1, of the depthwise */
+    const isgk_act *after, *last_after;
 } pair_job;
 
 /* Rows from .. to-1 of the map between, into their places in the ring. */
@@ -39,8 +39,9 @@ static void depthwise_row(const pair_job *j, uint32_t image, uint32_t y, const f
         const int64_t r = (int64_t)y * w->sh - w->top + (int64_t)ky * w->dh;
         rows[ky] = r < 0 || r >= b->ih ? NULL : ring + (size_t)(r % b->ring) * b->iw * b->ic;
     }
-    j->ctx->kernels.dwrow_f32(j->out + (size_t)pixel * b->oc, b->oc, &g, b->ow, b->oc);
-    isgi_conv_epilogue(j->ctx, j->step + 1, j->bias, pixel, b->ow, 0, b->oc);
+    j->ctx->kernels.dwrow_f32(j->out + (size_t)pixel * b->oc, b->oc, &g, b->ow, b->oc,
+                              isgi_taps_finish(&j->last));
+    isgi_taps_finished(j->ctx, j->step + 1, &j->last, j->last_after, pixel, b->ow);
 }
 
 /* Some output rows of one image, in groups. */
@@ -73,7 +74,7 @@ void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step)
     j.x = ctx->tensors[step->op.inputs[0]].data;
     j.out = ctx->tensors[next->op.output].data;
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
-    j.bias = isgi_vector(ctx, next->op.vector, ctx->scratch + j.b->bias);
+    j.last_after = isgi_conv_finish(ctx, next, isgi_vector(ctx, next->op.vector, ctx->scratch + j.b->bias), &j.last);
     isgi_conv_panels(ctx, step);
     j.weights = isgi_depthwise_weights(ctx, next);
     isgi_run_tasks(ctx, pair_task, &j, j.b->tasks);

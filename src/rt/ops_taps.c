@@ -36,8 +36,10 @@ void isgi_list_taps(const isgi_taps *g, uint64_t first, uint32_t count, const fl
 typedef struct taps_job {
     const isg_rt_context *ctx;
     const isgi_step *step;
-    const float *x, *bias, *weights;
+    const float *x, *weights;
     float *out;
+    isgk_finish finish;
+    const isgk_act *after;
 } taps_job;
 
 static const float **taps_of(const isg_rt_context *ctx, size_t offset)
@@ -65,16 +67,19 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
             const int64_t iy = (int64_t)y * win->sh - win->top + (int64_t)ky * win->dh;
             rows[ky] = iy < 0 || iy >= c->ih ? NULL : x + (size_t)iy * c->iw * c->ic;
         }
-        ctx->kernels.dwrow_f32(j->out + ((size_t)image * c->oh + y) * c->ow * c->oc, c->oc, &g, c->ow, c->oc);
+        ctx->kernels.dwrow_f32(j->out + ((size_t)image * c->oh + y) * c->ow * c->oc, c->oc, &g, c->ow, c->oc,
+                               isgi_taps_finish(&j->finish));
     }
-    isgi_conv_epilogue(ctx, j->step, j->bias, first, (size_t)(y1 - y0) * c->ow, 0, c->oc);
+    isgi_taps_finished(ctx, j->step, &j->finish, j->after, first, (size_t)(y1 - y0) * c->ow);
 }
 
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
     const float *weights = isgi_depthwise_weights(ctx, step);
-    taps_job j = {ctx, step, ctx->tensors[step->op.inputs[0]].data, bias, weights, ctx->tensors[step->op.output].data};
+    taps_job j = {.ctx = ctx, .step = step, .x = ctx->tensors[step->op.inputs[0]].data, .weights = weights};
     const uint32_t some = isgi_depthwise_rows(c);
+    j.out = ctx->tensors[step->op.output].data;
+    j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
     isgi_run_tasks(ctx, depthwise_task, &j, (uint64_t)c->batch * ((c->oh + some - 1) / some));
 }

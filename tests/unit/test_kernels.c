@@ -566,23 +566,26 @@ static void check_dwconv_f32(isgk_dwconv_f32_fn *fn)
 
 /* The same bits when the channels come in two parts, wherever they are cut. */
 static void assert_dwrow_parts(isgk_dwrow_f32_fn *fn, const float *whole, size_t ldd, const isgk_dwrow *g,
-                               size_t pixels, size_t channels)
+                               size_t pixels, size_t channels, const isgk_finish *finish)
 {
     const size_t cut = channels ? random_below(channels) : 0;
     float *parts = take(3, extent(pixels, ldd, channels));
     const float *rows[4];
     isgk_dwrow rest = *g;
+    isgk_finish second = finish ? *finish : (isgk_finish){0};
+    if (second.bias) second.bias += cut;
     for (size_t ky = 0; ky < g->kh; ky++) rows[ky] = g->rows[ky] ? g->rows[ky] + cut : NULL;
     rest.rows = rows;
     rest.weights = g->weights + cut;
-    fn(parts, ldd, g, pixels, cut);
-    fn(parts + cut, ldd, &rest, pixels, channels - cut);
+    fn(parts, ldd, g, pixels, cut, finish);
+    fn(parts + cut, ldd, &rest, pixels, channels - cut, finish ? &second : NULL);
     for (size_t p = 0; p < pixels; p++) assert_same(parts + p * ldd, whole + p * ldd, channels);
 }
 
 static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channels)
 {
     isgk_dwrow g = {0};
+    isgk_finish clamp = {0}, *finish = random_below(2) ? &clamp : NULL;
     const float *rows[4];
     const size_t ldd = channels + random_below(20);
     float *got, *before;
@@ -603,11 +606,14 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
     for (size_t ky = 0; ky < g.kh; ky++)
         rows[ky] =
             random_below(5) ? take_random((int)(4 + ky), extent(g.width * g.lists, g.list_step, channels)) : NULL;
+    clamp.bias = random_below(2) ? take_random(8, channels) : NULL;
+    clamp.lo = random_below(2) ? -INFINITY : -0.5f;
+    clamp.hi = random_below(2) ? INFINITY : 0.75f;
     got = take(1, extent(pixels, ldd, channels));
     before = copy_of(2, got, extent(pixels, ldd, channels));
-    fn(got, ldd, &g, pixels, channels);
+    fn(got, ldd, &g, pixels, channels, finish);
     assert_gaps(got, before, pixels, ldd, channels);
-    assert_dwrow_parts(fn, got, ldd, &g, pixels, channels);
+    assert_dwrow_parts(fn, got, ldd, &g, pixels, channels, finish);
     for (size_t i = 0; i < pixels * channels; i++) {
         const size_t x = i / channels, c = i % channels;
         double sum = 0.0, size = 0.0;
@@ -620,7 +626,12 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
             sum += term;
             size += fabs(term);
         }
-        assert_near(got[x * ldd + c], sum, (double)(g.kh * g.kw * g.lists + 1) * 2.02 * EPSILON * size);
+        if (finish && clamp.bias) {
+            sum += (double)clamp.bias[c];
+            size += fabs((double)clamp.bias[c]);
+        }
+        if (finish) sum = fmin((double)clamp.hi, fmax((double)clamp.lo, sum));
+        assert_near(got[x * ldd + c], sum, (double)(g.kh * g.kw * g.lists + 2) * 2.02 * EPSILON * size);
     }
 }
 

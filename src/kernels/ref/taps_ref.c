@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution and pooling by indirection in plain C. */
 #include "kernels/kernels.h"
+#include "kernels/ref/finish.h"
 #include "kernels/scalar.h"
 
 void isgk_dwconv_f32__ref(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,
@@ -15,7 +16,8 @@ void isgk_dwconv_f32__ref(float *dst, size_t ldd, const float *const *taps, size
     }
 }
 
-void isgk_dwrow_f32__ref(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels)
+void isgk_dwrow_f32__ref(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels,
+                          const isgk_finish *finish)
 {
     for (size_t x = 0; x < pixels; x++, dst += ldd) {
         for (size_t c = 0; c < channels; c++) dst[c] = 0.0f;
@@ -28,6 +30,7 @@ void isgk_dwrow_f32__ref(float *dst, size_t ldd, const isgk_dwrow *g, size_t pix
                 for (size_t c = 0; c < channels; c++) dst[c] += src[c] * w[c];
             }
         }
+        for (size_t c = 0; finish && c < channels; c++) dst[c] = finished(dst[c], finish, x, c);
     }
 }
 

@@ -134,6 +134,7 @@ void VF_KERNEL(dwconv_f32)(float *dst, size_t ldd, const float *const *taps, siz
 
 typedef struct dwrow_tile {
     const isgk_dwrow *g;
+    const isgk_finish *finish;
     float *dst;
     size_t ldd, channel, last; /* first channel; channels in the last vector */
     size_t x, from, to;        /* first pixel; taps kx that its and its neighbours' windows have inside */
@@ -205,21 +206,25 @@ DWROW_TILES(1, 0)
 DWROW_TILES(2, 0)
 #if VF_ROW_VECTORS == 3
 DWROW_TILES(3, 0)
+#if !VF_CHEAP_MASKS
 DWROW_TILES(3, 1)
+#endif
 #else
 DWROW_TILES(2, 1)
 #endif
 
 static void dwrow_run_tile(const dwrow_tile *tile, size_t pixels, size_t vectors)
 {
-    const int full = tile->last == VF_LANES && vectors == VF_ROW_VECTORS;
+    const int full = !VF_CHEAP_MASKS && tile->last == VF_LANES && vectors == VF_ROW_VECTORS;
 #define DWROW_RUN(vectors, full) (pixels == 1 ? dwrow_onex##vectors##_##full(tile) : dwrow_allx##vectors##_##full(tile))
     switch (vectors * 2 + (size_t)full) {
     case 2: DWROW_RUN(1, 0); break;
     case 4: DWROW_RUN(2, 0); break;
 #if VF_ROW_VECTORS == 3
     case 6: DWROW_RUN(3, 0); break;
+#if !VF_CHEAP_MASKS
     case 7: DWROW_RUN(3, 1); break;
+#endif
 #else
     case 5: DWROW_RUN(2, 1); break;
 #endif
@@ -253,43 +258,59 @@ static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t begin, 
     }
 }
 
-/* Three taps across side by side: each number is loaded once for all of them. One vector of channels of the pixels
- * from .. to-1, at least `pixels`; all taps are inside. A pixel's chain is that of every other way. */
-TAPS_INLINE void dwrow_three_body(const dwrow_tile *tile, size_t from, size_t to, const int pixels, const int lists,
-                                  const int stride)
+/* What becomes of sums: min(hi, max(lo, sum + bias)). */
+TAPS_INLINE vf dwrow_finished(vf sum, vf bias, const isgk_finish *finish)
+{
+    return vf_min(vf_set1(finish->hi), vf_max(vf_set1(finish->lo), vf_add(sum, bias)));
+}
+
+/* Three taps across side by side: each number is loaded once for all of them. Channels begin .. end-1, at least a
+ * vector (the last vector overlaps the one before), of `pixels` pixels from `at` on; the first tap of the first pixel
+ * and the last of the last one may lie outside. A pixel's chain is that of every other way. */
+TAPS_INLINE void dwrow_three_body(const dwrow_tile *tile, size_t at, size_t begin, size_t end, const int pixels,
+                                  const int lists, const int stride)
 {
     const isgk_dwrow *g = tile->g;
+    const isgk_finish *finish = tile->finish;
     const size_t step = g->pixel_step, ldw = g->ldw, kh = g->kh, ldd = tile->ldd;
-    const float *const weights = g->weights + tile->channel;
-    for (size_t x = from; x < to; x += (size_t)pixels) {
-        const size_t at = to - x < (size_t)pixels ? to - (size_t)pixels : x;
-        const size_t start = (at * (size_t)stride - g->left) * step + tile->channel;
-        float *out = tile->dst + at * ldd + tile->channel;
+    const size_t second = at * (size_t)stride + 1 - g->left; /* column of the first pixel's second tap */
+    const int taps = (pixels - 1) * stride + 3, no_first = second == 0, no_last = second + (size_t)taps - 2 >= g->width;
+    for (size_t c = begin; c < end; c += VF_LANES) {
+        const size_t channel = end - c < VF_LANES ? end - VF_LANES : c;
+        float *out = tile->dst + at * ldd + channel;
         vf acc[DWROW_THREE_PIXELS];
         ISGI_UNROLL
         for (int p = 0; p < pixels; p++) acc[p] = vf_set1(0.0f);
         for (size_t ky = 0; ky < kh; ky++) {
-            const float *src = g->rows[ky], *row = weights + ky * 3 * (size_t)lists * ldw;
+            const float *src = g->rows[ky], *row = g->weights + channel + ky * 3 * (size_t)lists * ldw;
             vf w[3][2];
             if (!src) continue;
-            src += start;
+            src += second * step + channel;
             ISGI_UNROLL
             for (int kx = 0; kx < 3; kx++) {
                 ISGI_UNROLL
                 for (int i = 0; i < lists; i++, row += ldw) w[kx][i] = vf_load(row);
             }
             ISGI_UNROLL
-            for (int q = 0; q < (pixels - 1) * stride + 3; q++, src += step) {
+            for (int q = 0; q < taps; q++) {
+                if ((q == 0 && no_first) || (q + 1 == taps && no_last)) continue;
                 ISGI_UNROLL
                 for (int i = 0; i < lists; i++) {
-                    const vf v = vf_load(i ? src + g->list_step : src);
+                    const float *from = q ? src : src - step;
+                    const vf v = vf_load(i ? from + g->list_step : from);
                     ISGI_UNROLL
                     for (int kx = 0; kx < 3; kx++) {
                         if (q >= kx && (q - kx) % stride == 0 && (q - kx) / stride < pixels)
                             acc[(q - kx) / stride] = vf_fma(v, w[kx][i], acc[(q - kx) / stride]);
                     }
                 }
+                if (q) src += step;
             }
+        }
+        if (finish) {
+            const vf bias = finish->bias ? vf_load(finish->bias + channel) : vf_set1(-0.0f);
+            ISGI_UNROLL
+            for (int p = 0; p < pixels; p++) acc[p] = dwrow_finished(acc[p], bias, finish);
         }
         ISGI_UNROLL
         for (int p = 0; p < pixels; p++, out += ldd) vf_store(out, acc[p]);
@@ -297,10 +318,10 @@ TAPS_INLINE void dwrow_three_body(const dwrow_tile *tile, size_t from, size_t to
 }
 
 #define DWROW_THREE(pixels, lists, stride)                                                                             \
-    static __attribute__((noinline)) void dwrow_three_##pixels##_##lists##_##stride(const dwrow_tile *tile,            \
-                                                                                    size_t from, size_t to)            \
+    static __attribute__((noinline)) void dwrow_three_##pixels##_##lists##_##stride(const dwrow_tile *tile, size_t at, \
+                                                                                    size_t begin, size_t end)          \
     {                                                                                                                  \
-        dwrow_three_body(tile, from, to, pixels, lists, stride);                                                       \
+        dwrow_three_body(tile, at, begin, end, pixels, lists, stride);                                                 \
     }
 DWROW_THREE(8, 1, 1)
 DWROW_THREE(4, 1, 1)
@@ -308,30 +329,19 @@ DWROW_THREE(8, 2, 1)
 DWROW_THREE(4, 2, 1)
 DWROW_THREE(6, 1, 2)
 
-typedef void dwrow_three_fn(const dwrow_tile *tile, size_t from, size_t to);
+typedef void dwrow_three_fn(const dwrow_tile *tile, size_t at, size_t begin, size_t end);
 
-/* NULL where there is no such tile. */
-static dwrow_three_fn *dwrow_find_three(const isgk_dwrow *g, size_t pixels)
+/* A tile for rows of three taps of which at most one column is outside on either side, and its pixels; NULL if there is
+ * none. */
+static dwrow_three_fn *dwrow_find_three(const isgk_dwrow *g, size_t pixels, size_t *width)
 {
-    if (g->kw != 3 || g->dilation != 1 || g->lists < 1 || g->lists > 2) return NULL;
+    if (g->kw != 3 || g->dilation != 1 || g->lists < 1 || g->lists > 2 || g->left > 1) return NULL;
+    if (pixels < 4 || (pixels - 1) * g->stride + 2 > g->width + g->left) return NULL;
+    *width = g->stride == 2 ? 6 : pixels < 8 ? 4 : 8;
     if (g->stride == 2) return g->lists == 1 && pixels >= 6 ? dwrow_three_6_1_2 : NULL;
-    if (g->stride != 1 || pixels < 4) return NULL;
+    if (g->stride != 1) return NULL;
     if (g->lists == 1) return pixels < 8 ? dwrow_three_4_1_1 : dwrow_three_8_1_1;
     return pixels < 8 ? dwrow_three_4_2_1 : dwrow_three_8_2_1;
-}
-
-/* The same for pixels that have all taps inside. The last vector overlaps as well. */
-static void dwrow_inner(dwrow_tile tile, size_t from, size_t to, size_t begin, size_t end)
-{
-    dwrow_three_fn *three = end - begin >= VF_LANES ? dwrow_find_three(tile.g, to - from) : NULL;
-    if (!three) {
-        dwrow_pixels(tile, from, to, begin, end);
-        return;
-    }
-    for (size_t c = begin; c < end; c += VF_LANES) {
-        tile.channel = end - c < VF_LANES ? end - VF_LANES : c;
-        three(&tile, from, to);
-    }
 }
 
 /* Taps kx of pixel x that lie inside: [from, to). */
@@ -345,25 +355,40 @@ static void dwrow_inside(dwrow_tile *tile, size_t x)
     if (tile->from > tile->to) tile->from = tile->to;
 }
 
-void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels)
+/* Any window: pixels whose windows have all their taps inside together, the others one by one. */
+static void dwrow_any(dwrow_tile tile, size_t pixels, size_t begin, size_t end)
 {
-    dwrow_tile tile = {g, dst, ldd, 0, 0, 0, 0, 0};
+    const isgk_dwrow *g = tile.g;
     /* Pixels inner .. outer-1 have all their taps inside. */
     const size_t reach = (g->kw - 1) * g->dilation + 1, inner = (g->left + g->stride - 1) / g->stride;
     size_t outer = g->width + g->left >= reach ? (g->width + g->left - reach) / g->stride + 1 : 0;
     if (outer > pixels) outer = pixels;
-    for (size_t c = 0; c < channels; c += DWROW_CHUNK) {
-        const size_t end = channels - c < DWROW_CHUNK ? channels : c + DWROW_CHUNK;
-        for (size_t x = 0; x < pixels;) {
-            const int all = x >= inner && x < outer;
-            const size_t to = all ? outer : x + 1;
-            dwrow_inside(&tile, x);
-            if (all)
-                dwrow_inner(tile, x, to, c, end);
-            else
-                dwrow_pixels(tile, x, to, c, end);
-            x = to;
+    for (size_t x = 0, to; x < pixels; x = to) {
+        to = x >= inner && x < outer ? outer : x + 1;
+        dwrow_inside(&tile, x);
+        dwrow_pixels(tile, x, to, begin, end);
+    }
+    for (size_t x = 0; tile.finish && x < pixels; x++) {
+        for (size_t c = begin; c < end; c += VF_LANES) {
+            const vf_mask mask = vf_first(end - c < VF_LANES ? end - c : VF_LANES);
+            const vf bias = tile.finish->bias ? vf_load_some(tile.finish->bias + c, mask) : vf_set1(-0.0f);
+            float *out = tile.dst + x * tile.ldd + c;
+            vf_store_some(out, mask, dwrow_finished(vf_load_some(out, mask), bias, tile.finish));
         }
+    }
+}
+
+void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels,
+                          const isgk_finish *finish)
+{
+    const dwrow_tile tile = {g, finish, dst, ldd, 0, 0, 0, 0, 0};
+    size_t width = 0;
+    dwrow_three_fn *three = channels >= VF_LANES ? dwrow_find_three(g, pixels, &width) : NULL;
+    for (size_t c = 0, end; c < channels; c = end) {
+        /* Not so few that a vector is not whole. */
+        end = channels - c < DWROW_CHUNK + VF_LANES ? channels : c + DWROW_CHUNK;
+        if (!three) dwrow_any(tile, pixels, c, end);
+        for (size_t x = 0; three && x < pixels; x += width) three(&tile, pixels - x < width ? pixels - width : x, c, end);
     }
 }
 

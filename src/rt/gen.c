@@ -91,20 +91,32 @@ static void level1_row(float *dst, const float *basis, const float *u, uint32_t 
 }
 
 /* The same for a matrix of one column (a depthwise weight): rows follow each other in dst, and a call a row would cost
- * more than its sum. */
+ * more than its sum. Four sums at a time, for one waits for its additions. */
 static void level1_single(float *dst, const isg_weight *g, const float *basis, const float *u, uint32_t row0,
                           uint32_t rows)
 {
+    const size_t bi = g->bi;
     uint32_t tap = row0 / g->ci, channel = row0 % g->ci;
-    for (uint32_t r = 0; r < rows; r++) {
-        const float *b = basis + (size_t)tap * g->bi, *c = u + (size_t)channel * g->bi;
-        float sum = b[0] * c[0];
-        for (uint32_t i = 1; i < g->bi; i++) sum += b[i] * c[i];
-        dst[r] = sum;
-        if (++channel == g->ci) {
-            channel = 0;
-            tap++;
+    while (rows) {
+        const float *b = basis + (size_t)tap * bi;
+        const uint32_t left = g->ci - channel, n = left < rows ? left : rows;
+        const float *c = u + (size_t)channel * bi;
+        for (uint32_t r = 0; r < n; r += 4, c += 4 * bi) {
+            const uint32_t some = n - r < 4 ? n - r : 4; /* the last one stands in for those behind it */
+            const float *c1 = c + (some > 1 ? bi : 0), *c2 = some > 2 ? c1 + bi : c1, *c3 = some > 3 ? c2 + bi : c2;
+            float sum[4] = {b[0] * c[0], b[0] * c1[0], b[0] * c2[0], b[0] * c3[0]};
+            for (size_t i = 1; i < bi; i++) {
+                sum[0] += b[i] * c[i];
+                sum[1] += b[i] * c1[i];
+                sum[2] += b[i] * c2[i];
+                sum[3] += b[i] * c3[i];
+            }
+            memcpy(dst, sum, some * sizeof *sum);
+            dst += some;
         }
+        rows -= n;
+        channel = 0;
+        tap++;
     }
 }
 

@@ -30,7 +30,7 @@
 #define EMULATED_ISA 0u
 #endif
 
-#define REGIONS 8
+#define REGIONS 9
 #define REGION_BYTES ((size_t)1 << 21)
 #define PAINT 0xa5
 #define FRAME 256                     /* painted bytes before an output */

@@ -34,21 +34,21 @@ ACT_INLINE vf act_vector(vf x, const uint32_t kind, const isgk_act *act)
     }
 }
 
+/* What added to a number changes nothing. */
+static const float act_no_bias[16] = {-0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f,
+                                      -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f};
+
 ACT_INLINE void act_row(float *dst, const float *src, size_t n, const float *bias, const uint32_t kind,
                         const isgk_act *act)
 {
+    const size_t walk = bias ? ~(size_t)0 : 0; /* over the bias */
     size_t i = 0;
-    if (bias) {
-        for (; n - i >= VF_LANES; i += VF_LANES) {
-            vf_store(dst + i, act_vector(vf_add(vf_load(src + i), vf_load(bias + i)), kind, act));
-        }
-    } else {
-        for (; n - i >= VF_LANES; i += VF_LANES) vf_store(dst + i, act_vector(vf_load(src + i), kind, act));
-    }
+    if (!bias) bias = act_no_bias;
+    for (; n - i >= VF_LANES; i += VF_LANES)
+        vf_store(dst + i, act_vector(vf_add(vf_load(src + i), vf_load(bias + (i & walk))), kind, act));
     if (i < n) {
         const vf_mask mask = vf_first(n - i);
-        vf x = vf_load_some(src + i, mask);
-        if (bias) x = vf_add(x, vf_load_some(bias + i, mask));
+        const vf x = vf_add(vf_load_some(src + i, mask), vf_load_some(bias + (i & walk), mask));
         vf_store_some(dst + i, mask, act_vector(x, kind, act));
     }
 }

@@ -58,6 +58,7 @@ typedef struct isgi_conv {
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t parts; /* in place: rows are read in so many parts, each in the order of memory; 0: as they are used */
     uint32_t part_rows;
+    uint32_t columns; /* or in blocks of so many columns of all rows */
     uint32_t strip;       /* output pixels a task */
     uint32_t blocks;      /* tasks a strip, by output channel */
     uint64_t span;        /* HALF: output pixels between two passes over the matrix */

@@ -6,6 +6,7 @@
 #include "rt/exec.h"
 
 #define FINISH_PIXELS 16u /* a task */
+#define ROWS_AHEAD 16u
 
 typedef struct stream_job {
     const isg_rt_context *ctx;
@@ -14,21 +15,44 @@ typedef struct stream_job {
     const float *x, *matrix, *bias;
     float *sums, *out; /* sums: [part][pixels][width] */
     uint32_t pixels;
+    isgk_finish finish; /* of blocks of columns */
+    const isgk_act *after;
 } stream_job;
 
-/* Rows of the matrix as panels. */
-static void copy_rows(float *panels, const float *src, uint32_t width, uint32_t rows)
+/* `width` columns of rows of the matrix, lds apart, as panels; `follow` rows are there from the first on. Memory is
+ * asked for in advance: where rows are cut, and at each page, the processor does not guess what comes. */
+static void copy_rows(float *panels, const float *first, size_t lds, uint32_t width, uint32_t rows, uint32_t follow)
 {
     const uint32_t rest = width % ISGK_PANEL;
-    for (uint32_t r = 0; r < rows; r++, panels += ISGK_PANEL) {
+    for (uint32_t r = 0; r < rows; r++, panels += ISGK_PANEL, first += lds) {
+        const size_t ahead = follow - r > ROWS_AHEAD ? ROWS_AHEAD * lds : 0;
+        const float *src = first;
         float *to = panels;
-        for (uint32_t at = rest; at < width; at += ISGK_PANEL, src += ISGK_PANEL, to += (size_t)rows * ISGK_PANEL)
+        for (uint32_t at = rest; at < width; at += ISGK_PANEL, src += ISGK_PANEL, to += (size_t)rows * ISGK_PANEL) {
+            __builtin_prefetch(src + ahead);
+            __builtin_prefetch(src + ahead + ISGK_PANEL / 2);
             memcpy(to, src, ISGK_PANEL * sizeof *to);
+        }
         if (!rest) continue;
         memcpy(to, src, rest * sizeof *to);
         memset(to + rest, 0, (ISGK_PANEL - rest) * sizeof *to);
-        src += rest;
     }
+}
+
+/* Some columns, finished. */
+static void columns_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const stream_job *j = (const stream_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint32_t from = index * c->columns, left = c->width - from, n = left < c->columns ? left : c->columns;
+    float *panels = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_panels;
+    float *out = j->out + from;
+    isgk_finish finish = j->finish;
+    if (finish.bias) finish.bias += from;
+    if (finish.residual) finish.residual += from;
+    copy_rows(panels, j->matrix + from, c->width, n, c->k, c->k);
+    j->ctx->kernels.gemm_panels_f32(out, c->width, j->x, c->k, panels, j->pixels, n, c->k, &finish, NULL, 0);
+    if (j->after) j->ctx->kernels.epilogue_f32(out, c->width, j->pixels, n, NULL, j->after);
 }
 
 /* Sums over one part of the rows. */
@@ -43,8 +67,13 @@ static void part_task(void *arg, uint32_t index, uint32_t worker)
     for (uint32_t row = first, next; row < end; row = next) {
         const float *src = j->matrix + (size_t)row * c->width;
         next = end - row < c->tile_rows ? end : row + c->tile_rows;
+        if (c->direct && j->pixels == 1) {
+            j->ctx->kernels.gemm_f32(sums, c->width, j->x + row, c->ic, src, c->width, 1, c->width, next - row,
+                                     row > first);
+            continue;
+        }
         if (!c->direct) isgi_conv_gather(columns, c, j->x, 0, j->pixels, 0, row, next);
-        copy_rows(panels, src, c->width, next - row);
+        copy_rows(panels, src, c->width, c->width, next - row, c->k - row);
         j->ctx->kernels.gemm_panels_f32(sums, c->width, c->direct ? j->x + row : columns,
                                         c->direct ? c->ic : next - row, panels, j->pixels, c->width, next - row, NULL,
                                         NULL, row > first);
@@ -79,6 +108,11 @@ void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const 
                     .sums = ctx->scratch + c->half,
                     .out = ctx->tensors[step->op.output].data,
                     .pixels = c->batch * c->oh * c->ow};
+    if (c->columns) {
+        j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
+        isgi_run_tasks(ctx, columns_task, &j, c->parts);
+        return;
+    }
     isgi_run_tasks(ctx, part_task, &j, c->parts);
     isgi_run_tasks(ctx, finish_task, &j, (j.pixels + FINISH_PIXELS - 1) / FINISH_PIXELS);
 }

@@ -16,6 +16,8 @@
 #define STREAM_PIXELS 64u     /* output pixels: so few wait for a large matrix more than they compute */
 #define STREAM_MATRIX 131072u /* floats of a large one: more than a usual L2 */
 #define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
+#define COLUMNS_DEPTH 512u    /* rows of which blocks of columns are copied */
+#define COLUMNS_FLOATS 32768u
 #define STREAM_WIDTH 1024u    /* columns: products with fewer rows at once are too short */
 #define STREAM_PARTS 4u       /* whatever the number of workers, so that it changes no bit */
 #define LINES_COLUMNS 8u      /* fewer pixels in a row make short products */
@@ -188,17 +190,33 @@ static void set_lines(isgi_conv *c, uint32_t workers)
     c->strip = (uint32_t)rows * c->ow;
 }
 
+/* Rows so short of numbers to multiply that sums would be added to in memory more than a matrix is read. */
+static int wants_columns(const isgi_conv *c, uint64_t pixels)
+{
+    return pixels > 1 && c->direct && c->k <= COLUMNS_DEPTH && c->width >= 2 * c->k;
+}
+
 /* Its parts are sums of their own: a forced way is the plain sum, which does not depend on the batch. */
 static int wants_stream(const isgi_conv *c, uint64_t pixels, uint32_t forced)
 {
     return forced == ISG_STRATEGY_AUTO && c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE &&
-           pixels <= STREAM_PIXELS && c->width <= STREAM_WIDTH && c->k >= STREAM_PARTS * 32 &&
+           pixels <= STREAM_PIXELS && (c->width <= STREAM_WIDTH || wants_columns(c, pixels)) &&
+           c->k >= STREAM_PARTS * 32 &&
            (uint64_t)c->k * c->width >= STREAM_MATRIX;
 }
 
 static void set_stream_tiles(isgi_conv *c, uint64_t pixels)
 {
     const uint64_t rows = STREAM_FLOATS / c->width / 16 * 16;
+    if (wants_columns(c, pixels)) {
+        c->columns = (uint32_t)(COLUMNS_FLOATS / c->k / ISGK_PANEL * ISGK_PANEL);
+        c->tile_rows = c->part_rows = c->k;
+        c->parts = (uint32_t)ceil_div(c->width, c->columns);
+        c->strip = (uint32_t)pixels;
+        c->blocks = 1;
+        c->span = pixels;
+        return;
+    }
     c->tile_rows = (uint32_t)min_u64(rows, TILE_ROWS);
     c->part_rows = (uint32_t)(ceil_div(ceil_div(c->k, STREAM_PARTS), c->tile_rows) * c->tile_rows);
     c->parts = (uint32_t)ceil_div(c->k, c->part_rows);
@@ -345,8 +363,8 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->tile_rows * c->width);
         if (c->strategy == ISG_STRATEGY_GENERATE && w->level2) c->rows_tmp = place(&at, (uint64_t)c->tile_rows * w->bo);
         if (c->strategy == ISG_STRATEGY_HALF) c->half = place(&at, c->span * w->bo);
-        if (c->parts) c->half = place(&at, c->span * c->width * c->parts);
-        if (c->parts) c->at_panels = place(&part, panel_floats(c, c->width, c->tile_rows));
+        if (c->parts && !c->columns) c->half = place(&at, c->span * c->width * c->parts);
+        if (c->parts) c->at_panels = place(&part, panel_floats(c, c->columns ? c->columns : c->width, c->tile_rows));
         if (c->panels) c->packed = place(&at, panel_floats(c, c->width, c->k));
         if (c->lined)
             c->at_gather = place(&part, rows_under(c, c->strip / c->ow) * c->line * c->ic);

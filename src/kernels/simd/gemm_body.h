@@ -16,6 +16,7 @@
 #define GEMM_SUMS (VF_GEMM_THREE ? 3u * VF_LANES : GEMM_PANEL)
 #define GEMM_PANEL_ROWS 96u                 /* whose partial sums of a deep panel lie in a buffer */
 #define GEMM_PANEL_DEPTH (2048u / VF_LANES) /* k of a block of a panel: 16 kB */
+#define GEMM_ROW_DEPTH 8u                   /* rows of B read side by side */
 #define GEMM_PACK_AHEAD 48u                 /* rows of B asked for in advance by a copy */
 /* A tile of one vector is bound by the latency of its few sums unless it has more rows. */
 #define VF_GEMM_HIGH (VF_GEMM_ROWS < 12 ? 12 : VF_GEMM_ROWS)
@@ -265,10 +266,36 @@ static void gemm_block(gemm_tile tile, size_t m, size_t n)
     }
 }
 
+/* C[1][n] with the rows of B in the order of memory: some rows at a time, for C is read and written once for them. */
+static void gemm_row(float *c, const float *a, const float *b, size_t ldb, size_t n, size_t k, int accumulate)
+{
+    for (size_t p = 0; p < k; p += GEMM_ROW_DEPTH, a += GEMM_ROW_DEPTH, b += GEMM_ROW_DEPTH * ldb) {
+        const size_t depth = k - p < GEMM_ROW_DEPTH ? k - p : GEMM_ROW_DEPTH;
+        for (size_t j = 0; j < n; j += VF_LANES) {
+            const vf_mask mask = vf_first(n - j < VF_LANES ? n - j : VF_LANES);
+            const int whole = n - j >= VF_LANES;
+            vf sum = vf_set1(0.0f);
+            if (accumulate || p) sum = whole ? vf_load(c + j) : vf_load_some(c + j, mask);
+            for (size_t i = 0; i < depth; i++) {
+                const float *from = b + i * ldb + j;
+                sum = vf_fma(vf_set1(a[i]), whole ? vf_load(from) : vf_load_some(from, mask), sum);
+            }
+            if (whole)
+                vf_store(c + j, sum);
+            else
+                vf_store_some(c + j, mask, sum);
+        }
+    }
+}
+
 void VF_KERNEL(gemm_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
                          size_t n, size_t k, int accumulate)
 {
     size_t p = 0;
+    if (m == 1 && k > 0) {
+        gemm_row(c, a, b, ldb, n, k, accumulate);
+        return;
+    }
     do { /* once even if k is 0: C may have to be cleared */
         const size_t depth = k - p < GEMM_K_BLOCK ? k - p : GEMM_K_BLOCK;
         for (size_t i = 0; i < m; i += GEMM_M_BLOCK) {

@@ -58,6 +58,15 @@ typedef struct gemm_tile {
         }                                                                                                              \
     } while (0)
 
+/* The tile `rows` rows further down. */
+static __attribute__((noinline)) void gemm_tile_below(gemm_tile *tile, size_t rows)
+{
+    tile->a += rows * tile->lda;
+    tile->c += rows * tile->ldc;
+    if (tile->from) tile->from += rows * tile->ldf;
+    if (tile->residual) tile->residual += rows * tile->finish->ldr;
+}
+
 GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int vectors)
 {
     const float *a = tile->a, *b = tile->b;
@@ -116,9 +125,12 @@ GEMM_INLINE void gemm_tile_body(const gemm_tile *tile, const int rows, const int
 }
 
 #define GEMM_TILE(rows, vectors)                                                                                       \
-    static __attribute__((noinline)) void gemm_tile_##rows##x##vectors(const gemm_tile *tile)                          \
+    static __attribute__((noinline)) void gemm_tile_##rows##x##vectors(gemm_tile *tile, size_t count)                  \
     {                                                                                                                  \
-        gemm_tile_body(tile, rows, vectors);                                                                           \
+        do {                                                                                                           \
+            gemm_tile_body(tile, rows, vectors);                                                                       \
+            gemm_tile_below(tile, rows);                                                                               \
+        } while (--count);                                                                                             \
     }
 #define GEMM_TILES(rows) GEMM_TILE(rows, 1) GEMM_TILE(rows, 2)
 GEMM_TILES(1)
@@ -158,11 +170,12 @@ GEMM_TILE(5, 4)
 GEMM_TILE(6, 4)
 #endif
 
-static void gemm_run_tile(const gemm_tile *tile, size_t rows, size_t vectors)
+/* `count` (at least one) tiles below each other; leaves `tile` behind them. */
+static void gemm_run_tiles(gemm_tile *tile, size_t count, size_t rows, size_t vectors)
 {
 #define GEMM_CASE(r, v)                                                                                                \
     case (r)*8 + (v):                                                                                                  \
-        gemm_tile_##r##x##v(tile);                                                                                     \
+        gemm_tile_##r##x##v(tile, count);                                                                                  \
         break;
 #define GEMM_CASES(r) GEMM_CASE(r, 1) GEMM_CASE(r, 2)
     switch (rows * 8 + vectors) {
@@ -220,18 +233,12 @@ static void gemm_pack(float *panel, const float *b, size_t ldb, size_t k, size_t
     }
 }
 
-/* One panel: `m` rows in tiles of about equal height, at most `most` rows. */
+/* One panel: `m` rows in tiles of about equal height, at most `most` rows; the taller ones first. */
 static void gemm_panel(gemm_tile tile, size_t m, size_t most, size_t vectors)
 {
     const size_t tiles = (m + most - 1) / most, height = m / tiles, taller = m % tiles;
-    for (size_t t = 0; t < tiles; t++) {
-        const size_t rows = height + (t < taller ? 1 : 0);
-        gemm_run_tile(&tile, rows, vectors);
-        tile.a += rows * tile.lda;
-        tile.c += rows * tile.ldc;
-        if (tile.from) tile.from += rows * tile.ldf;
-        if (tile.residual) tile.residual += rows * tile.finish->ldr;
-    }
+    if (taller) gemm_run_tiles(&tile, taller, height + 1, vectors);
+    gemm_run_tiles(&tile, tiles - taller, height, vectors);
 }
 
 static void gemm_block(gemm_tile tile, size_t m, size_t n)

@@ -106,8 +106,8 @@ typedef struct isgk_dwrow {
     size_t ldw, kh, kw, lists, width, pixel_step, list_step, stride, dilation, left;
 } isgk_dwrow;
 
-/* dst[x * ldd + c], x < pixels, c < channels: finish(the sum over the taps in the order ky, kx, i, one chain); finish
- * NULL: the sum as it is. It has no residual. */
+/* dst[x * ldd + c], x < pixels, c < channels: finish(the sum over the taps in the order ky, kx, i, one chain), with
+ * pixels as rows; finish NULL: the sum as it is. */
 typedef void isgk_dwrow_f32_fn(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels,
                                const isgk_finish *finish);
 /* The same indirection as dwconv_f32; a NULL tap is skipped. dst = maximum over the taps, -infinity if there are none.

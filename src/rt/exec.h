@@ -58,7 +58,7 @@ typedef struct isgi_conv {
     uint32_t tile_rows;      /* rows of the matrix made at once */
     uint32_t parts; /* in place: rows are read in so many parts, each in the order of memory; 0: as they are used */
     uint32_t part_rows;
-    uint32_t columns; /* or in blocks of so many columns of all rows */
+    uint32_t columns;     /* or in blocks of so many columns of all rows */
     uint32_t strip;       /* output pixels a task */
     uint32_t blocks;      /* tasks a strip, by output channel */
     uint64_t span;        /* HALF: output pixels between two passes over the matrix */
@@ -169,11 +169,8 @@ const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *
  * activation, to be applied afterwards, or NULL. */
 const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,
                                  isgk_finish *finish);
-/* The same of sums over taps, which have no residual in registers: what they take, and what is left to do to `pixels`
- * output pixels from `first`. */
-const isgk_finish *isgi_taps_finish(const isgk_finish *finish);
-void isgi_taps_finished(const isg_rt_context *ctx, const isgi_step *step, const isgk_finish *finish,
-                        const isgk_act *after, uint64_t first, size_t pixels);
+/* The same from output pixel `pixel` on. */
+isgk_finish isgi_finish_from(const isgk_finish *finish, uint64_t pixel);
 /* Columns [k0, k1) of the gathered matrix for `count` output pixels from `first`, row-major with k1-k0 columns. */
 void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t first, uint32_t count, uint32_t group,
                       uint32_t k0, uint32_t k1);

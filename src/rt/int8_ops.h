@@ -18,9 +18,9 @@ typedef enum isgi_int8_form {
 } isgi_int8_form;
 
 /* Fills `q` for a layer whose float plan is `c`, with kernels of `isa`; q->on stays 0 where the layer must run in
- * float. */
-void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t isa,
-                    uint32_t workers);
+ * float, or is faster for it unless a strategy is forced. */
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t forced,
+                    uint32_t isa, uint32_t workers);
 /* Bytes of a tap's weights where taps are paired. */
 static inline size_t isgi_int8_pair_bytes(uint32_t channels)
 {

@@ -283,9 +283,8 @@ static void finish_task(void *arg, uint32_t index, uint32_t worker)
     float *columns = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_gather;
     float *dst = j->dst + (size_t)at * c->oc;
     const float *a = c->direct ? j->x + (size_t)at * c->ic : columns;
-    isgk_finish finish = j->finish;
+    const isgk_finish finish = isgi_finish_from(&j->finish, at);
     if (!c->direct) isgi_conv_gather(columns, c, j->x, at, pixels, 0, 0, c->k);
-    if (finish.residual) finish.residual += (size_t)at * c->oc;
     isgi_multiply_panels(j->ctx, c, dst, c->oc, a, c->k, c->packed, pixels, c->oc, c->k, &finish);
     if (j->after) j->ctx->kernels.epilogue_f32(dst, c->oc, pixels, c->oc, NULL, j->after);
 }
@@ -322,9 +321,8 @@ static void lines_task(void *arg, uint32_t index, uint32_t worker)
         x += (size_t)y0 * g->sh * line;
     }
     for (uint32_t y = 0; y < rows; y++) {
-        const size_t at = ((size_t)image * c->oh + y0 + y) * c->ow * c->oc;
-        isgk_finish finish = j->finish;
-        if (finish.residual) finish.residual += at;
+        const size_t pixel = ((size_t)image * c->oh + y0 + y) * c->ow, at = pixel * c->oc;
+        const isgk_finish finish = isgi_finish_from(&j->finish, pixel);
         j->ctx->kernels.gemm_panels_f32(j->dst + at, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
                                         j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs, 0);
         if (j->after) j->ctx->kernels.epilogue_f32(j->dst + at, c->oc, c->ow, c->oc, NULL, j->after);
@@ -448,21 +446,11 @@ void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const 
     if (step->op.act.kind != ISGK_ACT_NONE) k->epilogue_f32(out, channels, pixels, n, NULL, &step->op.act);
 }
 
-const isgk_finish *isgi_taps_finish(const isgk_finish *finish)
+isgk_finish isgi_finish_from(const isgk_finish *finish, uint64_t pixel)
 {
-    return finish->residual ? NULL : finish;
-}
-
-void isgi_taps_finished(const isg_rt_context *ctx, const isgi_step *step, const isgk_finish *finish,
-                        const isgk_act *after, uint64_t first, size_t pixels)
-{
-    const size_t channels = step->conv.oc;
-    float *out = ctx->tensors[step->op.output].data + (size_t)first * channels;
-    if (finish->residual) {
-        isgi_conv_epilogue(ctx, step, finish->bias, first, pixels, 0, step->conv.oc);
-    } else if (after) {
-        ctx->kernels.epilogue_f32(out, channels, pixels, channels, NULL, after);
-    }
+    isgk_finish here = *finish;
+    if (here.residual) here.residual += (size_t)pixel * here.ldr;
+    return here;
 }
 
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)

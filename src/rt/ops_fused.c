@@ -179,29 +179,22 @@ static void finish_rows(const fused_job *j, uint32_t image, uint32_t y0, uint32_
     const size_t pixels = (size_t)(y1 - y0) * c->ow;
     const float *sums = part + c->at_sums;
     float *out = j->out + (size_t)first * c->oc;
-    isgk_finish finish = j->finish;
-    if (!j->w->level2) {
-        for (uint32_t y = y0; y < y1; y++)
-            sum_taps(j, out + (size_t)(y - y0) * c->ow * c->oc, c->oc, c->oc, y, ring, part,
-                     isgi_taps_finish(&j->finish));
-        isgi_taps_finished(j->ctx, j->step, &j->finish, j->after, first, pixels);
-        return;
+    const isgk_finish finish = isgi_finish_from(&j->finish, first);
+    for (uint32_t y = y0; y < y1 && !j->w->level2; y++) {
+        const size_t at = (size_t)(y - y0) * c->ow;
+        const isgk_finish here = isgi_finish_from(&finish, at);
+        sum_taps(j, out + at * c->oc, c->oc, c->oc, y, ring, part, &here);
     }
-    if (j->w->level1) {
+    if (j->w->level1 && j->w->level2) {
         for (uint32_t y = y0; y < y1; y++)
-            sum_taps(j, part + c->at_sums + (size_t)(y - y0) * c->ow * f->list, f->list, f->list, y, ring, part,
-                     NULL);
-    }
-    if (finish.residual) finish.residual += (size_t)first * c->oc;
-    if (j->w->level1) {
+            sum_taps(j, part + c->at_sums + (size_t)(y - y0) * c->ow * f->list, f->list, f->list, y, ring, part, NULL);
         isgi_multiply_panels(j->ctx, c, out, c->oc, sums, f->list, c->v, pixels, c->oc, j->w->bo, &finish);
     }
     for (uint32_t y = y0; y < y1 && !j->w->level1;) { /* 1x1: the rows in the ring are the sums */
         const uint32_t slot = y % f->ring, rows = y1 - y < f->ring - slot ? y1 - y : f->ring - slot;
-        const size_t at = (size_t)(y - y0) * c->ow * c->oc;
-        isgk_finish here = finish;
-        if (here.residual) here.residual += at;
-        isgi_multiply_panels(j->ctx, c, out + at, c->oc, ring + (size_t)slot * f->iw * f->mid, f->mid, c->v,
+        const size_t at = (size_t)(y - y0) * c->ow;
+        const isgk_finish here = isgi_finish_from(&finish, at);
+        isgi_multiply_panels(j->ctx, c, out + at * c->oc, c->oc, ring + (size_t)slot * f->iw * f->mid, f->mid, c->v,
                              (size_t)rows * c->ow, c->oc, j->w->bo, &here);
         y += rows;
     }

@@ -35,13 +35,14 @@ static void depthwise_row(const pair_job *j, uint32_t image, uint32_t y, const f
     const isgi_window *w = &b->window;
     const isgk_dwrow g = {rows, j->weights, b->oc, w->kh, w->kw, 1, b->iw, b->ic, 0, w->sw, w->dw, w->left};
     const uint64_t pixel = ((uint64_t)image * b->oh + y) * b->ow;
+    const isgk_finish finish = isgi_finish_from(&j->last, pixel);
+    float *out = j->out + (size_t)pixel * b->oc;
     for (uint32_t ky = 0; ky < w->kh; ky++) {
         const int64_t r = (int64_t)y * w->sh - w->top + (int64_t)ky * w->dh;
         rows[ky] = r < 0 || r >= b->ih ? NULL : ring + (size_t)(r % b->ring) * b->iw * b->ic;
     }
-    j->ctx->kernels.dwrow_f32(j->out + (size_t)pixel * b->oc, b->oc, &g, b->ow, b->oc,
-                              isgi_taps_finish(&j->last));
-    isgi_taps_finished(j->ctx, j->step + 1, &j->last, j->last_after, pixel, b->ow);
+    j->ctx->kernels.dwrow_f32(out, b->oc, &g, b->ow, b->oc, &finish);
+    if (j->last_after) j->ctx->kernels.epilogue_f32(out, b->oc, b->ow, b->oc, NULL, j->last_after);
 }
 
 /* Some output rows of one image, in groups. */

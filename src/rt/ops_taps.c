@@ -61,16 +61,16 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
     const float *x = j->x + (size_t)image * c->ih * c->iw * c->ic;
     const float **rows = taps_of(ctx, c->worker + (size_t)worker * c->worker_floats + c->at_taps);
     const isgk_dwrow g = {rows, j->weights, c->oc, win->kh, win->kw, 1, c->iw, c->ic, 0, win->sw, win->dw, win->left};
-    const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow;
     for (uint32_t y = y0; y < y1; y++) {
+        const uint64_t pixel = ((uint64_t)image * c->oh + y) * c->ow;
+        const isgk_finish finish = isgi_finish_from(&j->finish, pixel);
         for (uint32_t ky = 0; ky < win->kh; ky++) {
             const int64_t iy = (int64_t)y * win->sh - win->top + (int64_t)ky * win->dh;
             rows[ky] = iy < 0 || iy >= c->ih ? NULL : x + (size_t)iy * c->iw * c->ic;
         }
-        ctx->kernels.dwrow_f32(j->out + ((size_t)image * c->oh + y) * c->ow * c->oc, c->oc, &g, c->ow, c->oc,
-                               isgi_taps_finish(&j->finish));
+        ctx->kernels.dwrow_f32(j->out + (size_t)pixel * c->oc, c->oc, &g, c->ow, c->oc, &finish);
+        if (j->after) ctx->kernels.epilogue_f32(j->out + (size_t)pixel * c->oc, c->oc, c->ow, c->oc, NULL, j->after);
     }
-    isgi_taps_finished(ctx, j->step, &j->finish, j->after, first, (size_t)(y1 - y0) * c->ow);
 }
 
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)

@@ -141,7 +141,7 @@ static uint64_t stored_bytes(const isg_weight *w)
 static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 {
     const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
-    isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->isa, p->workers);
+    isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->options->strategy, p->isa, p->workers);
     if (!s->int8.on) return;
     s->over_residual = 0;
     s->scratch = s->int8.scratch;

@@ -92,15 +92,17 @@ static int wants_pairs(const isg_weight *w, uint32_t isa)
     return !(isa & ISG_ISA_AVX512VNNI) || w->basis.bits <= narrow;
 }
 
-/* In the time of one integer multiply-add of matrices, about: one of sums over taps takes three, the rounding of a sum
- * sixteen, one of matrices in binary32 two. A layer of few input channels may be faster as it is. Neither measured
- * costs nor threads count, so that all machines compute the same. */
+/* In the time of one integer multiply-add of matrices of AVX2, about: one of sums over taps takes three, a number that
+ * goes in, out or between 36, to be rounded and for what comes with it; in binary32 one of matrices takes three (two in
+ * large ones), of sums over taps four. A layer of few channels is faster as it is. Neither measured costs nor threads
+ * nor the batch count, so that all machines compute the same. */
 static int factored_pays(const isgi_conv *c, const isg_weight *w)
 {
-    const uint64_t bibo = (uint64_t)w->bi * w->bo, out = (uint64_t)c->batch * c->oh * c->ow;
-    const uint64_t in = (uint64_t)c->batch * c->ih * c->iw;
-    const uint64_t second = w->level2 ? out * w->bo * (c->oc + 16ull) : 0;
-    return in * bibo * (c->ic + 16ull) + 3 * out * w->taps * bibo + second <= 2 * c->dense_macs;
+    const uint64_t bibo = (uint64_t)w->bi * w->bo, in = (uint64_t)c->ih * c->iw, out = (uint64_t)c->oh * c->ow;
+    const uint64_t products = in * bibo * c->ic + (w->level2 ? out * w->bo * c->oc : 0), taps = out * w->taps * bibo;
+    const uint64_t numbers = in * (c->ic + bibo) + out * (c->oc + (w->level2 ? (uint64_t)w->bo : 0));
+    const uint64_t integers = products + 3 * taps + 36 * numbers, floats = 3 * products + 4 * taps;
+    return integers <= floats && integers <= 2 * (c->dense_macs / c->batch);
 }
 
 /* A plain matrix in int8 saves about half of its multiply-adds' time in binary32, and spends on each number that comes
@@ -161,8 +163,8 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     q->scratch = part > (uint64_t)1 << 40 ? UINT64_MAX : (at + part * workers) / sizeof(float) + 16;
 }
 
-void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t isa,
-                    uint32_t workers)
+void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t forced,
+                    uint32_t isa, uint32_t workers)
 {
     memset(q, 0, sizeof *q);
     if (!(ranges->hi > ranges->lo) || !choose_form(c, w, &q->form)) return;
@@ -179,8 +181,10 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
     if (q->groups && !set_line(q, c)) return;
-    if (q->form == ISGI_INT8_FACTORED && !factored_pays(c, w)) return;
-    if (q->form == ISGI_INT8_DENSE && !dense_pays(c)) return;
+    if (forced == ISG_STRATEGY_AUTO) {
+        if (q->form == ISGI_INT8_FACTORED && !factored_pays(c, w)) return;
+        if (q->form == ISGI_INT8_DENSE && !dense_pays(c)) return;
+    }
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);
     q->on = 1;

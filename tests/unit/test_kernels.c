@@ -30,7 +30,7 @@
 #define EMULATED_ISA 0u
 #endif
 
-#define REGIONS 9
+#define REGIONS 10
 #define REGION_BYTES ((size_t)1 << 21)
 #define PAINT 0xa5
 #define FRAME 256                     /* painted bytes before an output */
@@ -574,6 +574,7 @@ static void assert_dwrow_parts(isgk_dwrow_f32_fn *fn, const float *whole, size_t
     isgk_dwrow rest = *g;
     isgk_finish second = finish ? *finish : (isgk_finish){0};
     if (second.bias) second.bias += cut;
+    if (second.residual) second.residual += cut;
     for (size_t ky = 0; ky < g->kh; ky++) rows[ky] = g->rows[ky] ? g->rows[ky] + cut : NULL;
     rest.rows = rows;
     rest.weights = g->weights + cut;
@@ -607,6 +608,8 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
         rows[ky] =
             random_below(5) ? take_random((int)(4 + ky), extent(g.width * g.lists, g.list_step, channels)) : NULL;
     clamp.bias = random_below(2) ? take_random(8, channels) : NULL;
+    clamp.ldr = channels + random_below(5);
+    clamp.residual = random_below(2) ? take_random(9, extent(pixels, clamp.ldr, channels)) : NULL;
     clamp.lo = random_below(2) ? -INFINITY : -0.5f;
     clamp.hi = random_below(2) ? INFINITY : 0.75f;
     got = take(1, extent(pixels, ldd, channels));
@@ -630,8 +633,12 @@ static void check_dwrow_once(isgk_dwrow_f32_fn *fn, size_t pixels, size_t channe
             sum += (double)clamp.bias[c];
             size += fabs((double)clamp.bias[c]);
         }
+        if (finish && clamp.residual) {
+            sum += (double)clamp.residual[x * clamp.ldr + c];
+            size += fabs((double)clamp.residual[x * clamp.ldr + c]);
+        }
         if (finish) sum = fmin((double)clamp.hi, fmax((double)clamp.lo, sum));
-        assert_near(got[x * ldd + c], sum, (double)(g.kh * g.kw * g.lists + 2) * 2.02 * EPSILON * size);
+        assert_near(got[x * ldd + c], sum, (double)(g.kh * g.kw * g.lists + 3) * 2.02 * EPSILON * size);
     }
 }
 

@@ -258,10 +258,9 @@ static void dwrow_pixels(dwrow_tile tile, size_t from, size_t to, size_t begin, 
     }
 }
 
-/* What becomes of sums: min(hi, max(lo, sum + bias)). */
-TAPS_INLINE vf dwrow_finished(vf sum, vf bias, const isgk_finish *finish)
+TAPS_INLINE vf dwrow_clamped(vf x, const isgk_finish *finish)
 {
-    return vf_min(vf_set1(finish->hi), vf_max(vf_set1(finish->lo), vf_add(sum, bias)));
+    return vf_min(vf_set1(finish->hi), vf_max(vf_set1(finish->lo), x));
 }
 
 /* Three taps across side by side: each number is loaded once for all of them. Channels begin .. end-1, at least a
@@ -309,8 +308,15 @@ TAPS_INLINE void dwrow_three_body(const dwrow_tile *tile, size_t at, size_t begi
         }
         if (finish) {
             const vf bias = finish->bias ? vf_load(finish->bias + channel) : vf_set1(-0.0f);
+            const float *residual = finish->residual ? finish->residual + at * finish->ldr + channel : NULL;
             ISGI_UNROLL
-            for (int p = 0; p < pixels; p++) acc[p] = dwrow_finished(acc[p], bias, finish);
+            for (int p = 0; p < pixels; p++) acc[p] = vf_add(acc[p], bias);
+            if (residual) {
+                ISGI_UNROLL
+                for (int p = 0; p < pixels; p++, residual += finish->ldr) acc[p] = vf_add(acc[p], vf_load(residual));
+            }
+            ISGI_UNROLL
+            for (int p = 0; p < pixels; p++) acc[p] = dwrow_clamped(acc[p], finish);
         }
         ISGI_UNROLL
         for (int p = 0; p < pixels; p++, out += ldd) vf_store(out, acc[p]);
@@ -372,8 +378,11 @@ static void dwrow_any(dwrow_tile tile, size_t pixels, size_t begin, size_t end)
         for (size_t c = begin; c < end; c += VF_LANES) {
             const vf_mask mask = vf_first(end - c < VF_LANES ? end - c : VF_LANES);
             const vf bias = tile.finish->bias ? vf_load_some(tile.finish->bias + c, mask) : vf_set1(-0.0f);
+            const float *residual = tile.finish->residual;
             float *out = tile.dst + x * tile.ldd + c;
-            vf_store_some(out, mask, dwrow_finished(vf_load_some(out, mask), bias, tile.finish));
+            vf sum = vf_add(vf_load_some(out, mask), bias);
+            if (residual) sum = vf_add(sum, vf_load_some(residual + x * tile.finish->ldr + c, mask));
+            vf_store_some(out, mask, dwrow_clamped(sum, tile.finish));
         }
     }
 }
@@ -388,7 +397,8 @@ void VF_KERNEL(dwrow_f32)(float *dst, size_t ldd, const isgk_dwrow *g, size_t pi
         /* Not so few that a vector is not whole. */
         end = channels - c < DWROW_CHUNK + VF_LANES ? channels : c + DWROW_CHUNK;
         if (!three) dwrow_any(tile, pixels, c, end);
-        for (size_t x = 0; three && x < pixels; x += width) three(&tile, pixels - x < width ? pixels - width : x, c, end);
+        for (size_t x = 0; three && x < pixels; x += width)
+            three(&tile, pixels - x < width ? pixels - width : x, c, end);
     }
 }
 

@@ -356,6 +356,15 @@ static void bench_dequantise_f32(isgk_dequantise_f32_fn *fn, const char *name, u
     report_bytes(name, "64 x 128", 64 * 128 * 8.0, s);
 }
 
+static void bench_recode_u8(isgk_recode_u8_fn *fn, const char *name, uint32_t bit)
+{
+    const isgk_recode to = {buffers[2], buffers[3], 0.0f, 6.0f, 40.0f, 0};
+    double s;
+    (void)bit;
+    MEASURE(s, fn((uint8_t *)buffers[0], 64, (const int32_t *)buffers[1], 64, 64, 64, &to));
+    report_bytes(name, "64 x 64", 64 * 64 * 5.0, s);
+}
+
 static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bit)
 {
     static const size_t shapes[][3] = {{32, 88, 64}, {32, 88, 512}, {32, 128, 44}, {64, 256, 256}};

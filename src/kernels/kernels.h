@@ -156,6 +156,17 @@ typedef void isgk_requantise_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src,
  * is NULL). finish NULL: as it is. The residual may be dst itself (ldr == ldd). */
 typedef void isgk_dequantise_f32_fn(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, const float *add, const isgk_finish *finish);
+/* From sums to the codes of what reads them: with x = min(hi, max(lo, (float)sum * mul[c] + add[c])),
+ * dst[r * ldd + c] = round(clamp(x * inverse, -zero, 255 - zero)) + zero, the steps of dequantise_f32 and quantise_u8.
+ */
+typedef struct isgk_recode {
+    const float *mul, *add;
+    float lo, hi, inverse;
+    int32_t zero;
+} isgk_recode;
+
+typedef void isgk_recode_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                               const isgk_recode *to);
 /* What bytes b of codes stand for: b, or, where `odd`, 2 b + 1, so that eight bits of odd numbers are bytes too. No |b|
  * is larger than `most`, 0..128: products of few bits need less room. */
 typedef struct isgk_codes {

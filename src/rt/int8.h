@@ -22,6 +22,8 @@ typedef struct isgi_int8 {
     uint8_t form;
     uint8_t pointwise; /* DENSE, CHAIN: an output pixel reads one pixel */
     uint8_t paired;    /* FACTORED: bases 2 i and 2 i + 1 of a channel lie side by side behind U */
+    uint8_t takes;     /* the input is codes already: the step before wrote them into its output's place */
+    uint8_t gives;     /* the output is codes of the next step's input */
     int32_t zero;      /* code of 0.0 in the input */
     float scale;       /* of the input */
     isgi_ranges ranges;

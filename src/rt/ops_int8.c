@@ -259,16 +259,22 @@ static void prepare(int8_job *j)
 
 #define QUANTISE_PIXELS 256u
 
-static const float *input_at(const int8_job *j, uint64_t pixel)
+/* Codes of input pixels from `pixel` on, where the step before gave them. */
+static const uint8_t *given_codes(const int8_job *j, uint64_t pixel)
 {
-    return j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)pixel * j->c->ic;
+    return (const uint8_t *)(const void *)j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)pixel * j->q->x_step;
 }
 
-static void quantise_pixels(const int8_job *j, uint8_t *dst, const float *src, size_t pixels)
+static void quantise_pixels(const int8_job *j, uint8_t *dst, uint64_t first, size_t pixels)
 {
     const isgk_table *k = &j->ctx->kernels;
     const size_t channels = j->c->ic, step = j->q->x_step;
     const float inverse = 1.0f / j->q->scale;
+    const float *src = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)first * channels;
+    if (j->q->takes) {
+        memcpy(dst, given_codes(j, first), pixels * step);
+        return;
+    }
     if (step == channels) {
         k->quantise_u8(dst, src, pixels * channels, inverse, j->q->zero);
         return;
@@ -286,7 +292,7 @@ static void quantise_task(void *arg, uint32_t index, uint32_t worker)
     const uint64_t total = (uint64_t)c->batch * c->ih * c->iw, first = (uint64_t)index * QUANTISE_PIXELS;
     const size_t pixels = total - first < QUANTISE_PIXELS ? (size_t)(total - first) : QUANTISE_PIXELS;
     (void)worker;
-    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, input_at(j, first), pixels);
+    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, first, pixels);
 }
 
 /* The columns of padding of a row of pixels of `pixel` bytes. */
@@ -305,7 +311,7 @@ static void quantise_line_task(void *arg, uint32_t index, uint32_t worker)
     uint8_t *line = j->base + q->x + (size_t)index * q->line * q->x_step;
     (void)worker;
     pad_line(j, line, q->x_step, q->zero);
-    quantise_pixels(j, line + (size_t)q->left * q->x_step, input_at(j, (uint64_t)index * j->c->iw), j->c->iw);
+    quantise_pixels(j, line + (size_t)q->left * q->x_step, (uint64_t)index * j->c->iw, j->c->iw);
 }
 
 /* All of the input, where pixels are read more than once; else tasks make the codes that they need. */
@@ -349,7 +355,7 @@ static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint
     }
 }
 
-/* Sums of columns n .. n+cols-1 of output pixels from `first`, finished. */
+/* Sums of columns n .. n+cols-1 of output pixels from `first`, finished; as codes where the next step takes those. */
 static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, size_t rows, uint32_t n, uint32_t cols,
                         const float *mul)
 {
@@ -357,6 +363,14 @@ static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, 
     const size_t oc = j->c->oc, at = (size_t)first * oc + n;
     float *out = j->ctx->tensors[j->step->op.output].data + at;
     isgk_finish finish = j->finish;
+    if (j->q->gives) {
+        const isgi_int8 *next = &j->step[1].int8;
+        const isgk_recode to = {mul + n,   floats_at(j, j->q->add) + n, finish.lo,
+                                finish.hi, 1.0f / next->scale,          next->zero};
+        uint8_t *codes = (uint8_t *)(void *)j->ctx->tensors[j->step->op.output].data;
+        k->recode_u8(codes + at, oc, sums, cols, rows, cols, &to);
+        return;
+    }
     if (finish.residual) finish.residual += at;
     k->dequantise_f32(out, oc, sums, cols, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
     if (j->after) k->epilogue_f32(out, oc, rows, cols, NULL, j->after);
@@ -409,21 +423,21 @@ static void gather_u8(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t 
     }
 }
 
-/* What `count` output pixels of a 1x1 kernel read. */
-static void quantise_read(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
+/* What `count` output pixels of a 1x1 kernel read, in `dst` unless it is there. */
+static const uint8_t *quantise_read(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
 {
+    uint8_t *to = dst;
     const isgi_conv *c = j->c;
     const isgi_window *g = &c->window;
     const uint32_t plane = c->oh * c->ow;
-    if (c->direct) {
-        quantise_pixels(j, dst, input_at(j, first), count);
-        return;
-    }
-    for (uint64_t p = first; p < first + count; p++, dst += j->q->x_step) {
+    if (c->direct && j->q->takes) return given_codes(j, first);
+    if (c->direct) quantise_pixels(j, dst, first, count);
+    for (uint64_t p = first; !c->direct && p < first + count; p++, to += j->q->x_step) {
         const uint32_t oy = (uint32_t)(p % plane) / c->ow, ox = (uint32_t)(p % plane) % c->ow;
         const uint64_t row = p / plane * c->ih + (uint64_t)oy * g->sh;
-        quantise_pixels(j, dst, input_at(j, row * c->iw + (uint64_t)ox * g->sw), 1);
+        quantise_pixels(j, to, row * c->iw + (uint64_t)ox * g->sw, 1);
     }
+    return dst;
 }
 
 /* DENSE and CHAIN: some output pixels. */
@@ -434,15 +448,16 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_conv *c = j->c;
     const uint64_t total = (uint64_t)c->batch * c->oh * c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
     const uint32_t count = total - first < ISGI_INT8_PIXELS ? (uint32_t)(total - first) : ISGI_INT8_PIXELS;
-    uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums, *a = part + q->at_input;
+    uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums, *gathered = part + q->at_input;
+    const uint8_t *a = gathered;
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
     const size_t lda = 4 * (size_t)q->k4;
     const uint32_t columns = q->form == ISGI_INT8_CHAIN ? j->w->bo : c->oc;
     const int8_factor f = factor_at(j, &j->w->basis, q->first, q->init_first, q->mul_first, columns, q->k4);
     if (q->pointwise)
-        quantise_read(j, a, first, count);
+        a = quantise_read(j, gathered, first, count);
     else
-        gather_u8(j, a, first, count);
+        gather_u8(j, gathered, first, count);
     memset(sums, 0, j->w->level2 ? (size_t)count * q->sum_step : 0);
     if (q->form == ISGI_INT8_DENSE) {
         product_out(j, first, a, lda, count, &f, tile);
@@ -553,12 +568,12 @@ static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t fro
     const size_t iw = j->c->iw, bibo = (size_t)j->w->bi * j->w->bo, line = q->line * bibo, end = to * iw;
     const int8_factor u = factor_at(j, &j->w->u, q->first, q->init_first, q->mul_first, (uint32_t)bibo, q->k4);
     const uint64_t origin = (uint64_t)image * j->c->ih * iw;
-    uint8_t *x = part + q->at_input;
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
     for (size_t r = from; r < to; r++) pad_line(j, mid + r % q->ring * line, bibo, INT8_MIDDLE);
     for (size_t p = from * iw; p < end; p += ISGI_INT8_PIXELS) {
         const size_t count = end - p < ISGI_INT8_PIXELS ? end - p : ISGI_INT8_PIXELS;
-        quantise_pixels(j, x, input_at(j, origin + p), count);
+        const uint8_t *x = q->takes ? given_codes(j, origin + p) : part + q->at_input;
+        if (!q->takes) quantise_pixels(j, part + q->at_input, origin + p, count);
         for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
             const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
             j->ctx->kernels.gemm_u8s8(tile, cols, x, q->x_step, u.codes + 4 * n, bibo, count, cols, u.k4, u.init + n,

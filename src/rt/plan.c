@@ -26,6 +26,7 @@ typedef struct plan_walk {
     const isg_rt_options *options;
     uint32_t batch, workers, isa;
     uint32_t layer;             /* number of conv and fc operations so far */
+    uint8_t handed;             /* the step before hands over codes */
     int keep;                   /* a hook may read every tensor: nothing is fused or overwritten */
     int streams, dense_streams; /* see isgi_plan_for */
     isg_rt_costs costs;
@@ -249,6 +250,27 @@ static uint32_t pair_depthwise(plan_walk *p, isgi_cursor ops, uint32_t index, is
     return next->op.output;
 }
 
+/* A layer in int8 whose only reader is the one right after it, in int8 too, hands it codes: the same bits without a
+ * map of floats between them. `ops` stands behind operation `index`; x is that map. */
+static void hand_codes(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s, const isgi_shape *x)
+{
+    const uint32_t layer = p->layer, act = s->op.act.kind;
+    const int clamps = act == ISGK_ACT_NONE || act == ISGK_ACT_RELU || act == ISGK_ACT_CLIP;
+    isgi_step next;
+    isgi_shape out;
+    if (p->keep || index + 1 == p->m->ops || !s->int8.on || s->residual >= 0 || !clamps || s->conv.oc % 4 ||
+        last_use_of(p, s->op.output) != index + 1)
+        return;
+    memset(&next, 0, sizeof next);
+    next_op(p->m, &ops, index + 1, &next.op);
+    if (next.op.kind != ISG_KIND_CONV || next.op.inputs[0] != s->op.output) return;
+    isgi_view_tensor(p->m, next.op.output, &out, NULL);
+    isgi_shape_bind(&out, p->batch);
+    plan_weighted(p, &next, x, &out);
+    p->layer = layer;
+    s->int8.gives = next.int8.on;
+}
+
 /* The input that the output may overwrite, or -1: its last reader is this operation, which reads each element just
  * before it writes it. */
 static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
@@ -294,6 +316,9 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     isgi_shape_bind(&out, p->batch);
     s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
+    s->int8.takes = p->handed;
+    if (s->op.kind == ISG_KIND_CONV) hand_codes(p, *c, index, s, &out);
+    p->handed = s->int8.gives;
     made = s->op.kind == ISG_KIND_CONV ? pair_depthwise(p, *c, index, s, &out) : s->op.output;
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
@@ -311,6 +336,7 @@ static isg_status walk(plan_walk *p, isg_error *err)
     p->scratch = 0;
     p->constants = 0;
     p->layer = 0;
+    p->handed = 0;
     for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, -1, err));
     for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, &done, err));
     return ISG_OK;

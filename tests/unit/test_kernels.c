@@ -917,6 +917,29 @@ static void check_dequantise_f32(isgk_dequantise_f32_fn *fn)
     }
 }
 
+static void check_recode_u8(isgk_recode_u8_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t rows = random_below(6), cols = random_below(80), lds = cols + random_below(5);
+        const size_t ldd = cols + random_below(9), bytes = extent(rows, ldd, cols);
+        const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
+        float *mul = take_random(1, cols), *add = take_random(2, cols);
+        uint8_t *got = take_bytes(3, bytes), *want = copy_of_bytes(4, got, bytes);
+        static const float sizes[] = {1e-9f, 1e-5f, 1.0f, 1e30f}; /* the last ones leave the range of integers */
+        const float size = sizes[random_below(4)];
+        isgk_recode to = {mul, add, -INFINITY, INFINITY, 1.0f, (int32_t)random_below(256)};
+        if (random_below(2)) to.lo = 0.0f;
+        if (random_below(2)) to.hi = 6.0f;
+        to.inverse = random_below(2) ? 20.0f : 255.0f / 6.0f;
+        for (size_t c = 0; c < cols; c++) mul[c] *= size;
+        if (cols && random_below(4) == 0) mul[random_below((uint32_t)cols)] = random_below(2) ? NAN : -INFINITY;
+        fn(got, ldd, src, lds, rows, cols, &to);
+        isgk_recode_u8__ref(want, ldd, src, lds, rows, cols, &to);
+        assert_memory_equal(got, want, bytes);
+        assert_frame(got);
+    }
+}
+
 /* n numbers -most..most, or of one size only: where 16 bits would be too few, those show it. */
 static int8_t *take_codes(int region, size_t n, int32_t most, int extreme)
 {

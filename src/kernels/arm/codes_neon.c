@@ -148,6 +148,34 @@ static inline float32x4_t finished(float32x4_t x, const isgk_finish *finish)
     return vminq_f32(above, vdupq_n_f32(finish->hi));
 }
 
+void isgk_recode_u8__neon(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                          const isgk_recode *to)
+{
+    const isgk_finish clamp = {NULL, NULL, 0, to->lo, to->hi};
+    const float32x4_t scale = vdupq_n_f32(to->inverse), lo = vdupq_n_f32((float)-to->zero);
+    const float32x4_t hi = vdupq_n_f32((float)(255 - to->zero));
+    const int32x4_t offset = vdupq_n_s32(to->zero);
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        for (size_t c = 0; c < cols; c += 8) {
+            const size_t count = cols - c < 8 ? cols - c : 8;
+            eight_columns copy = {{0}, {0.0f}, {0.0f}};
+            const int32_t *sums = src + c;
+            const float *m = to->mul + c, *a = to->add + c;
+            int32x4_t q[2];
+            if (count < 8) {
+                sums = memcpy(copy.sums, sums, count * sizeof *sums);
+                m = memcpy(copy.mul, m, count * sizeof *m);
+                a = memcpy(copy.add, a, count * sizeof *a);
+            }
+            for (size_t i = 0; i < 2; i++) {
+                const float32x4_t x = finished(scaled(sums + 4 * i, m + 4 * i, vld1q_f32(a + 4 * i)), &clamp);
+                q[i] = vaddq_s32(clamp_round(vmulq_f32(x, scale), lo, hi), offset);
+            }
+            store_eight(dst + c, q[0], q[1], count);
+        }
+    }
+}
+
 void isgk_dequantise_f32__neon(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                const float *mul, const float *add, const isgk_finish *finish)
 {

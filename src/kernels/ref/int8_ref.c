@@ -65,6 +65,18 @@ void isgk_dequantise_f32__ref(float *dst, size_t ldd, const int32_t *src, size_t
     }
 }
 
+void isgk_recode_u8__ref(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                         const isgk_recode *to)
+{
+    const isgk_finish clamp = {NULL, NULL, 0, to->lo, to->hi};
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < cols; c++) {
+            const float x = finished((float)src[r * lds + c] * to->mul[c] + to->add[c], &clamp, r, c);
+            isgk_quantise_u8__ref(dst + r * ldd + c, &x, 1, to->inverse, to->zero);
+        }
+    }
+}
+
 static int32_t code_value(int8_t b, const isgk_codes *codes)
 {
     return codes->odd ? 2 * b + 1 : b;

@@ -263,6 +263,51 @@ void isgk_requantise_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size
     for (size_t r = 0; r < rows && cols < 32; r++) requantise_few(dst + r * ldd, src + r * lds, cols, mul, start);
 }
 
+typedef struct recode_plan {
+    __m256 lo, hi;
+    quantise_plan to;
+} recode_plan;
+
+ALWAYS __m256i recode_eight(__m256i sum, __m256 mul, __m256 add, const recode_plan *plan)
+{
+    const __m256 y = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), mul), add);
+    return quantise_eight(_mm256_min_ps(plan->hi, _mm256_max_ps(plan->lo, y)), &plan->to);
+}
+
+/* The last vectors overlap those before. */
+void isgk_recode_u8__avx2(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                          const isgk_recode *to)
+{
+    const recode_plan plan = {
+        _mm256_set1_ps(to->lo),
+        _mm256_set1_ps(to->hi),
+        {_mm256_set1_ps(to->inverse), _mm256_set1_ps((float)(255 - to->zero)), _mm256_set1_epi32(to->zero)}};
+    for (size_t c = 0; c < cols && cols >= 32; c += 32) {
+        const size_t at = cols - c < 32 ? cols - 32 : c;
+        __m256 mul[4], add[4];
+        ISGI_UNROLL
+        for (size_t v = 0; v < 4; v++) mul[v] = _mm256_loadu_ps(to->mul + at + 8 * v);
+        ISGI_UNROLL
+        for (size_t v = 0; v < 4; v++) add[v] = _mm256_loadu_ps(to->add + at + 8 * v);
+        for (size_t r = 0; r < rows; r++) {
+            const int32_t *from = src + r * lds + at;
+            __m256i q[4];
+            ISGI_UNROLL
+            for (size_t v = 0; v < 4; v++) {
+                const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(from + 8 * v));
+                q[v] = recode_eight(sum, mul[v], add[v], &plan);
+            }
+            store_thirtytwo(dst + r * ldd + at, q);
+        }
+    }
+    for (size_t i = 0; cols < 32 && i < rows * ((cols + 7) / 8); i++) {
+        const size_t r = i / ((cols + 7) / 8), c = i % ((cols + 7) / 8) * 8;
+        const __m256i some = first_lanes(cols - c), sum = _mm256_maskload_epi32(src + r * lds + c, some);
+        const __m256 mul = _mm256_maskload_ps(to->mul + c, some), add = _mm256_maskload_ps(to->add + c, some);
+        store_eight(dst + r * ldd + c, recode_eight(sum, mul, add, &plan), cols - c);
+    }
+}
+
 /* What `finish` does to a row. */
 typedef struct finish_plan {
     __m256 lo, hi;

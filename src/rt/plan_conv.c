@@ -18,13 +18,13 @@
 #define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
 #define COLUMNS_DEPTH 512u    /* rows of which blocks of columns are copied */
 #define COLUMNS_FLOATS 32768u
-#define STREAM_WIDTH 1024u    /* columns: products with fewer rows at once are too short */
-#define STREAM_PARTS 4u       /* whatever the number of workers, so that it changes no bit */
-#define LINES_COLUMNS 8u      /* fewer pixels in a row make short products */
-#define LINES_FLOATS 12288u   /* of input rows, padded */
-#define PAIR_FLOATS 65536u /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
-#define WINOGRAD_TILES 48u /* of 2x2 output pixels a task */
-#define GROUP_PIXELS 64u   /* fused way: output pixels whose sums and outputs stay in L1 */
+#define STREAM_WIDTH 1024u  /* columns: products with fewer rows at once are too short */
+#define STREAM_PARTS 4u     /* whatever the number of workers, so that it changes no bit */
+#define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u /* of input rows, padded */
+#define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
+#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
+#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -201,8 +201,7 @@ static int wants_stream(const isgi_conv *c, uint64_t pixels, uint32_t forced)
 {
     return forced == ISG_STRATEGY_AUTO && c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE &&
            pixels <= STREAM_PIXELS && (c->width <= STREAM_WIDTH || wants_columns(c, pixels)) &&
-           c->k >= STREAM_PARTS * 32 &&
-           (uint64_t)c->k * c->width >= STREAM_MATRIX;
+           c->k >= STREAM_PARTS * 32 && (uint64_t)c->k * c->width >= STREAM_MATRIX;
 }
 
 static void set_stream_tiles(isgi_conv *c, uint64_t pixels)

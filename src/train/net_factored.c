@@ -19,14 +19,21 @@
  *   z[q] = x[q] . U;   d[p][o] = sum_t sum_i basis[t][i*bo + o] z[q(p,t)][i*bo + o];   y[p] = d[p] . V
  * Level 2 alone (taps 1): d = x . basis. Level 1 alone: y = d. A trainable network keeps z and d of
  * the whole batch for backward. */
+typedef struct window {
+    size_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2]; /* rows, columns; one row for a 1-d convolution */
+} window;
+
 typedef struct factored_impl {
+    window window;
     uint32_t taps, bi, bo, ci, co, in_pixels, out_pixels, tile;
-    uint8_t level1, level2, gather;  /* gather: a 1x1 with a stride */
-    float *kept;                     /* trainable: a chunk's z of all samples, then its d; else NULL */
-    size_t z_size, d_size;           /* floats a sample */
-    int32_t *source;                 /* [out_pixels][taps]: input pixel, -1 in the padding */
-    int32_t *reader;                 /* [in_pixels][taps]: output pixel that reads it by this tap, or -1 */
-    size_t rows, zero, z, d, dd, dz; /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx */
+    uint8_t level1, level2, gather; /* gather: a 1x1 with a stride */
+    float *kept;                    /* trainable: a chunk's z of all samples, then its d; else NULL */
+    size_t z_size, d_size;          /* floats a sample */
+    int32_t *source;                /* [out_pixels][taps]: input pixel, -1 in the padding */
+    int32_t *reader;                /* [in_pixels][taps]: output pixel that reads it by this tap, or -1 */
+    /* offsets in the spare memory of a chunk; z doubles as gathered x, dz as its dx; flipped: the basis, last tap first
+     */
+    size_t rows, zero, z, d, dd, dz, flipped;
     size_t part[3], part_bias, part_floats;
 } factored_impl;
 
@@ -52,24 +59,71 @@ static void list_rows(const float **rows, const float *data, const float *zero, 
     }
 }
 
-static void middle_forward(const isgi_net *net, const factored_impl *f, float *d, const float *z, const float *basis,
-                           float *spare)
+/* Pointers to what the taps of a row read: row y * stride - before + ky * dilation of `data`, NULL outside. */
+static void point_rows(const float **rows, const float *data, size_t row_floats, const window *w, size_t height,
+                       size_t from, size_t before)
 {
-    const float **rows = (const float **)(void *)(spare + f->rows);
-    const size_t bi = f->bi, bo = f->bo, taps = f->taps;
-    for (size_t p = 0; p < f->out_pixels; p += BLOCK_PIXELS) {
-        const size_t n = f->out_pixels - p < BLOCK_PIXELS ? f->out_pixels - p : BLOCK_PIXELS;
-        list_rows(rows, z, spare + f->zero, f->source + p * taps, n * taps, bi, bo);
-        net->kernels.dwconv_f32(d + p * bo, bo, rows, n, taps * bi, basis, bo, bo);
+    for (size_t ky = 0; ky < w->kernel[0]; ky++) {
+        const size_t y = from + ky * w->dilation[0] - before; /* wraps to a large number */
+        rows[ky] = y < height ? data + y * row_floats : NULL;
     }
 }
 
-/* dz[q][i*bo + o] = sum over the outputs that read q of dd[p][o] basis[t][i*bo + o] */
-static void middle_data_gradient(const isgi_net *net, const factored_impl *f, float *dz, const float *dd,
-                                 const float *basis, float *spare)
+static void middle_forward(const isgi_net *net, const factored_impl *f, float *d, const float *z, const float *basis,
+                           float *spare)
 {
+    const window *w = &f->window;
+    const float **rows = (const float **)(void *)(spare + f->rows);
+    const size_t bi = f->bi, bo = f->bo;
+    const isgk_dwrow g = {rows,     basis,   bo, w->kernel[0], w->kernel[1],   bi,
+                          w->in[1], bi * bo, bo, w->stride[1], w->dilation[1], w->pad[1]};
+    for (size_t y = 0; y < w->out[0]; y++) {
+        point_rows(rows, z, w->in[1] * bi * bo, w, w->in[0], y * w->stride[0], w->pad[0]);
+        net->kernels.dwrow_f32(d + y * w->out[1] * bo, bo, &g, w->out[1], bo, NULL);
+    }
+}
+
+/* The basis with its taps in reverse order, where every step is 1: then a gradient is such a sum as well. */
+static const float *flip_basis(const factored_impl *f, const float *basis, float *spare)
+{
+    const window *w = &f->window;
+    const size_t width = (size_t)f->bi * f->bo;
+    for (int k = 0; k < 2; k++)
+        if (w->stride[k] != 1 || w->pad[k] > (w->kernel[k] - 1) * w->dilation[k]) return NULL;
+    for (size_t t = 0; t < f->taps; t++)
+        memcpy(spare + f->flipped + t * width, basis + (f->taps - 1 - t) * width, width * sizeof *basis);
+    return spare + f->flipped;
+}
+
+/* dz[q][i*bo + o] = sum over the outputs that read q of dd[p][o] basis[t][i*bo + o]; `flipped` is NULL or the basis so.
+ */
+static void middle_data_gradient(const isgi_net *net, const factored_impl *f, float *dz, const float *dd,
+                                 const float *basis, const float *flipped, float *spare)
+{
+    const window *w = &f->window;
     const float **rows = (const float **)(void *)(spare + f->rows);
     const size_t bo = f->bo, width = (size_t)f->bi * bo, taps = f->taps;
+    const size_t top = (w->kernel[0] - 1) * w->dilation[0] - w->pad[0];
+    isgk_dwrow g = {rows,
+                    flipped,
+                    width,
+                    w->kernel[0],
+                    w->kernel[1],
+                    1,
+                    w->out[1],
+                    bo,
+                    0,
+                    1,
+                    w->dilation[1],
+                    (w->kernel[1] - 1) * w->dilation[1] - w->pad[1]};
+    for (size_t y = 0; flipped && y < w->in[0]; y++) {
+        point_rows(rows, dd, w->out[1] * bo, w, w->out[0], y, top);
+        for (size_t i = 0; i < f->bi; i++) {
+            g.weights = flipped + i * bo;
+            net->kernels.dwrow_f32(dz + y * w->in[1] * width + i * bo, width, &g, w->in[1], bo, NULL);
+        }
+    }
+    if (flipped) return;
     for (size_t q = 0; q < f->in_pixels; q += BLOCK_PIXELS) {
         const size_t n = f->in_pixels - q < BLOCK_PIXELS ? f->in_pixels - q : BLOCK_PIXELS;
         list_rows(rows, dd, spare + f->zero, f->reader + q * taps, n * taps, 1, bo);
@@ -193,7 +247,7 @@ static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_
     float *spare = isgi_net_spare(net, chunk), *partial = isgi_net_partial(net, chunk);
     const float *dy = isgi_act_grad(net, op->out, chunk) + (size_t)s * f->out_pixels * f->co, *dd = dy;
     const float *x = isgi_act_data(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci;
-    const float *z = z_of(net, f, chunk, s), *d = d_of(net, f, chunk, s);
+    const float *z = z_of(net, f, chunk, s), *d = d_of(net, f, chunk, s), *flipped;
     float *dx = NULL, *dz = spare + f->dz;
     if (isgi_op_needs(net, op, 0)) dx = isgi_act_grad(net, op->in[0], chunk) + (size_t)s * f->in_pixels * f->ci;
     if (f->level2) {
@@ -208,10 +262,11 @@ static void tile_backward(isgi_net *net, isgi_netop *op, uint32_t chunk, uint32_
         if (dx && f->gather) scatter_rows(f, dx, dz, n, !op->accumulate[0]);
         return;
     }
+    flipped = flip_basis(f, w->q[0], spare);
     for (uint32_t k = 0; k < n; k++) {
         const size_t at = k * f->in_pixels * width;
         const float *ddk = dd + (size_t)k * f->out_pixels * f->bo;
-        middle_data_gradient(net, f, dz + at, ddk, w->q[0], spare);
+        middle_data_gradient(net, f, dz + at, ddk, w->q[0], flipped, spare);
         middle_basis_gradient(partial + f->part[0], ddk, z + at, spare + f->zero, f->source, f);
     }
     multiply(net, 1, 0, f->ci, width, in_rows, x, dz, s > 0, partial + f->part[1]);
@@ -299,31 +354,41 @@ int isgi_factored_fits(const isgi_net *net, const isgi_netop *op)
     return factored < made;
 }
 
-void isgi_conv_taps(const isgi_net *net, const isgi_netop *op, int32_t *source, int32_t *reader)
+static void set_window(const isgi_net *net, const isgi_netop *op, window *w)
 {
     const isg_conv_attr *a = &op->attr.conv;
     const isgi_act *x = &net->acts[op->in[0]], *y = &net->acts[op->out];
     const isg_value *v = &net->graph->values[net->weights[op->weight].value];
-    const size_t taps = net->weights[op->weight].taps;
     const int n = x->rank - 2;
-    int64_t in[2] = {1, 1}, out[2] = {1, 1}, kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, pad[2] = {0};
+    for (int k = 0; k < 2; k++) {
+        w->in[k] = w->out[k] = w->kernel[k] = w->stride[k] = w->dilation[k] = 1;
+        w->pad[k] = 0;
+    }
     for (int k = 0; k < n; k++) {
         const int to = k + 2 - n;
-        in[to] = x->dims[k + 2];
-        out[to] = y->dims[k + 2];
-        kernel[to] = v->dims[k + 2];
-        stride[to] = a->stride[k] > 0 ? a->stride[k] : 1;
-        dilation[to] = a->dilation[k] > 0 ? a->dilation[k] : 1;
-        pad[to] = a->pads[k];
+        w->in[to] = (size_t)x->dims[k + 2];
+        w->out[to] = (size_t)y->dims[k + 2];
+        w->kernel[to] = (size_t)v->dims[k + 2];
+        w->stride[to] = a->stride[k] > 0 ? (size_t)a->stride[k] : 1;
+        w->dilation[to] = a->dilation[k] > 0 ? (size_t)a->dilation[k] : 1;
+        w->pad[to] = (size_t)a->pads[k];
     }
-    for (size_t i = 0; i < pixels_of(x) * taps; i++) reader[i] = -1;
-    for (size_t i = 0; i < pixels_of(y) * taps; i++) {
-        const int64_t p = (int64_t)(i / taps), t = (int64_t)(i % taps);
-        const int64_t r = p / out[1] * stride[0] + t / kernel[1] * dilation[0] - pad[0];
-        const int64_t c = p % out[1] * stride[1] + t % kernel[1] * dilation[1] - pad[1];
-        const int inside = r >= 0 && r < in[0] && c >= 0 && c < in[1];
-        source[i] = inside ? (int32_t)(r * in[1] + c) : -1;
-        if (inside) reader[(size_t)source[i] * taps + (size_t)t] = (int32_t)p;
+}
+
+void isgi_conv_taps(const isgi_net *net, const isgi_netop *op, int32_t *source, int32_t *reader)
+{
+    const size_t taps = net->weights[op->weight].taps;
+    window w;
+    set_window(net, op, &w);
+    for (size_t i = 0; i < w.in[0] * w.in[1] * taps; i++) reader[i] = -1;
+    for (size_t i = 0; i < w.out[0] * w.out[1] * taps; i++) {
+        const size_t p = i / taps, t = i % taps;
+        /* what lies before the first row or column wraps to a large number */
+        const size_t r = p / w.out[1] * w.stride[0] + t / w.kernel[1] * w.dilation[0] - w.pad[0];
+        const size_t c = p % w.out[1] * w.stride[1] + t % w.kernel[1] * w.dilation[1] - w.pad[1];
+        const int inside = r < w.in[0] && c < w.in[1];
+        source[i] = inside ? (int32_t)(r * w.in[1] + c) : -1;
+        if (inside) reader[(size_t)source[i] * taps + t] = (int32_t)p;
     }
 }
 
@@ -347,6 +412,7 @@ static void plan_factored_memory(isgi_net *net, const isgi_netop *op, factored_i
     if (net->trainable) {
         f->dd = take(&at, f->level2 ? out * f->bo : 0);
         f->dz = take(&at, z);
+        f->flipped = take(&at, f->level1 ? (size_t)f->taps * f->bi * f->bo : 0);
     }
     isgi_net_want(net, 0, at);
     at = 0;
@@ -380,6 +446,7 @@ isg_status isgi_build_factored(isgi_net *net, isgi_netop *op, isg_error *err)
     f->reader = isgi_malloc((size_t)f->in_pixels * f->taps * sizeof *f->reader);
     if (!f->source || !f->reader) return isgi_nomem(err);
     isgi_conv_taps(net, op, f->source, f->reader);
+    set_window(net, op, &f->window);
     for (uint32_t p = 0; !f->level1 && p < f->out_pixels; p++) f->gather |= f->source[p] != (int32_t)p;
     if (f->in_pixels != f->out_pixels && !f->level1) f->gather = 1;
     f->z_size = f->level1 ? (size_t)f->in_pixels * f->bi * f->bo : f->gather ? (size_t)f->out_pixels * f->ci : 0;

@@ -233,6 +233,8 @@ static void add_relu(float *restrict y, const float *restrict a, const float *re
     }
 }
 
+#define RELU_BLOCK 2048u
+
 ISGI_CLONES
 static void relu_gradient(float *restrict dx, const float *restrict y, const float *restrict dy, size_t n,
                           int accumulate)
@@ -253,10 +255,13 @@ static void add_relu_forward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 static void add_relu_backward(isgi_net *net, isgi_netop *op, uint32_t chunk)
 {
     const size_t n = isgi_chunk_count(net, chunk) * net->acts[op->out].size;
-    for (int32_t k = 0; k < 2; k++) {
-        if (!isgi_op_needs(net, op, k)) continue;
-        relu_gradient(isgi_act_grad(net, op->in[k], chunk), isgi_act_data(net, op->out, chunk),
-                      isgi_act_grad(net, op->out, chunk), n, op->accumulate[k]);
+    const float *y = isgi_act_data(net, op->out, chunk), *dy = isgi_act_grad(net, op->out, chunk);
+    for (size_t at = 0; at < n; at += RELU_BLOCK) { /* which stays in L1 for both inputs */
+        const size_t count = n - at < RELU_BLOCK ? n - at : RELU_BLOCK;
+        for (int32_t k = 0; k < 2; k++) {
+            if (!isgi_op_needs(net, op, k)) continue;
+            relu_gradient(isgi_act_grad(net, op->in[k], chunk) + at, y + at, dy + at, count, op->accumulate[k]);
+        }
     }
 }
 

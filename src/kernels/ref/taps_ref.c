@@ -17,7 +17,7 @@ void isgk_dwconv_f32__ref(float *dst, size_t ldd, const float *const *taps, size
 }
 
 void isgk_dwrow_f32__ref(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels,
-                          const isgk_finish *finish)
+                         const isgk_finish *finish)
 {
     for (size_t x = 0; x < pixels; x++, dst += ldd) {
         for (size_t c = 0; c < channels; c++) dst[c] = 0.0f;

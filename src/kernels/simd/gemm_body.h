@@ -175,7 +175,7 @@ static void gemm_run_tiles(gemm_tile *tile, size_t count, size_t rows, size_t ve
 {
 #define GEMM_CASE(r, v)                                                                                                \
     case (r)*8 + (v):                                                                                                  \
-        gemm_tile_##r##x##v(tile, count);                                                                                  \
+        gemm_tile_##r##x##v(tile, count);                                                                              \
         break;
 #define GEMM_CASES(r) GEMM_CASE(r, 1) GEMM_CASE(r, 2)
     switch (rows * 8 + vectors) {

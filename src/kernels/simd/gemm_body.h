@@ -285,6 +285,7 @@ static void gemm_row(float *c, const float *a, const float *b, size_t ldb, size_
             if (accumulate || p) sum = whole ? vf_load(c + j) : vf_load_some(c + j, mask);
             for (size_t i = 0; i < depth; i++) {
                 const float *from = b + i * ldb + j;
+                vf_prefetch(from + GEMM_ROW_DEPTH * ldb);
                 sum = vf_fma(vf_set1(a[i]), whole ? vf_load(from) : vf_load_some(from, mask), sum);
             }
             if (whole)

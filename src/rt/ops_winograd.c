@@ -137,40 +137,49 @@ static void output_tile(float *to, const isgi_conv *c, const float *from, size_t
     }
 }
 
-/* Some rows of tiles of one image: to the points, the products there, and back. */
+/* Output pixels before row `row` of tiles, rows of all images one behind the other. */
+static uint64_t pixels_before(const isgi_conv *c, uint64_t row)
+{
+    const uint32_t all = (c->oh + 1) / 2;
+    return (row / all * c->oh + 2 * (row % all)) * c->ow;
+}
+
+/* Some rows of tiles, of one image or several: to the points, the products there, and back. */
 static void tiles_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
     const isgi_winograd_way *g = &c->winograd;
-    const uint32_t all = (c->oh + 1) / 2, across = (c->ow + 1) / 2, strips = (all + g->rows - 1) / g->rows;
-    const uint32_t image = index / strips, row0 = index % strips * g->rows;
-    const uint32_t rows = all - row0 < g->rows ? all - row0 : g->rows, tiles = rows * across;
-    const uint32_t y0 = 2 * row0, y1 = 2 * (row0 + rows) < c->oh ? 2 * (row0 + rows) : c->oh;
-    const float *x = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)image * c->ih * c->iw * c->ic;
-    const uint64_t first = (uint64_t)image * c->oh * c->ow + (uint64_t)y0 * c->ow;
-    float *out = j->ctx->tensors[j->step->op.output].data + (size_t)first * c->oc;
+    const uint32_t all = (c->oh + 1) / 2, across = (c->ow + 1) / 2;
+    const uint64_t row0 = (uint64_t)index * g->rows, left = (uint64_t)c->batch * all - row0;
+    const uint32_t rows = left < g->rows ? (uint32_t)left : g->rows, tiles = rows * across;
+    const uint64_t first = pixels_before(c, row0);
+    const float *x = j->ctx->tensors[j->step->op.inputs[0]].data;
+    float *out = j->ctx->tensors[j->step->op.output].data;
     float *v = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *m = v + POINTS * g->inputs_step;
     for (uint32_t t = 0; t < tiles; t++) {
-        const int64_t y = y0 + 2 * (t / across), at = 2 * (t % across);
-        input_tile(v + (size_t)t * c->ic, g->inputs_step, c, x, y - c->window.top, at - c->window.left);
+        const uint64_t row = row0 + t / across, image = row / all;
+        const int64_t y = (int64_t)(2 * (row % all)), at = 2 * (t % across);
+        input_tile(v + (size_t)t * c->ic, g->inputs_step, c, x + (size_t)image * c->ih * c->iw * c->ic,
+                   y - c->window.top, at - c->window.left);
     }
     for (size_t p = 0; p < POINTS; p++)
         j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, c->oc, v + p * g->inputs_step, c->ic,
                                         j->points + p * g->weights_step, tiles, c->oc, c->ic, NULL, NULL, 0);
     for (uint32_t t = 0; t < tiles; t++) {
-        const uint32_t y = 2 * (t / across), at = 2 * (t % across);
-        output_tile(out + ((size_t)y * c->ow + at) * c->oc, c, m + (size_t)t * c->oc, g->outputs_step,
-                    y0 + y + 1 < c->oh, at + 1 < c->ow);
+        const uint64_t row = row0 + t / across;
+        const uint32_t y = (uint32_t)(2 * (row % all)), at = 2 * (t % across);
+        output_tile(out + (size_t)(pixels_before(c, row) + at) * c->oc, c, m + (size_t)t * c->oc, g->outputs_step,
+                    y + 1 < c->oh, at + 1 < c->ow);
     }
-    isgi_conv_epilogue(j->ctx, j->step, j->bias, first, (size_t)(y1 - y0) * c->ow, 0, c->oc);
+    isgi_conv_epilogue(j->ctx, j->step, j->bias, first, (size_t)(pixels_before(c, row0 + rows) - first), 0, c->oc);
 }
 
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
     winograd_job j = {ctx, step, c, &ctx->weights[step->op.weight], bias, ctx->scratch + c->packed};
-    const uint32_t rows = c->winograd.rows, strips = ((c->oh + 1) / 2 + rows - 1) / rows;
+    const uint64_t rows = (uint64_t)c->batch * ((c->oh + 1) / 2), some = c->winograd.rows;
     isgi_run_tasks(ctx, weight_task, &j, (c->ic + CHANNELS_A_TASK - 1) / CHANNELS_A_TASK);
-    isgi_run_tasks(ctx, tiles_task, &j, (uint64_t)c->batch * strips);
+    isgi_run_tasks(ctx, tiles_task, &j, (rows + some - 1) / some);
 }

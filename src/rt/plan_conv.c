@@ -264,12 +264,12 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t forced,
 /* Tiles enough for a product, and so few that they stay in the cache. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
-    const uint32_t across = (c->ow + 1) / 2, all = (c->oh + 1) / 2;
+    const uint32_t across = (c->ow + 1) / 2;
+    const uint64_t all = (uint64_t)c->batch * ((c->oh + 1) / 2); /* rows of tiles, of all images */
     isgi_winograd_way *g = &c->winograd;
     uint64_t least = UINT64_MAX;
     for (uint64_t rows = min_u64(all, ceil_div(WINOGRAD_TILES, across)); rows; rows--) {
-        const uint64_t strips = c->batch * ceil_div(all, rows); /* and rows of the worker that has most */
-        const uint64_t most = min_u64(ceil_div(strips, workers) * rows, (uint64_t)c->batch * all);
+        const uint64_t most = min_u64(ceil_div(ceil_div(all, rows), workers) * rows, all); /* of the busiest worker */
         if (most >= least) continue;
         least = most;
         g->rows = (uint32_t)rows;
@@ -380,7 +380,7 @@ static uint32_t count_tasks(const isgi_conv *c)
     if (c->fused.on)
         n = (uint64_t)c->batch * c->fused.strips;
     else if (c->winograd.rows)
-        n = (uint64_t)c->batch * ceil_div((c->oh + 1) / 2, c->winograd.rows);
+        n = ceil_div((uint64_t)c->batch * ((c->oh + 1) / 2), c->winograd.rows);
     else if (c->depthwise)
         n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
     else if (c->lined)

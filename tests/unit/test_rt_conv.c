@@ -51,14 +51,16 @@ static const conv_case cases[] = {
     {4, 700, 1, 1, 33, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 0, 1},
     {2, 48, 9, 11, 310, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
     {1, 420, 5, 7, 320, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 6, 0},
+    {2, 150, 4, 5, 905, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 7, 1},
     {1, 32, 20, 19, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
     {2, 36, 13, 9, 32, 1, {3, 3, 1, 1, 1, 1, 0, 2, 1, 0}, 0, 0, 0, ISG_QUANT_RAW, 16, 0, 6, 1},
     {3, 64, 9, 12, 32, 1, {3, 3, 1, 1, 1, 1, 2, 1, 2, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 6, 3, 0, 0},
+    {5, 64, 7, 6, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
 };
 
-/* The two before are of few pixels and a large matrix, which is read in parts (src/rt/ops_stream.c). From this one on
- * AUTO runs them by Winograd's algorithm. */
-#define FIRST_WINOGRAD 27
+/* The three before are of few pixels and a large matrix, which is read in parts or by columns (src/rt/ops_stream.c).
+ * From this one on AUTO runs them by Winograd's algorithm; in the last one a task's tiles are of several images. */
+#define FIRST_WINOGRAD 28
 
 static builder shared;
 
@@ -68,7 +70,7 @@ static const uint32_t scalar_digests[sizeof cases / sizeof cases[0]] = {
     0x727c630cu, 0x0c61336cu, 0x2c65dfb3u, 0xbfc8c0f9u, 0xddea553eu, 0x1f96b62du, 0x68db9e21u, 0x598d44beu,
     0x487fc539u, 0x01bc6157u, 0x82f96aebu, 0x81f5ebdfu, 0x849a45a7u, 0x874f5175u, 0xad6b7432u, 0xdc8ea85bu,
     0x92ffd5adu, 0xb932f53fu, 0x5d88be42u, 0x138f3d09u, 0x0156367cu, 0xedd54527u, 0xd388337du, 0x60d5b3dfu,
-    0xe446d883u, 0x5ab622a3u, 0x2aedfcedu, 0x0f4f05cau, 0x33593249u, 0x5baca1c4u,
+    0xe446d883u, 0x5ab622a3u, 0x2aedfcedu, 0x8b79cb31u, 0x0f4f05cau, 0x33593249u, 0x5baca1c4u, 0xa8b822e0u,
 };
 
 /* Multiply-adds of a dense layer above which a case is left out with INSITU_TEST_QUICK, for emulators. */

@@ -77,7 +77,7 @@ typedef struct isg_rt_costs {
 
 typedef struct isg_rt_options {
     uint32_t struct_size; /* sizeof(isg_rt_options) */
-    uint32_t batch;       /* images per run; 0 means 1 */
+    uint32_t batch;       /* images per run; 0 means 1. Where images go their own ways, they may run in parts */
     uint32_t isa_mask;    /* isg_isa bits allowed; 0 means scalar; ISG_ISA_ALL the best there is */
     uint32_t strategy;    /* isg_strategy to force where possible, or AUTO */
     uint64_t max_memory;  /* workspace limit in bytes; 0 means none */
@@ -85,7 +85,7 @@ typedef struct isg_rt_options {
     isg_rt_hook hook;
     void *hook_user;
     /* With a hook every tensor is kept, so that isg_rt_read() works inside it. 1: the hook only takes the time, and
-     * operations are fused and tensors overwritten as without one. */
+     * operations are fused and tensors overwritten as without one; a batch in parts calls it for each of them. */
     uint32_t hook_timing;
     uint32_t mode; /* isg_mode */
     /* NULL: the table built in for the instruction set in effect, so that every machine plans alike. Read while

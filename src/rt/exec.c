@@ -93,31 +93,39 @@ void isgi_from_logical(const isgk_table *k, float *dst, const float *src, const 
     convert(k, dst, src, s, 0);
 }
 
-isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *const *outputs, isg_error *err)
+/* One part of the batch through all operations. */
+static void run_part(isg_rt_context *ctx, const float *const *inputs, float *const *outputs, size_t part)
 {
-    const isgi_model *m;
-    isgi_cursor c;
-    if (!ctx || !inputs || !outputs) return isgi_error(err, ISG_E_ARG, "an argument is null", ISG_ERROR_NONE, -1);
-    m = ctx->model;
-    for (uint32_t i = 0; i < m->inputs; i++)
-        if (!inputs[i]) return isgi_error(err, ISG_E_ARG, "an input is null", ISG_ERROR_NONE, -1);
-    for (uint32_t i = 0; i < m->outputs; i++)
-        if (!outputs[i]) return isgi_error(err, ISG_E_ARG, "an output is null", ISG_ERROR_NONE, -1);
-    for (uint32_t i = 0; i < m->inputs; i++)
-        isgi_from_logical(&ctx->kernels, ctx->tensors[i].data, inputs[i], &ctx->tensors[i].shape);
+    const isgi_model *m = ctx->model;
+    isgi_cursor c = {m->graph, m->outputs_at, m->graph_bytes, 0};
+    for (uint32_t i = 0; i < m->inputs; i++) {
+        const isgi_tensor *t = &ctx->tensors[i];
+        isgi_from_logical(&ctx->kernels, t->data, inputs[i] + part * (size_t)t->count, &t->shape);
+    }
     for (uint32_t i = 0; i < ctx->ops; i++) {
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 0);
         ctx->alone = is_small(ctx, &ctx->steps[i]);
         if (!ctx->steps[i].done) run_step(ctx, &ctx->steps[i]);
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 1);
     }
-    c = (isgi_cursor){m->graph, m->outputs_at, m->graph_bytes, 0};
     for (uint32_t i = 0; i < m->outputs; i++) {
         uint32_t bytes;
         const isgi_tensor *t = &ctx->tensors[isgi_cursor_uv(&c)];
         (void)isgi_cursor_name(&c, &bytes);
-        isgi_to_logical(&ctx->kernels, outputs[i], t->data, &t->shape);
+        isgi_to_logical(&ctx->kernels, outputs[i] + part * (size_t)t->count, t->data, &t->shape);
     }
+}
+
+isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inputs, float *const *outputs, isg_error *err)
+{
+    const isgi_model *m;
+    if (!ctx || !inputs || !outputs) return isgi_error(err, ISG_E_ARG, "an argument is null", ISG_ERROR_NONE, -1);
+    m = ctx->model;
+    for (uint32_t i = 0; i < m->inputs; i++)
+        if (!inputs[i]) return isgi_error(err, ISG_E_ARG, "an input is null", ISG_ERROR_NONE, -1);
+    for (uint32_t i = 0; i < m->outputs; i++)
+        if (!outputs[i]) return isgi_error(err, ISG_E_ARG, "an output is null", ISG_ERROR_NONE, -1);
+    for (uint32_t part = 0; part < ctx->parts; part++) run_part(ctx, inputs, outputs, part);
     return ISG_OK;
 }
 
@@ -162,17 +170,21 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->kind = kind_names[s->op.kind];
     info->strategy = s->strategy;
     info->mode = s->int8.on ? ISG_MODE_INT8 : s->conv.bf16 ? ISG_MODE_BF16 : ISG_MODE_F32;
-    info->macs = s->macs;
-    info->dense_macs = s->dense_macs;
+    info->macs = s->macs * ctx->parts;
+    info->dense_macs = s->dense_macs * ctx->parts;
     info->weight_bytes = s->weight_bytes;
-    info->predicted_ns = s->cost;
-    info->dense_ns = s->dense_cost;
+    info->predicted_ns = s->cost * ctx->parts;
+    info->dense_ns = s->dense_cost * ctx->parts;
     set_tiles(info, s);
     info->fused = s->done;
     info->input_rank = x->rank;
     info->output_rank = out->rank;
     memcpy(info->input_dims, x->dims, sizeof info->input_dims);
     memcpy(info->output_dims, out->dims, sizeof info->output_dims);
+    if (ctx->parts > 1) { /* dimension 0 is the batch then */
+        info->input_dims[0] *= ctx->parts;
+        info->output_dims[0] *= ctx->parts;
+    }
     info->weight = s->op.weight;
     return ISG_OK;
 }

@@ -98,7 +98,8 @@ struct isg_rt_context {
     isg_parallel parallel;
     isg_rt_hook hook;
     void *hook_user;
-    uint32_t batch, isa, ops, tensor_count;
+    uint32_t parts; /* of the batch, that many images each, go through all operations one after the other */
+    uint32_t isa, ops, tensor_count;
     int alone; /* the operation that runs now is too small to share */
     isgi_step *steps;
     isgi_tensor *tensors;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layers in int8 one after the other, which hand over codes: the bits of the same layers with floats between them, on
- * every instruction set and with any workers. */
+ * every instruction set and with any workers; and a batch that goes through them in parts: the bits of single items. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,6 +86,7 @@ static const codes_case cases[] = {
 
 static builder shared;
 
+/* outputs: numbers of an item. */
 static uint8_t *build_case(const codes_case *c, size_t *size, size_t outputs[2])
 {
     uint32_t dims[4] = {0, c->ic, c->ih, c->iw};
@@ -114,7 +115,7 @@ static uint8_t *build_case(const codes_case *c, size_t *size, size_t outputs[2])
         ranges[4 * i + 1] = none ? 0 : 2 + (float)i;
         ranges[4 * i + 2] = l->flags & ISG_WEIGHT_LEVEL1 ? 3 + (float)i : 0;
         ranges[4 * i + 3] = l->flags & ISG_WEIGHT_LEVEL2 ? 4 + (float)i : 0;
-        outputs[0] = 2 * (size_t)dims[1] * dims[2] * dims[3];
+        outputs[0] = (size_t)dims[1] * dims[2] * dims[3];
         if (i + 1 == c->read_twice) outputs[1] = outputs[0];
     }
     add_output(b, LAYERS);
@@ -123,18 +124,18 @@ static uint8_t *build_case(const codes_case *c, size_t *size, size_t outputs[2])
     return with_ranges(image, size, ranges, 4 * LAYERS);
 }
 
-/* Two items. A hook keeps every tensor as floats. */
-static void run_case(const isg_rt_model *model, const codes_case *c, const float *x, float *y[2], uint32_t isa,
-                     uint32_t workers, isg_rt_hook hook)
+/* A hook keeps every tensor as floats. Returns the bytes of the activations. */
+static uint64_t run_case(const isg_rt_model *model, const codes_case *c, uint32_t batch, const float *x, float *y[2],
+                         uint32_t mode, uint32_t isa, uint32_t workers, isg_rt_hook hook)
 {
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
     isg_rt_memory memory;
     isg_rt_context *ctx = NULL;
     isg_error err = {0};
     uint8_t *workspace;
-    options.batch = 2;
+    options.batch = batch;
     options.isa_mask = isa;
-    options.mode = ISG_MODE_INT8;
+    options.mode = mode;
     options.strategy = ISG_STRATEGY_FACTORED; /* whether it pays or not */
     options.hook = hook;
     if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
@@ -148,9 +149,12 @@ static void run_case(const isg_rt_model *model, const codes_case *c, const float
     for (uint32_t i = 0; i < LAYERS; i++) {
         isg_rt_op info;
         assert_int_equal(isg_rt_op_info(ctx, i, &info), ISG_OK);
-        assert_int_equal(info.mode, i > 0 && c->layers[i].lo == NEVER ? ISG_MODE_F32 : ISG_MODE_INT8);
+        assert_int_equal(info.mode, i > 0 && c->layers[i].lo == NEVER ? ISG_MODE_F32 : mode);
+        assert_int_equal(info.input_dims[0], batch);
+        assert_int_equal(info.output_dims[0], batch);
     }
     free(workspace);
+    return memory.activation_bytes;
 }
 
 static void check_case(const codes_case *c)
@@ -164,17 +168,17 @@ static void check_case(const codes_case *c)
     isg_error err = {0};
     assert_non_null(x);
     for (int k = 0; k < 2; k++) {
-        want[k] = malloc(outputs[k] * sizeof *x + 1);
-        got[k] = malloc(outputs[k] * sizeof *x + 1);
+        want[k] = malloc(2 * outputs[k] * sizeof *x + 1);
+        got[k] = malloc(2 * outputs[k] * sizeof *x + 1);
         assert_true(want[k] && got[k]);
     }
     for (size_t i = 0; i < inputs; i++) x[i] = 2 * next_float(&shared);
     if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
     for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
-        run_case(&model, c, x, want, isas[a], 1, no_hook);
+        (void)run_case(&model, c, 2, x, want, ISG_MODE_INT8, isas[a], 1, no_hook);
         for (uint32_t workers = 1; workers <= 3; workers += 2) {
-            run_case(&model, c, x, got, isas[a], workers, NULL);
-            for (int k = 0; k < 2; k++) assert_memory_equal(got[k], want[k], outputs[k] * sizeof *x);
+            (void)run_case(&model, c, 2, x, got, ISG_MODE_INT8, isas[a], workers, NULL);
+            for (int k = 0; k < 2; k++) assert_memory_equal(got[k], want[k], 2 * outputs[k] * sizeof *x);
         }
     }
     free(image);
@@ -191,8 +195,50 @@ static void test_same_bits(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i]);
 }
 
+/* The last case's first layer reads and writes 24,752 numbers an item: five items at a time. */
+#define ITEMS 15u
+#define ITEMS_A_PART 5u
+
+static void test_parts(void **state)
+{
+    const codes_case *c = &cases[sizeof cases / sizeof *cases - 1];
+    const size_t item = (size_t)c->ic * c->ih * c->iw;
+    size_t size, outputs[2];
+    uint8_t *image = build_case(c, &size, outputs);
+    float *x = malloc(ITEMS * item * sizeof *x), *want[2], *got[2];
+    isg_rt_model model;
+    isg_error err = {0};
+    (void)state;
+    assert_non_null(x);
+    for (int k = 0; k < 2; k++) {
+        want[k] = malloc(ITEMS * outputs[k] * sizeof *x);
+        got[k] = malloc(ITEMS * outputs[k] * sizeof *x);
+        assert_true(want[k] && got[k]);
+    }
+    for (size_t i = 0; i < ITEMS * item; i++) x[i] = 2 * next_float(&shared);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+    for (uint32_t mode = ISG_MODE_F32; mode <= ISG_MODE_INT8; mode++) {
+        uint64_t some = 0;
+        for (size_t i = 0; i < ITEMS; i++) {
+            float *y[2] = {want[0] + i * outputs[0], want[1] + i * outputs[1]};
+            (void)run_case(&model, c, 1, x + i * item, y, mode, ISG_ISA_ALL, 1, NULL);
+        }
+        for (uint32_t workers = 1; workers <= 3; workers += 2) {
+            some = run_case(&model, c, ITEMS_A_PART, x, got, mode, ISG_ISA_ALL, workers, NULL);
+            assert_int_equal(run_case(&model, c, ITEMS, x, got, mode, ISG_ISA_ALL, workers, NULL), some);
+            for (int k = 0; k < 2; k++) assert_memory_equal(got[k], want[k], ITEMS * outputs[k] * sizeof *x);
+        }
+    }
+    free(image);
+    free(x);
+    for (int k = 0; k < 2; k++) {
+        free(want[k]);
+        free(got[k]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_parts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,8 @@ static void profile_hook(void *user, const isg_rt_context *ctx, uint32_t op, int
     if (!done)
         side->layer_start = now;
     else if (op < side->ops)
-        side->layer_ms[(size_t)op * side->layer_runs + side->layer_run] = (double)(now - side->layer_start) * 1e-6;
+        /* a batch may come in parts */
+        side->layer_ms[(size_t)op * side->layer_runs + side->layer_run] += (double)(now - side->layer_start) * 1e-6;
 }
 
 static float **make_buffers(const isg_rt_model *rt, uint32_t count, int outputs, uint32_t batch)

@@ -18,8 +18,9 @@
 
 #include "temp_folder.h"
 
-/* Sums in another order move numbers by some 1e-7. Where one lies that near to the edge of a Relu or of a code, it falls
- * on the other side, and weights differ by 1e-3 (of the seeds 91 to 97 in 91 and 95): not what is checked here. */
+/* Sums in another order move numbers by some 1e-7. Where one lies that near to the edge of a Relu or of a code, it
+ * falls on the other side, and weights differ by 1e-3 (of the seeds 91 to 97 in 91 and 95): not what is checked here.
+ */
 #define SEED 92u
 #define IMAGES 150
 #define SIDE 16

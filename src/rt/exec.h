@@ -124,9 +124,10 @@ static inline int isgi_lies_ready(const isg_weight *w)
     return isgi_host_is_little() && !w->level1 && !w->level2 && w->basis.family == ISG_QUANT_RAW && w->basis.bits == 32;
 }
 
-/* What a plan is made for. The way a layer is run must not depend on the workers: bits do not. */
+/* What a plan is made for. The way a layer is run must not depend on the workers: bits do not. So ways are chosen for
+ * `images` images, of which more may go at a time where there are more workers. */
 typedef struct isgi_plan_for {
-    uint32_t workers, forced; /* forced: isg_strategy */
+    uint32_t workers, images, forced; /* forced: isg_strategy */
     const isg_rt_costs *costs;
     uint32_t mode;              /* isg_mode that is asked for */
     uint32_t lanes;             /* floats of a vector */

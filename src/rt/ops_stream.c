@@ -39,20 +39,36 @@ static void copy_rows(float *panels, const float *first, size_t lds, uint32_t wi
     }
 }
 
+/* What one task of either kind does: of a strip of pixels one part (of the rows, or a block of columns). */
+typedef struct piece {
+    uint32_t part, pixel, pixels;
+    const float *x; /* where the pixels are the input's */
+    float *own;
+} piece;
+
+static piece piece_of(const stream_job *j, uint32_t index, uint32_t worker)
+{
+    const isgi_conv *c = j->c;
+    const uint32_t pixel = index / c->parts * c->strip, left = j->pixels - pixel;
+    const piece p = {index % c->parts, pixel, left < c->strip ? left : c->strip, j->x + (size_t)pixel * c->ic,
+                     j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats};
+    return p;
+}
+
 /* Some columns, finished. */
 static void columns_task(void *arg, uint32_t index, uint32_t worker)
 {
     const stream_job *j = (const stream_job *)arg;
     const isgi_conv *c = j->c;
-    const uint32_t from = index * c->columns, left = c->width - from, n = left < c->columns ? left : c->columns;
-    float *panels = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->at_panels;
-    float *out = j->out + from;
-    isgk_finish finish = j->finish;
+    const piece p = piece_of(j, index, worker);
+    const uint32_t from = p.part * c->columns, left = c->width - from, n = left < c->columns ? left : c->columns;
+    float *panels = p.own + c->at_panels, *out = j->out + (size_t)p.pixel * c->width + from;
+    isgk_finish finish = isgi_finish_from(&j->finish, p.pixel);
     if (finish.bias) finish.bias += from;
     if (finish.residual) finish.residual += from;
     copy_rows(panels, j->matrix + from, c->width, n, c->k, c->k);
-    j->ctx->kernels.gemm_panels_f32(out, c->width, j->x, c->k, panels, j->pixels, n, c->k, &finish, NULL, 0);
-    if (j->after) j->ctx->kernels.epilogue_f32(out, c->width, j->pixels, n, NULL, j->after);
+    j->ctx->kernels.gemm_panels_f32(out, c->width, p.x, c->k, panels, p.pixels, n, c->k, &finish, NULL, 0);
+    if (j->after) j->ctx->kernels.epilogue_f32(out, c->width, p.pixels, n, NULL, j->after);
 }
 
 /* Sums over one part of the rows. */
@@ -60,23 +76,23 @@ static void part_task(void *arg, uint32_t index, uint32_t worker)
 {
     const stream_job *j = (const stream_job *)arg;
     const isgi_conv *c = j->c;
-    float *own = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *columns = own + c->at_gather;
-    float *panels = own + c->at_panels, *sums = j->sums + (size_t)index * j->pixels * c->width;
-    const uint32_t first = index * c->part_rows, left = c->k - first,
+    const piece p = piece_of(j, index, worker);
+    float *columns = p.own + c->at_gather, *panels = p.own + c->at_panels;
+    float *sums = j->sums + ((size_t)p.part * j->pixels + p.pixel) * c->width;
+    const uint32_t first = p.part * c->part_rows, left = c->k - first,
                    end = first + (left < c->part_rows ? left : c->part_rows);
     for (uint32_t row = first, next; row < end; row = next) {
         const float *src = j->matrix + (size_t)row * c->width;
         next = end - row < c->tile_rows ? end : row + c->tile_rows;
-        if (c->direct && j->pixels == 1) {
-            j->ctx->kernels.gemm_f32(sums, c->width, j->x + row, c->ic, src, c->width, 1, c->width, next - row,
+        if (c->direct && p.pixels == 1) {
+            j->ctx->kernels.gemm_f32(sums, c->width, p.x + row, c->ic, src, c->width, 1, c->width, next - row,
                                      row > first);
             continue;
         }
-        if (!c->direct) isgi_conv_gather(columns, c, j->x, 0, j->pixels, 0, row, next);
+        if (!c->direct) isgi_conv_gather(columns, c, j->x, p.pixel, p.pixels, 0, row, next);
         copy_rows(panels, src, c->width, c->width, next - row, c->k - row);
-        j->ctx->kernels.gemm_panels_f32(sums, c->width, c->direct ? j->x + row : columns,
-                                        c->direct ? c->ic : next - row, panels, j->pixels, c->width, next - row, NULL,
-                                        NULL, row > first);
+        j->ctx->kernels.gemm_panels_f32(sums, c->width, c->direct ? p.x + row : columns, c->direct ? c->ic : next - row,
+                                        panels, p.pixels, c->width, next - row, NULL, NULL, row > first);
     }
 }
 
@@ -110,9 +126,9 @@ void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const 
                     .pixels = c->batch * c->oh * c->ow};
     if (c->columns) {
         j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
-        isgi_run_tasks(ctx, columns_task, &j, c->parts);
+        isgi_run_tasks(ctx, columns_task, &j, c->tasks);
         return;
     }
-    isgi_run_tasks(ctx, part_task, &j, c->parts);
+    isgi_run_tasks(ctx, part_task, &j, c->tasks);
     isgi_run_tasks(ctx, finish_task, &j, (j.pixels + FINISH_PIXELS - 1) / FINISH_PIXELS);
 }

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define PART_FLOATS 131072u /* of what a layer reads and writes: 512 kB, a usual L2 */
+#define PART_FLOATS 1048576u /* of what a layer reads and writes: 4 MB, what may be expected of a shared cache */
 #define MAX_BATCH 65536u
 #define MAX_WORKERS 1024u
 #define MAX_FLOATS UINT32_MAX /* of one tensor, so that no number of tasks overflows */
@@ -27,6 +27,7 @@ typedef struct plan_walk {
     const isg_rt_options *options;
     uint32_t batch, workers, isa; /* batch: images at a time, */
     uint32_t parts;               /* and how many times */
+    uint32_t images;              /* see isgi_plan_for */
     uint32_t layer;               /* number of conv and fc operations so far */
     uint8_t handed;               /* the step before hands over codes */
     int keep;                     /* a hook may read every tensor: nothing is fused or overwritten */
@@ -159,6 +160,7 @@ static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const
 {
     const isgi_op *op = &s->op;
     const isgi_plan_for f = {.workers = p->workers,
+                             .images = p->images,
                              .forced = p->options->strategy,
                              .costs = &p->costs,
                              .mode = p->options->mode,
@@ -367,35 +369,6 @@ static isg_status set_costs(plan_walk *p, isg_error *err)
 
 /* ---- parts of the batch ---- */
 
-/* Whether every image goes its own way: dimension 0 of every tensor is the batch, and operations leave it alone. */
-static int is_batched(const plan_walk *p, const isgi_op *op, const isgi_shape *x, const isgi_shape *y)
-{
-    isgi_shape other = *x;
-    switch (op->kind) {
-    case ISG_KIND_CONV:
-    case ISG_KIND_FC:
-    case ISG_KIND_MAX_POOL:
-    case ISG_KIND_AVERAGE_POOL:
-    case ISG_KIND_GLOBAL_AVERAGE_POOL:
-    case ISG_KIND_GLOBAL_MAX_POOL:
-    case ISG_KIND_AFFINE:
-    case ISG_KIND_ACTIVATION: break;
-    case ISG_KIND_BINARY:
-        isgi_view_tensor(p->m, op->inputs[1], &other, NULL);
-        if (isgi_view_is_constant(p->m, op->inputs[0]) || isgi_view_is_constant(p->m, op->inputs[1])) return 0;
-        break;
-    case ISG_KIND_RESHAPE: /* a flattening: the numbers of an image stay those of an image */
-        return x->rank > 0 && y->rank > 0 && x->dims[0] == 0 && y->dims[0] == 0 &&
-               isgi_shape_count(x, 1) == isgi_shape_count(y, 1);
-    case ISG_KIND_REDUCE_MEAN:
-        if (op->mode & 1u) return 0;
-        break;
-    default: return 0;
-    }
-    return x->rank > 0 && y->rank > 0 && x->dims[0] == 0 && y->dims[0] == 0 && other.dims[0] == 0 &&
-           other.rank == x->rank;
-}
-
 static int has_batch(const plan_walk *p, uint32_t tensor)
 {
     isgi_shape s;
@@ -403,11 +376,15 @@ static int has_batch(const plan_walk *p, uint32_t tensor)
     return s.rank > 0 && s.dims[0] == 0;
 }
 
-static int ends_are_batched(const plan_walk *p)
+/* Whether every image goes its own way: dimension 0 of every tensor is the batch, which no operation that
+ * isg_rt_open() lets through mixes. */
+static int images_are_apart(const plan_walk *p)
 {
     isgi_cursor c = {p->m->graph, p->m->outputs_at, p->m->graph_bytes, 0};
+    const uint32_t made = p->m->inputs + p->m->constants;
     int all = 1;
     for (uint32_t i = 0; i < p->m->inputs; i++) all &= has_batch(p, i);
+    for (uint32_t i = 0; i < p->m->ops; i++) all &= has_batch(p, made + i);
     for (uint32_t i = 0; i < p->m->outputs; i++) {
         uint32_t bytes;
         all &= has_batch(p, isgi_cursor_uv(&c));
@@ -416,14 +393,21 @@ static int ends_are_batched(const plan_walk *p)
     return all;
 }
 
-/* Images at a time: as many as keep what a layer reads and writes in the cache, unless the weights, read anew for each
- * part, are more than that; one for each worker; all of them where images do not go their own ways or a hook looks on.
- */
-static uint32_t choose_part(const plan_walk *p)
+/* The least divisor of `all` that is at least `least`, or `all`. */
+static uint32_t divide(uint32_t all, uint64_t least)
 {
-    uint64_t all = 0, largest = 1, part;
+    uint64_t n = least > 1 ? least : 1;
+    while (n < all && all % n != 0) n++;
+    return n < all ? (uint32_t)n : all;
+}
+
+/* Images at a time: as many as keep what a layer reads and writes in the cache, unless the weights, read anew for each
+ * part, are more than that; all of them where they do not go their own ways. */
+static uint32_t images_of_a_part(const plan_walk *p)
+{
+    uint64_t all = 0, largest = 1, for_weights;
     isgi_cursor c = isgi_view_ops(p->m);
-    if (p->keep || p->batch == 1 || !ends_are_batched(p)) return p->batch;
+    if (p->batch == 1 || !images_are_apart(p)) return p->batch;
     for (uint32_t i = 0; i < p->m->ops; i++) {
         isgi_op op;
         isgi_shape x, y;
@@ -431,18 +415,23 @@ static uint32_t choose_part(const plan_walk *p)
         next_op(p->m, &c, i, &op);
         isgi_view_tensor(p->m, op.inputs[0], &x, NULL);
         isgi_view_tensor(p->m, op.output, &y, NULL);
-        if (!is_batched(p, &op, &x, &y)) return p->batch;
         in = isgi_shape_count(&x, 1);
         out = isgi_shape_count(&y, 1);
+        if (in > MAX_FLOATS || out > MAX_FLOATS) return p->batch; /* place_tensor() refuses it */
         all += out;
         if (in + out > largest) largest = in + out;
     }
-    part = PART_FLOATS / largest;
-    if (part < p->m->weights_bytes / (sizeof(float) * all + 1)) part = p->m->weights_bytes / (sizeof(float) * all + 1);
-    if (part < p->workers) part = p->workers;
-    if (part < 1) part = 1;
-    while (part < p->batch && p->batch % part != 0) part++;
-    return part < p->batch ? (uint32_t)part : p->batch;
+    for_weights = p->m->weights_bytes / (sizeof(float) * all + 1);
+    return divide(p->batch, PART_FLOATS / largest > for_weights ? PART_FLOATS / largest : for_weights);
+}
+
+/* One image at least for each worker goes at a time; all of them where a hook looks on. */
+static void split_batch(plan_walk *p)
+{
+    const uint32_t all = p->batch;
+    p->images = images_of_a_part(p);
+    if (!p->keep) p->batch = divide(all, p->images > p->workers ? p->images : p->workers);
+    p->parts = all / p->batch;
 }
 
 static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_rt_options *options, isg_error *err)
@@ -465,10 +454,8 @@ static isg_status begin_walk(plan_walk *p, const isg_rt_model *model, const isg_
     p->isa = isgi_cpu_effective_isa(options->isa_mask);
     p->keep = options->hook != NULL && !options->hook_timing;
     if (p->batch > MAX_BATCH) return too_large(err, "batch is above 65536");
-    p->parts = p->batch;
-    p->batch = choose_part(p);
-    p->parts /= p->batch;
     if (p->workers > MAX_WORKERS) return too_large(err, "more than 1024 workers");
+    split_batch(p);
     p->ctx = NULL;
     p->arena_data = p->constant_data = NULL;
     return set_costs(p, err);

@@ -71,33 +71,35 @@ static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
 static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
-    isgi_work n;
+    const uint32_t batch = c->batch;
+    uint64_t least;
+    c->batch = f->images;
     c->strategy =
         w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
-    c->cost = isgi_way_cost(c, w, c->strategy, f);
-    c->dense_cost = isgi_dense_cost(c, w, f);
+    least = isgi_way_cost(c, w, c->strategy, f);
     for (size_t i = 0; i < sizeof ways && c->groups == 1 && !w->depthwise; i++) {
         const int possible = ways[i] == ISG_STRATEGY_HALF       ? w->level2
                              : ways[i] == ISG_STRATEGY_FACTORED ? w->level1
                                                                 : w->level1 || w->level2;
         const uint64_t cost = possible ? isgi_way_cost(c, w, ways[i], f) : UINT64_MAX;
-        if (possible && (ways[i] == f->forced || cost < c->cost)) {
+        if (possible && (ways[i] == f->forced || cost < least)) {
             c->strategy = ways[i];
-            c->cost = cost;
+            least = cost;
         }
         if (possible && ways[i] == f->forced) break;
     }
-    n = isgi_work_of(c, w, c->strategy);
     /* in bfloat16 transformed weights and tiles would have to be rounded, and lose more by it */
-    if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c, w)) {
-        const uint64_t cost = isgi_winograd_cost(c, w, f);
-        if (cost < c->cost) {
-            c->cost = cost;
-            n = isgi_winograd_work(c);
-            c->winograd.rows = 1; /* set_winograd_tiles() makes it more */
-        }
-    }
-    c->macs = n.macs;
+    if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c, w))
+        c->winograd.rows = isgi_winograd_cost(c, w, f) < least; /* set_winograd_tiles() makes it more */
+    c->batch = batch;
+}
+
+static void count_work(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
+{
+    const int winograd = c->winograd.rows > 0;
+    c->cost = winograd ? isgi_winograd_cost(c, w, f) : isgi_way_cost(c, w, c->strategy, f);
+    c->dense_cost = isgi_dense_cost(c, w, f);
+    c->macs = winograd ? isgi_winograd_work(c).macs : isgi_work_of(c, w, c->strategy).macs;
     c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * c->oc;
 }
 
@@ -196,7 +198,8 @@ static int wants_columns(const isgi_conv *c, uint64_t pixels)
     return pixels > 1 && c->direct && c->k <= COLUMNS_DEPTH && c->width >= 2 * c->k;
 }
 
-/* Its parts are sums of their own: a forced way is the plain sum, which does not depend on the batch. */
+/* Its parts are sums of their own: a forced way is the plain sum, which does not depend on the batch. `pixels`: those
+ * of the images that ways are chosen for. */
 static int wants_stream(const isgi_conv *c, uint64_t pixels, uint32_t forced)
 {
     return forced == ISG_STRATEGY_AUTO && c->in_place && c->groups == 1 && c->strategy == ISG_STRATEGY_DENSE &&
@@ -204,29 +207,27 @@ static int wants_stream(const isgi_conv *c, uint64_t pixels, uint32_t forced)
            c->k >= STREAM_PARTS * 32 && (uint64_t)c->k * c->width >= STREAM_MATRIX;
 }
 
-static void set_stream_tiles(isgi_conv *c, uint64_t pixels)
+static void set_stream_tiles(isgi_conv *c, uint64_t chosen_for, uint64_t pixels)
 {
     const uint64_t rows = STREAM_FLOATS / c->width / 16 * 16;
-    if (wants_columns(c, pixels)) {
+    c->strip = (uint32_t)min_u64(pixels, STREAM_PIXELS);
+    c->span = pixels;
+    c->blocks = 1;
+    if (wants_columns(c, chosen_for)) {
         c->columns = (uint32_t)(COLUMNS_FLOATS / c->k / ISGK_PANEL * ISGK_PANEL);
-        c->tile_rows = c->part_rows = c->k;
+        c->tile_rows = c->k;
         c->parts = (uint32_t)ceil_div(c->width, c->columns);
-        c->strip = (uint32_t)pixels;
-        c->blocks = 1;
-        c->span = pixels;
         return;
     }
     c->tile_rows = (uint32_t)min_u64(rows, TILE_ROWS);
     c->part_rows = (uint32_t)(ceil_div(ceil_div(c->k, STREAM_PARTS), c->tile_rows) * c->tile_rows);
     c->parts = (uint32_t)ceil_div(c->k, c->part_rows);
-    c->strip = (uint32_t)pixels;
-    c->blocks = 1;
-    c->span = pixels;
 }
 
-static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t forced, uint32_t workers)
+static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
-    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
+    const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow, chosen_for = (uint64_t)f->images * c->oh * c->ow;
+    const uint32_t workers = f->workers;
     uint64_t rows, strips;
     c->width = c->strategy == ISG_STRATEGY_HALF ? w->bo : c->oc;
     if (c->bf16 || wants_panels(c, pixels, workers)) {
@@ -234,8 +235,8 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, uint32_t forced,
         set_lines(c, workers);
         return;
     }
-    if (wants_stream(c, pixels, forced)) {
-        set_stream_tiles(c, pixels);
+    if (wants_stream(c, chosen_for, f->forced)) {
+        set_stream_tiles(c, chosen_for, pixels);
         return;
     }
     rows = TILE_FLOATS / c->width;
@@ -386,7 +387,7 @@ static uint32_t count_tasks(const isgi_conv *c)
     else if (c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->parts)
-        n = c->parts;
+        n = c->parts * ceil_div(c->span, c->strip);
     else
         n = ceil_div(c->span, c->strip) * c->blocks;
     return (uint32_t)min_u64(n, UINT32_MAX);
@@ -427,13 +428,14 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
 {
     set_geometry(c, op, w, x, out);
     choose_way(c, w, f);
+    count_work(c, w, f);
     c->bf16 = f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
     if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->lanes, f->workers);
     } else if (c->winograd.rows) {
         set_winograd_tiles(c, f->workers);
     } else if (!c->depthwise) {
-        set_matrix_tiles(c, w, f->forced, f->workers);
+        set_matrix_tiles(c, w, f);
     }
     c->tasks = count_tasks(c);
     set_scratch(c, w, bias, f->workers);

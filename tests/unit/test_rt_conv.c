@@ -13,6 +13,7 @@
 #include <insitu/rt.h>
 
 #include "cpu/cpu.h"
+#include "rt/exec.h"
 #include "rt/gen.h"
 #include "rt_layer.h"
 
@@ -58,8 +59,9 @@ static const conv_case cases[] = {
     {5, 64, 7, 6, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
 };
 
-/* The three before are of few pixels and a large matrix, which is read in parts or by columns (src/rt/ops_stream.c).
- * From this one on AUTO runs them by Winograd's algorithm; in the last one a task's tiles are of several images. */
+/* From this one on few pixels meet a large matrix, which AUTO reads in parts or by columns (src/rt/ops_stream.c). */
+#define FIRST_STREAM 25
+/* From this one on AUTO runs them by Winograd's algorithm; in the last one a task's tiles are of several images. */
 #define FIRST_WINOGRAD 28
 
 static builder shared;
@@ -189,6 +191,8 @@ static float *run_sum(const isg_rt_model *model, const conv_case *c, const float
     for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
     assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
     *used = info.strategy;
+    assert_int_equal(ctx->steps[0].conv.parts > 0, isgi_host_is_little() && strategy == ISG_STRATEGY_AUTO &&
+                                                       c >= cases + FIRST_STREAM && c < cases + FIRST_WINOGRAD);
     if (c >= cases + FIRST_WINOGRAD) {
         if (strategy == ISG_STRATEGY_AUTO)
             assert_true(info.macs < info.dense_macs);

@@ -3,13 +3,12 @@
  *
  * usage: bench_contender ours MODEL.isg THREADS BATCH [MODE] | bench_contender ort:LIBRARY MODEL.onnx THREADS BATCH |
  * bench_contender modes (lists the values of MODE)
- * After the first result it prints "ready OPEN_MS RESIDENT PEAK WEIGHT_BYTES VERSION"; then it reads lines: "run N"
- * (one run to warm up, N timed: their milliseconds), "memory" (RESIDENT PEAK), "output" (the first numbers of the
- * first output). RESIDENT is over the process as it started, PEAK is of the whole process. */
+ * It talks as serve.h says. */
 #include <insitu/host.h>
 #include <insitu/rt.h>
 
 #include "ort_c.h"
+#include "serve.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -17,10 +16,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SHOWN 32
 #define MAX_IO 16
 
 typedef struct contender {
+    const char *path, *mode;
+    uint32_t threads, batch;
     float *input, *outputs[MAX_IO];
     uint64_t output_count; /* numbers of the first output */
     uint64_t weight_bytes;
@@ -64,17 +64,18 @@ static int run_ours(contender *c)
     return isg_rt_run(c->ctx, inputs, c->outputs, &err) == ISG_OK ? 0 : fail("run", err.message);
 }
 
-static int open_ours(contender *c, const char *path, uint32_t threads, uint32_t batch, const char *mode)
+static int open_ours(contender *c)
 {
+    const char *const path = c->path, *const mode = c->mode;
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
     isg_rt_memory memory;
     isg_rt_io io;
     isg_error err = {0};
     void *workspace;
-    options.batch = batch;
+    options.batch = c->batch;
     options.mode = strcmp(mode, "int8") == 0 ? ISG_MODE_INT8 : strcmp(mode, "bf16") == 0 ? ISG_MODE_BF16 : ISG_MODE_F32;
-    if (threads > 1) {
-        if (isg_pool_create(&c->pool, threads, &err) != ISG_OK) return fail(path, err.message);
+    if (c->threads > 1) {
+        if (isg_pool_create(&c->pool, c->threads, &err) != ISG_OK) return fail(path, err.message);
         options.parallel = isg_pool_parallel(c->pool);
     }
     if (isg_file_open(&c->file, path, &err) != ISG_OK ||
@@ -87,11 +88,11 @@ static int open_ours(contender *c, const char *path, uint32_t threads, uint32_t 
         return fail(path, err.message);
     c->weight_bytes = memory.weight_bytes;
     if (isg_rt_input(&c->model, 0, &io) != ISG_OK) return fail(path, "no input");
-    c->input = make_input(io_count(&io, batch));
+    c->input = make_input(io_count(&io, c->batch));
     for (uint32_t i = 0; i < isg_rt_output_count(&c->model); i++) {
         if (isg_rt_output(&c->model, i, &io) != ISG_OK) return fail(path, "no output");
-        if (i == 0) c->output_count = io_count(&io, batch);
-        c->outputs[i] = malloc((size_t)io_count(&io, batch) * sizeof(float));
+        if (i == 0) c->output_count = io_count(&io, c->batch);
+        c->outputs[i] = malloc((size_t)io_count(&io, c->batch) * sizeof(float));
     }
     snprintf(c->version, sizeof c->version, "%s", isg_rt_isa_name(c->ctx));
     return c->input ? run_ours(c) : fail(path, "out of memory");
@@ -113,7 +114,7 @@ static int run_ort(contender *c)
     return ort_failed(c, ORT(c, ort_run_fn, ORT_RUN)(c->session, NULL, &input, &c->value, 1, &output, 1, &c->result));
 }
 
-static int make_ort_input(contender *c, uint32_t batch)
+static int make_ort_input(contender *c)
 {
     ort_any info, shape, memory;
     int64_t dims[8];
@@ -125,7 +126,7 @@ static int make_ort_input(contender *c, uint32_t batch)
         ort_failed(c, ORT(c, ort_get_dims_fn, ORT_GET_DIMENSIONS)(shape, dims, rank)))
         return 1;
     for (size_t i = 0; i < rank; i++) {
-        if (dims[i] < 1) dims[i] = batch;
+        if (dims[i] < 1) dims[i] = c->batch;
         count *= (uint64_t)dims[i];
     }
     c->input = make_input(count);
@@ -137,21 +138,21 @@ static int make_ort_input(contender *c, uint32_t batch)
                                                                                    rank, ORT_ELEMENT_FLOAT, &c->value));
 }
 
-static int open_ort(contender *c, const char *path, uint32_t threads, uint32_t batch)
+static int open_ort(contender *c)
 {
     ort_any env, options, allocator;
     struct stat st;
-    if (stat(path, &st) == 0) c->weight_bytes = (uint64_t)st.st_size;
+    if (stat(c->path, &st) == 0) c->weight_bytes = (uint64_t)st.st_size;
     return ort_failed(c, ORT(c, ort_create_env_fn, ORT_CREATE_ENV)(ORT_LOG_ERROR, "bench", &env)) ||
            ort_failed(c, ORT(c, ort_create_fn, ORT_CREATE_SESSION_OPTIONS)(&options)) ||
            ort_failed(c, ORT(c, ort_set_int_fn, ORT_SET_GRAPH_OPTIMIZATION_LEVEL)(options, ORT_OPTIMIZE_ALL)) ||
-           ort_failed(c, ORT(c, ort_set_int_fn, ORT_SET_INTRA_OP_THREADS)(options, (int)threads)) ||
+           ort_failed(c, ORT(c, ort_set_int_fn, ORT_SET_INTRA_OP_THREADS)(options, (int)c->threads)) ||
            ort_failed(c, ORT(c, ort_set_int_fn, ORT_SET_INTER_OP_THREADS)(options, 1)) ||
-           ort_failed(c, ORT(c, ort_create_session_fn, ORT_CREATE_SESSION)(env, path, options, &c->session)) ||
+           ort_failed(c, ORT(c, ort_create_session_fn, ORT_CREATE_SESSION)(env, c->path, options, &c->session)) ||
            ort_failed(c, ORT(c, ort_create_fn, ORT_GET_DEFAULT_ALLOCATOR)(&allocator)) ||
            ort_failed(c, ORT(c, ort_name_fn, ORT_SESSION_GET_INPUT_NAME)(c->session, 0, allocator, &c->input_name)) ||
            ort_failed(c, ORT(c, ort_name_fn, ORT_SESSION_GET_OUTPUT_NAME)(c->session, 0, allocator, &c->output_name)) ||
-           make_ort_input(c, batch) || run_ort(c);
+           make_ort_input(c) || run_ort(c);
 }
 
 /* ISO C has no conversion from an object pointer to a function pointer; POSIX promises that the bytes agree. */
@@ -167,8 +168,9 @@ static int load_ort(contender *c, const char *library)
     return c->api ? 0 : fail(library, "no interface of version 1");
 }
 
-static const float *output_of(contender *c, uint64_t *count)
+static const float *output_of(void *arg, uint64_t *count)
 {
+    contender *c = (contender *)arg;
     void *data = NULL;
     size_t n = 0;
     ort_any shape;
@@ -182,63 +184,33 @@ static const float *output_of(contender *c, uint64_t *count)
     return data;
 }
 
-static int run_once(contender *c)
+static int run_once(void *arg)
 {
+    contender *c = (contender *)arg;
     return c->ort ? run_ort(c) : run_ours(c);
 }
 
-static int serve(contender *c, uint64_t empty)
+static int open_model(void *arg)
 {
-    char line[64];
-    while (fgets(line, sizeof line, stdin)) {
-        uint64_t resident, peak, count;
-        unsigned runs;
-        if (sscanf(line, "run %u", &runs) == 1) {
-            if (run_once(c)) return 1;
-            for (unsigned i = 0; i < runs; i++) {
-                const uint64_t start = isg_host_nanoseconds();
-                if (run_once(c)) return 1;
-                printf("%s%.6f", i ? " " : "", (double)(isg_host_nanoseconds() - start) * 1e-6);
-            }
-        } else if (strncmp(line, "memory", 6) == 0) {
-            isg_host_memory(&resident, &peak);
-            printf("%llu %llu", (unsigned long long)(resident > empty ? resident - empty : 0),
-                   (unsigned long long)peak);
-        } else if (strncmp(line, "output", 6) == 0) {
-            const float *y = output_of(c, &count);
-            if (!y) return 1;
-            for (uint64_t i = 0; i < count && i < SHOWN; i++) printf("%s%.9g", i ? " " : "", (double)y[i]);
-        }
-        putchar('\n');
-        fflush(stdout);
-    }
-    return 0;
+    contender *c = (contender *)arg;
+    return c->ort ? open_ort(c) : open_ours(c);
 }
 
 int main(int argc, char **argv)
 {
+    const uint64_t empty = served_empty();
     contender c;
-    uint64_t empty, resident, peak, start;
-    uint32_t threads, batch;
-    double opened;
+    const served s = {open_model, run_once, output_of, &c, &c.weight_bytes, c.version};
     if (argc == 2 && strcmp(argv[1], "modes") == 0) {
         puts(isg_rt_isa() & ISG_ISA_AVX512BF16 ? "f32 int8 bf16" : "f32 int8");
         return 0;
     }
     if (argc < 5) return fail("usage", "bench_contender ours|ort:LIBRARY MODEL THREADS BATCH [MODE]");
     memset(&c, 0, sizeof c);
-    threads = (uint32_t)strtoul(argv[3], NULL, 10);
-    batch = (uint32_t)strtoul(argv[4], NULL, 10);
-    isg_host_memory(&empty, &peak);
+    c.path = argv[2];
+    c.threads = (uint32_t)strtoul(argv[3], NULL, 10);
+    c.batch = (uint32_t)strtoul(argv[4], NULL, 10);
+    c.mode = argc > 5 ? argv[5] : "f32";
     if (strncmp(argv[1], "ort:", 4) == 0 && load_ort(&c, argv[1] + 4)) return 1;
-    start = isg_host_nanoseconds();
-    if (c.ort ? open_ort(&c, argv[2], threads, batch)
-              : open_ours(&c, argv[2], threads, batch, argc > 5 ? argv[5] : "f32"))
-        return 1;
-    opened = (double)(isg_host_nanoseconds() - start) * 1e-6;
-    isg_host_memory(&resident, &peak);
-    printf("ready %.3f %llu %llu %llu %s\n", opened, (unsigned long long)(resident > empty ? resident - empty : 0),
-           (unsigned long long)peak, (unsigned long long)c.weight_bytes, c.version);
-    fflush(stdout);
-    return serve(&c, empty);
+    return serve(&s, empty);
 }

@@ -3,12 +3,13 @@
  * activations and weights in the order that oneDNN chooses. What lies between layers is left out, and so are the
  * reorders between two orders: less than oneDNN would need for the network.
  *
- * usage: OMP_NUM_THREADS=THREADS bench_onednn f32|int8 MODEL.onnx BATCH; it talks as bench_contender does, but knows no
- * output. */
-#include <insitu/host.h>
+ * usage: OMP_NUM_THREADS=THREADS bench_onednn f32|int8 MODEL.onnx BATCH; it talks as serve.h says, and knows no output.
+ */
 #include <insitu/insitu.h>
 
 #include <oneapi/dnnl/dnnl.h>
+
+#include "serve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@ static struct {
     int count;
     uint64_t weight_bytes;
     int int8;
+    const char *path;
+    int64_t batch;
+    char version[64];
 } all;
 
 static int complain(const char *what, const char *why)
@@ -120,7 +124,7 @@ static int add_gemm(const isg_gemm_attr *a, const isg_value *weight, int64_t bat
            finish_layer(&all.layers[all.count++], &d);
 }
 
-static int open_model(const char *path, int64_t batch)
+static int open_layers(const char *path)
 {
     isg_graph *g = NULL;
     isg_error err = {0};
@@ -134,17 +138,18 @@ static int open_model(const char *path, int64_t batch)
         const isg_value *x = &g->values[node->inputs[0]], *y = &g->values[node->outputs[0]];
         if (all.count == MAX_LAYERS) return complain(path, "too many layers");
         if (node->op == ISG_OP_CONV && x->rank == 4)
-            ok = add_conv(&node->attr.conv, x, &g->values[node->inputs[1]], y, batch);
+            ok = add_conv(&node->attr.conv, x, &g->values[node->inputs[1]], y, all.batch);
         else if (node->op == ISG_OP_GEMM)
-            ok = add_gemm(&node->attr.gemm, &g->values[node->inputs[1]], batch);
+            ok = add_gemm(&node->attr.gemm, &g->values[node->inputs[1]], all.batch);
         if (!ok) complain(node->name, "oneDNN has no such layer");
     }
     isg_graph_destroy(g);
     return !ok;
 }
 
-static int run_once(void)
+static int run_once(void *arg)
 {
+    (void)arg;
     for (int i = 0; i < all.count; i++) {
         if (dnnl_primitive_execute(all.layers[i].run, all.stream, 4, all.layers[i].args) != dnnl_success)
             return complain("oneDNN", "a layer failed");
@@ -152,44 +157,20 @@ static int run_once(void)
     return dnnl_stream_wait(all.stream) != dnnl_success;
 }
 
-static int serve(uint64_t empty)
+static int open_model(void *arg)
 {
-    char line[64];
-    while (fgets(line, sizeof line, stdin)) {
-        uint64_t resident, peak;
-        unsigned runs;
-        if (sscanf(line, "run %u", &runs) == 1) {
-            if (run_once()) return 1;
-            for (unsigned i = 0; i < runs; i++) {
-                const uint64_t start = isg_host_nanoseconds();
-                if (run_once()) return 1;
-                printf("%s%.6f", i ? " " : "", (double)(isg_host_nanoseconds() - start) * 1e-6);
-            }
-        } else if (strncmp(line, "memory", 6) == 0) {
-            isg_host_memory(&resident, &peak);
-            printf("%llu %llu", (unsigned long long)(resident > empty ? resident - empty : 0),
-                   (unsigned long long)peak);
-        }
-        putchar('\n');
-        fflush(stdout);
-    }
-    return 0;
+    return open_layers(all.path) || run_once(arg);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t empty, resident, peak, start;
-    double opened;
+    const uint64_t empty = served_empty();
+    const served s = {open_model, run_once, NULL, NULL, &all.weight_bytes, all.version};
     if (argc != 4) return complain("usage", "bench_onednn f32|int8 MODEL.onnx BATCH");
     all.int8 = strcmp(argv[1], "int8") == 0;
-    isg_host_memory(&empty, &peak);
-    start = isg_host_nanoseconds();
-    if (open_model(argv[2], strtol(argv[3], NULL, 10)) || run_once()) return 1;
-    opened = (double)(isg_host_nanoseconds() - start) * 1e-6;
-    isg_host_memory(&resident, &peak);
-    printf("ready %.3f %llu %llu %llu %d.%d.%d\n", opened,
-           (unsigned long long)(resident > empty ? resident - empty : 0), (unsigned long long)peak,
-           (unsigned long long)all.weight_bytes, dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch);
-    fflush(stdout);
-    return serve(empty);
+    all.path = argv[2];
+    all.batch = strtol(argv[3], NULL, 10);
+    snprintf(all.version, sizeof all.version, "%d.%d.%d", dnnl_version()->major, dnnl_version()->minor,
+             dnnl_version()->patch);
+    return serve(&s, empty);
 }

@@ -136,45 +136,56 @@ static int64_t pad_source(int64_t i, uint32_t n, uint32_t mode)
     return i < 0 ? -i : 2 * ((int64_t)n - 1) - i;
 }
 
-/* Elements i .. end-1 of a row that begins `begin` before one of `width` numbers; src NULL: there is none. */
+/* Elements i .. end-1, outside the input, of a row that begins `begin` before one of `width` numbers; src NULL: there
+ * is none. */
 static void pad_some(float *dst, const float *src, int64_t i, int64_t end, const isgi_op *op, uint32_t width,
                      int64_t begin)
 {
-    for (; i < end; i++) {
-        const int64_t s = src ? pad_source(i - begin, width, op->mode) : -1;
-        dst[i] = s >= 0 ? src[s] : op->value;
-    }
+    const int constant = !src || op->mode == ISG_FILL_CONSTANT;
+    if (constant)
+        for (; i < end; i++) dst[i] = op->value;
+    for (; i < end; i++) dst[i] = src[pad_source(i - begin, width, op->mode)];
+}
+
+/* How far into the input element `at` of axis d leads, or -1 for the constant. */
+static int64_t pad_offset(const isgi_op *op, const isgi_shape *x, const size_t *own, uint32_t d, uint32_t at)
+{
+    const int64_t s = pad_source((int64_t)at - op->begin[d], x->dims[d], op->mode);
+    return s < 0 ? -1 : (int64_t)own[d] * s;
 }
 
 void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     static const uint8_t order4[4] = {0, 2, 3, 1};
-    const isgi_tensor *x = &ctx->tensors[step->op.inputs[0]], *out = &ctx->tensors[step->op.output];
+    const isgi_op *op = &step->op;
+    const isgi_tensor *x = &ctx->tensors[op->inputs[0]], *out = &ctx->tensors[op->output];
     const uint32_t rank = x->shape.rank, inner = rank == 4 ? 1 : rank - 1, n = out->shape.dims[inner];
-    const int64_t begin = step->op.begin[inner], behind = begin + x->shape.dims[inner];
+    const uint32_t width = x->shape.dims[inner];
+    const int64_t begin = op->begin[inner], behind = begin + width;
     const int64_t from = begin > 0 ? begin : 0, to = behind < n ? behind : n; /* what the input itself covers */
     uint32_t at[ISG_RT_MAX_RANK] = {0};
     size_t own[ISG_RT_MAX_RANK] = {0};
+    int64_t offsets[ISG_RT_MAX_RANK] = {0};
     float *dst = out->data;
     isgi_shape_strides(&x->shape, own);
+    for (uint32_t d = 0; d < rank; d++)
+        if (d != inner) offsets[d] = pad_offset(op, &x->shape, own, d, 0);
     for (uint64_t row = 0; row < out->count / n; row++, dst += n) {
         const float *src = x->data;
-        for (uint32_t d = 0; d < rank; d++) {
-            const int64_t s =
-                d == inner ? 0 : pad_source((int64_t)at[d] - step->op.begin[d], x->shape.dims[d], step->op.mode);
-            if (src) src = s < 0 ? NULL : src + own[d] * (size_t)s;
-        }
+        for (uint32_t d = 0; d < rank && src; d++) src = offsets[d] < 0 ? NULL : src + offsets[d];
         if (!src || to <= from) {
-            pad_some(dst, src, 0, n, &step->op, x->shape.dims[inner], begin);
+            pad_some(dst, src, 0, n, op, width, begin);
         } else {
-            pad_some(dst, src, 0, from, &step->op, x->shape.dims[inner], begin);
+            pad_some(dst, src, 0, from, op, width, begin);
             memcpy(dst + from, src + (from - begin), (size_t)(to - from) * sizeof *dst);
-            pad_some(dst, src, to, n, &step->op, x->shape.dims[inner], begin);
+            pad_some(dst, src, to, n, op, width, begin);
         }
         for (uint32_t i = rank - 1; i-- > 0;) { /* the next row in memory order */
             const uint32_t d = rank == 4 ? order4[i] : i;
-            if (++at[d] < out->shape.dims[d]) break;
-            at[d] = 0;
+            const int more = ++at[d] < out->shape.dims[d];
+            if (!more) at[d] = 0;
+            offsets[d] = pad_offset(op, &x->shape, own, d, at[d]);
+            if (more) break;
         }
     }
 }

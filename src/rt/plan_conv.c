@@ -259,6 +259,8 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, const isgi_plan_
     if (strips < workers && c->groups == 1) {
         const uint64_t most = ceil_div(c->width, 64);
         c->blocks = (uint32_t)min_u64(ceil_div(workers, strips), most);
+        if (c->blocks == 1 && c->span >= (uint64_t)STRIP_STEP * workers)
+            c->strip = (uint32_t)ceil_div(c->span, workers); /* tiles of equal height need no step */
     }
 }
 

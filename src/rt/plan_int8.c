@@ -105,12 +105,18 @@ static int factored_pays(const isgi_conv *c, const isg_weight *w)
     return integers <= floats && integers <= 2 * (c->dense_macs / c->batch);
 }
 
-/* A plain matrix in int8 saves about half of its multiply-adds' time in binary32, and spends on each number that comes
- * out as much as on 32 of the rest, on one that goes in 16: a small layer on a large map is slower. */
-static int dense_pays(const isgi_conv *c)
+/* In hundredths of the time of one multiply-add in binary32 of AVX2 (docs/kernels.md): one of integers takes 60 where a
+ * code has eight bits, 45 where seven, else 34; a number that comes out 1400, one that goes in 800, one that is
+ * gathered for a product 750. Winograd's algorithm makes of the one in binary32 63. */
+static int dense_pays(const isgi_conv *c, const isg_weight *w)
 {
-    const uint64_t out = (uint64_t)c->batch * c->oh * c->ow * c->oc, in = (uint64_t)c->batch * c->ih * c->iw * c->ic;
-    return out * c->k >= 32 * out + 16 * in;
+    const uint64_t pixels = (uint64_t)c->oh * c->ow, macs = pixels * c->oc * c->k;
+    const uint64_t gathered = isgi_is_pointwise(c) ? 0 : pixels * c->k;
+    const uint32_t bits = w->basis.bits, integer = bits > 7 ? 60 : bits > 6 ? 45 : 34;
+    isgi_conv one = *c; /* the batch does not count */
+    one.batch = 1;
+    return macs * (isgi_can_winograd(&one, w) ? 63 : 100) >=
+           macs * integer + pixels * c->oc * 1400 + (uint64_t)c->ih * c->iw * c->ic * 800 + gathered * 750;
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)
@@ -183,7 +189,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     if (q->groups && !set_line(q, c)) return;
     if (forced == ISG_STRATEGY_AUTO) {
         if (q->form == ISGI_INT8_FACTORED && !factored_pays(c, w)) return;
-        if (q->form == ISGI_INT8_DENSE && !dense_pays(c)) return;
+        if (q->form == ISGI_INT8_DENSE && !dense_pays(c, w)) return;
     }
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, workers);

@@ -169,7 +169,7 @@ uint32_t isg_rt_op_count(const isg_rt_context *ctx);
 ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info);
 /* Inside a hook: copies input `k` of operation `op` (k == -1: its output) as float32 in logical order to dst, which
  * must hold the product of the dims; writes rank and dims if not NULL. Errors: ARG, UNSUPPORTED (with hook_timing: a
- * tensor that is never stored). */
+ * tensor that is never stored, or as codes only). */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
 /* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"). */

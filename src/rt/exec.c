@@ -181,8 +181,8 @@ isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *inf
     info->output_rank = out->rank;
     memcpy(info->input_dims, x->dims, sizeof info->input_dims);
     memcpy(info->output_dims, out->dims, sizeof info->output_dims);
-    if (ctx->parts > 1) { /* dimension 0 is the batch then */
-        info->input_dims[0] *= ctx->parts;
+    if (ctx->parts > 1) { /* dimension 0 of all but constants is the batch then */
+        if (!isgi_view_is_constant(ctx->model, s->op.inputs[0])) info->input_dims[0] *= ctx->parts;
         info->output_dims[0] *= ctx->parts;
     }
     info->weight = s->op.weight;
@@ -201,7 +201,7 @@ isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float 
     if (rank) *rank = t->shape.rank;
     if (dims) memcpy(dims, t->shape.dims, sizeof t->shape.dims);
     if (!dst) return ISG_OK;
-    if (!t->data) return ISG_E_UNSUPPORTED;
+    if (!t->data || (k < 0 && s->int8.gives) || (k == 0 && s->int8.takes)) return ISG_E_UNSUPPORTED;
     if (capacity < t->count) return ISG_E_ARG;
     isgi_to_logical(&ctx->kernels, dst, t->data, &t->shape);
     return ISG_OK;

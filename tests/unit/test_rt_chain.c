@@ -161,7 +161,13 @@ static uint64_t run_case(const chain *n, uint32_t batch, const float *x, float *
         assert_int_equal(info.mode, c->layers[i].lo == NEVER ? ISG_MODE_F32 : mode);
         assert_int_equal(info.input_dims[0], batch);
         assert_int_equal(info.output_dims[0], batch);
-        if (mode == ISG_MODE_INT8) assert_int_equal(ctx->steps[i].int8.gives, hook ? 0 : c->gives >> i & 1u);
+        if (mode == ISG_MODE_INT8) {
+            const uint32_t gives = hook ? 0 : c->gives >> i & 1u;
+            float none;
+            assert_int_equal(ctx->steps[i].int8.gives, gives);
+            assert_int_equal(isg_rt_read(ctx, i, -1, &none, 0, NULL, NULL), gives ? ISG_E_UNSUPPORTED : ISG_E_ARG);
+            if (gives) assert_int_equal(isg_rt_read(ctx, i + 1, 0, &none, 0, NULL, NULL), ISG_E_UNSUPPORTED);
+        }
     }
     free(workspace);
     return memory.activation_bytes;

@@ -501,6 +501,54 @@ static void test_same_bits_everywhere(void **state)
     if (scalar_digest != SCALAR_DIGEST) fail_msg("digest of scalar results is 0x%08x", scalar_digest);
 }
 
+/* Two parts of 8192 items: what is told of the operation is about all of them, and a constant has no batch. */
+static void test_batch_in_parts(void **state)
+{
+    const uint32_t dims[2] = {16384, 64}, one[2] = {1, 64};
+    tensor x = make_tensor(2, dims), y = make_tensor(2, dims);
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_rt_model model;
+    isg_rt_op info;
+    isg_error err = {0};
+    isg_weight w;
+    const float *in[1] = {x.data}, *constant;
+    void *workspace;
+    size_t size;
+    uint8_t *image;
+    (void)state;
+    begin(&x, 1, 1);
+    put_shape(&shared.constants, 2, one);
+    put_uv(&shared.constants, add_vector(&shared, one[1]));
+    shared.constant_count++;
+    op_begin(ISG_KIND_BINARY, &y, 1);
+    put_uv(&shared.ops, ISG_ACTIVATION_NONE);
+    put_uv(&shared.ops, 1); /* the constant, then the input */
+    put_uv(&shared.ops, 2);
+    put_uv(&shared.ops, ISG_BINARY_ADD);
+    add_output(&shared, 2);
+    image = finish_image(&shared, &size);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+    assert_int_equal(isg_rt_weight(&model, 0, &w), ISG_OK);
+    constant = (const float *)(const void *)w.basis.data;
+    options.batch = dims[0];
+    assert_int_equal(isg_rt_plan(&model, &options, &memory, &err), ISG_OK);
+    assert_true(memory.activation_bytes < 2 * x.count * sizeof *x.data);
+    workspace = aligned_alloc(64, memory.workspace_bytes);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, &err), ISG_OK);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &info), ISG_OK);
+    assert_int_equal(info.input_dims[0], 1);
+    assert_int_equal(info.output_dims[0], dims[0]);
+    assert_int_equal(isg_rt_run(ctx, in, &y.data, &err), ISG_OK);
+    for (size_t i = 0; i < x.count; i++)
+        assert_true(y.data[i] == isgi_load_f32((const uint8_t *)(constant + i % 64)) + x.data[i]);
+    free(workspace);
+    free(image);
+    free(x.data);
+    free(y.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_affine_and_activations),
         cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_batch_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,10 +147,7 @@ static void set_tiles(isg_rt_op *info, const isgi_step *s)
         info->tile_rows = s->int8.ring;
         info->tasks = isgi_int8_tasks(&s->int8, c);
     } else if (c->tasks) {
-        info->tile_pixels = c->fused.on    ? c->fused.group * c->ow
-                            : c->ring      ? c->group * c->ow
-                            : c->depthwise ? isgi_depthwise_rows(c) * c->ow
-                                           : c->strip;
+        info->tile_pixels = c->fused.on ? c->fused.group * c->ow : c->ring ? c->group * c->ow : c->strip;
         info->tile_rows = c->fused.on ? c->fused.ring : c->ring ? c->ring : c->tile_rows;
         info->tasks = c->tasks;
     }

@@ -148,12 +148,6 @@ static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
     return (c->fused.on && w->level2) || c->panels;
 }
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
-/* Output rows a task of a depthwise layer, about ISGI_PIXELS pixels. */
-static inline uint32_t isgi_depthwise_rows(const isgi_conv *c)
-{
-    const uint32_t rows = (ISGI_PIXELS + c->ow - 1) / c->ow;
-    return rows < c->oh ? rows : c->oh;
-}
 /* The fused way, depthwise and Winograd's; each makes what it needs of the weights. */
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias);
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias);

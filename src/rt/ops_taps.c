@@ -56,7 +56,7 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_conv *c = &j->step->conv;
     const isgi_window *win = &c->window;
     const isg_rt_context *ctx = j->ctx;
-    const uint32_t some = isgi_depthwise_rows(c), strips = (c->oh + some - 1) / some, image = index / strips;
+    const uint32_t some = c->strip / c->ow, strips = (c->oh + some - 1) / some, image = index / strips;
     const uint32_t y0 = index % strips * some, y1 = c->oh - y0 < some ? c->oh : y0 + some;
     const float *x = j->x + (size_t)image * c->ih * c->iw * c->ic;
     const float **rows = taps_of(ctx, c->worker + (size_t)worker * c->worker_floats + c->at_taps);
@@ -78,8 +78,7 @@ void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const
     const isgi_conv *c = &step->conv;
     const float *weights = isgi_depthwise_weights(ctx, step);
     taps_job j = {.ctx = ctx, .step = step, .x = ctx->tensors[step->op.inputs[0]].data, .weights = weights};
-    const uint32_t some = isgi_depthwise_rows(c);
     j.out = ctx->tensors[step->op.output].data;
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
-    isgi_run_tasks(ctx, depthwise_task, &j, (uint64_t)c->batch * ((c->oh + some - 1) / some));
+    isgi_run_tasks(ctx, depthwise_task, &j, c->tasks);
 }

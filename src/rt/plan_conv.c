@@ -18,13 +18,15 @@
 #define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
 #define COLUMNS_DEPTH 512u    /* rows of which blocks of columns are copied */
 #define COLUMNS_FLOATS 32768u
-#define STREAM_WIDTH 1024u  /* columns: products with fewer rows at once are too short */
-#define STREAM_PARTS 4u     /* whatever the number of workers, so that it changes no bit */
-#define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
-#define LINES_FLOATS 12288u /* of input rows, padded */
-#define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
-#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
-#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
+#define STREAM_WIDTH 1024u   /* columns: products with fewer rows at once are too short */
+#define STREAM_PARTS 4u      /* whatever the number of workers, so that it changes no bit */
+#define LINES_COLUMNS 8u     /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u  /* of input rows, padded */
+#define PAIR_FLOATS 65536u   /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
+#define WINOGRAD_TILES 48u   /* of 2x2 output pixels a task */
+#define DEPTHWISE_PIXELS 64u /* a task, at most, */
+#define DEPTHWISE_SHARES 4u  /* and tasks a worker, at least, where there are rows enough */
+#define GROUP_PIXELS 64u     /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -264,6 +266,13 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, const isgi_plan_
     }
 }
 
+/* Rows are cut where it costs nothing: into tasks so small that it does not matter which worker is late. */
+static void set_depthwise_tiles(isgi_conv *c, uint32_t workers)
+{
+    const uint64_t rows = ceil_div((uint64_t)c->batch * c->oh, (uint64_t)DEPTHWISE_SHARES * workers);
+    c->strip = (uint32_t)min_u64(rows, ceil_div(DEPTHWISE_PIXELS, c->ow)) * c->ow;
+}
+
 /* Tiles enough for a product, and so few that they stay in the cache. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
@@ -385,7 +394,7 @@ static uint32_t count_tasks(const isgi_conv *c)
     else if (c->winograd.rows)
         n = ceil_div((uint64_t)c->batch * ((c->oh + 1) / 2), c->winograd.rows);
     else if (c->depthwise)
-        n = (uint64_t)c->batch * ceil_div(c->oh, isgi_depthwise_rows(c));
+        n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->parts)
@@ -436,7 +445,9 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
         set_fused_tiles(c, w, f->lanes, f->workers);
     } else if (c->winograd.rows) {
         set_winograd_tiles(c, f->workers);
-    } else if (!c->depthwise) {
+    } else if (c->depthwise) {
+        set_depthwise_tiles(c, f->workers);
+    } else {
         set_matrix_tiles(c, w, f);
     }
     c->tasks = count_tasks(c);

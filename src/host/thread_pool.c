@@ -15,6 +15,7 @@
 #define MAX_THREADS 1024u
 #define SPINS 2000u      /* some 40 microseconds: longer than the gap between two operations of a network */
 #define SPINS_A_LOOK 64u /* turns between two looks at which CPU this is */
+#define MAX_RANGES 16u   /* into which the indices of a job are cut */
 #define MAX_MOVED 16u    /* workers that are moved off the caller's CPU; more are left to the system */
 
 #define JOB_SHIFT 32
@@ -28,21 +29,28 @@ typedef struct pool_thread {
     atomic_int cpu; /* where it was last seen, -1: nowhere yet */
 } pool_thread;
 
+/* Indices side by side, of which each worker has a range to begin with: what one operation left in a core's cache is
+ * what the next one there reads. */
+typedef struct index_range {
+    _Alignas(64) atomic_uint next;
+    uint32_t end;
+} index_range;
+
 struct isg_pool {
+    index_range ranges[MAX_RANGES];
     pthread_mutex_t run_lock; /* one job at a time */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
     /* Number of the current job, whether it may still be joined, and how many workers are in it. The caller waits only
      * for those: one that the system has not woken yet is not missed. */
     atomic_ullong state;
-    atomic_uint next;        /* next index of the job */
     atomic_uint sleepers;    /* workers that must be woken */
     atomic_int caller_waits; /* so must the caller */
     atomic_int caller_cpu;
     atomic_int stop;
     isg_task_fn task;
     void *arg;
-    uint32_t count;
+    uint32_t range_count;
     uint32_t workers;  /* with the caller */
     cpu_set_t allowed; /* CPUs of the thread that made the pool; none: unknown, or workers stay where they are */
     pool_thread threads[];
@@ -65,12 +73,16 @@ static void take_indices(isg_pool *pool, uint32_t worker)
 {
     const isg_pool *outer_pool = current_pool;
     const uint32_t outer_worker = current_worker;
+    const uint32_t all = pool->range_count, home = (uint32_t)((uint64_t)worker * all / pool->workers);
     current_pool = pool;
     current_worker = worker;
-    for (;;) {
-        const uint32_t i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (i >= pool->count) break;
-        pool->task(pool->arg, i, worker);
+    for (uint32_t k = 0; k < all; k++) { /* its own range first, then what the others have left */
+        index_range *r = &pool->ranges[(home + k) % all];
+        for (;;) {
+            const uint32_t i = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+            if (i >= r->end) break;
+            pool->task(pool->arg, i, worker);
+        }
     }
     current_pool = outer_pool;
     current_worker = outer_worker;
@@ -185,6 +197,17 @@ static void close_job(isg_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static void cut_indices(isg_pool *pool, uint32_t count)
+{
+    uint32_t all = pool->workers < MAX_RANGES ? pool->workers : MAX_RANGES;
+    if (all > count) all = count;
+    pool->range_count = all;
+    for (uint32_t k = 0; k < all; k++) {
+        atomic_store_explicit(&pool->ranges[k].next, (uint32_t)((uint64_t)count * k / all), memory_order_relaxed);
+        pool->ranges[k].end = (uint32_t)((uint64_t)count * (k + 1) / all);
+    }
+}
+
 static void pool_run(void *user, isg_task_fn task, void *arg, uint32_t count)
 {
     isg_pool *pool = user;
@@ -195,8 +218,7 @@ static void pool_run(void *user, isg_task_fn task, void *arg, uint32_t count)
     pthread_mutex_lock(&pool->run_lock);
     pool->task = task;
     pool->arg = arg;
-    pool->count = count;
-    atomic_store(&pool->next, 0);
+    cut_indices(pool, count);
     if (count > 1) open_job(pool); /* one index is not worth waking anyone */
     take_indices(pool, 0);
     if (count > 1) close_job(pool);

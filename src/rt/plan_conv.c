@@ -18,15 +18,13 @@
 #define STREAM_FLOATS 32768u  /* of the rows that are copied to panels at once */
 #define COLUMNS_DEPTH 512u    /* rows of which blocks of columns are copied */
 #define COLUMNS_FLOATS 32768u
-#define STREAM_WIDTH 1024u   /* columns: products with fewer rows at once are too short */
-#define STREAM_PARTS 4u      /* whatever the number of workers, so that it changes no bit */
-#define LINES_COLUMNS 8u     /* fewer pixels in a row make short products */
-#define LINES_FLOATS 12288u  /* of input rows, padded */
-#define PAIR_FLOATS 65536u   /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
-#define WINOGRAD_TILES 48u   /* of 2x2 output pixels a task */
-#define DEPTHWISE_PIXELS 64u /* a task, at most, */
-#define DEPTHWISE_SHARES 4u  /* and tasks a worker, at least, where there are rows enough */
-#define GROUP_PIXELS 64u     /* fused way: output pixels whose sums and outputs stay in L1 */
+#define STREAM_WIDTH 1024u  /* columns: products with fewer rows at once are too short */
+#define STREAM_PARTS 4u     /* whatever the number of workers, so that it changes no bit */
+#define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
+#define LINES_FLOATS 12288u /* of input rows, padded */
+#define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
+#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
+#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -266,11 +264,11 @@ static void set_matrix_tiles(isgi_conv *c, const isg_weight *w, const isgi_plan_
     }
 }
 
-/* Rows are cut where it costs nothing: into tasks so small that it does not matter which worker is late. */
+/* Output rows side by side read the same rows of the input: a worker's lie together. */
 static void set_depthwise_tiles(isgi_conv *c, uint32_t workers)
 {
-    const uint64_t rows = ceil_div((uint64_t)c->batch * c->oh, (uint64_t)DEPTHWISE_SHARES * workers);
-    c->strip = (uint32_t)min_u64(rows, ceil_div(DEPTHWISE_PIXELS, c->ow)) * c->ow;
+    const uint64_t rows = ceil_div((uint64_t)c->batch * c->oh, workers);
+    c->strip = (uint32_t)min_u64(rows, c->oh) * c->ow;
 }
 
 /* Tiles enough for a product, and so few that they stay in the cache. */

@@ -183,7 +183,7 @@ static void test_kill(void **state)
 
 typedef struct job {
     atomic_uint calls[1000];
-    atomic_int busy[8];
+    atomic_int busy[32];
     atomic_int clashes;
     isg_parallel parallel;
     int nested;
@@ -203,6 +203,31 @@ static void nested_call(void *arg, uint32_t index, uint32_t worker)
     (void)index;
     (void)worker;
     j->parallel.run(j->parallel.user, count_call, j, 1000);
+}
+
+/* Fewer indices than workers, more workers than ranges of indices, ranges that differ by one. */
+static void test_pool_ranges(void **state)
+{
+    static const uint32_t threads[] = {2, 3, 16, 20}, counts[] = {2, 3, 5, 15, 16, 17, 33, 1000};
+    (void)state;
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        job *j = calloc(1, sizeof *j);
+        uint32_t expected[1000] = {0};
+        isg_pool *pool;
+        isg_error err;
+        assert_int_equal(isg_pool_create(&pool, threads[t], &err), ISG_OK);
+        j->parallel = isg_pool_parallel(pool);
+        for (int round = 0; round < 20; round++) {
+            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                j->parallel.run(j->parallel.user, count_call, j, counts[c]);
+                for (uint32_t i = 0; i < counts[c]; i++) expected[i]++;
+            }
+        }
+        for (uint32_t i = 0; i < 1000; i++) assert_int_equal(atomic_load(&j->calls[i]), expected[i]);
+        assert_int_equal(atomic_load(&j->clashes), 0);
+        isg_pool_destroy(pool);
+        free(j);
+    }
 }
 
 static void test_pool(void **state)
@@ -417,10 +442,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),   cmocka_unit_test(test_replace), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kill),   cmocka_unit_test(test_pool),    cmocka_unit_test(test_cgroups),
-        cmocka_unit_test(test_energy), cmocka_unit_test(test_system),  cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_rng),    cmocka_unit_test(test_buffer),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_open),      cmocka_unit_test(test_replace), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kill),      cmocka_unit_test(test_pool),    cmocka_unit_test(test_pool_ranges),
+        cmocka_unit_test(test_cgroups),   cmocka_unit_test(test_energy),  cmocka_unit_test(test_system),
+        cmocka_unit_test(test_sha256),    cmocka_unit_test(test_rng),     cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, clean_folder);
 }

@@ -62,7 +62,8 @@ typedef struct isg_train_options {
     uint32_t threads;
     const char *checkpoint;    /* path; NULL: none */
     double checkpoint_seconds; /* interval; 0: 120 */
-    int resume;                /* continue from `checkpoint` if it exists */
+    int resume;                /* continue from `checkpoint` if it exists: of the same options, data and networks as
+                                * they were when that run began (ARG otherwise) */
     const char *log_csv;       /* NULL: none */
     uint32_t execution;        /* isg_execution */
     uint32_t precision;        /* isg_precision; a teacher's too */

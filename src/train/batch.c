@@ -242,6 +242,27 @@ isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err)
     return status;
 }
 
+#define SAMPLES 64u
+
+isg_status isgi_feed_fingerprint(const isgi_feed *f, uint32_t *out, isg_error *err)
+{
+    const uint32_t items = isgi_feed_item_count(f), samples = items < SAMPLES ? items : SAMPLES;
+    float *x = isgi_malloc(f->size * sizeof *x);
+    uint32_t crc = 0;
+    isg_status status = x ? ISG_OK : isgi_nomem(err);
+    for (uint32_t item = 0; item < items; item++) {
+        const int32_t label = isg_dataset_label(f->data, item);
+        crc = isgi_crc32c(crc, &label, sizeof label);
+    }
+    for (uint32_t i = 0; status == ISG_OK && i < samples; i++) {
+        status = isg_dataset_load(f->data, (uint64_t)items * i / samples, &f->spec, x, err);
+        if (status == ISG_OK) crc = isgi_crc32c(crc, x, f->size * sizeof *x);
+    }
+    isg_free(x);
+    *out = crc;
+    return status;
+}
+
 /* ---- set-up ---- */
 
 static isg_status split_set(isgi_feed *f, uint32_t total, isg_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checkpoints of training: one file, written atomically, refused unless it is whole and of the same run. */
+#include "train/identity.h"
 #include "train/sealed.h"
 #include "train/trainer.h"
 
@@ -8,6 +9,7 @@
 #include "host/alloc.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,55 +193,64 @@ isg_status isgi_checkpoint_share(isgi_trainer *t, isg_error *err)
     return ISG_OK;
 }
 
-void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset)
+/* A short line; options only, so that it fits. */
+static __attribute__((format(printf, 3, 4))) isg_status append_line(isgi_buffer *b, isg_error *err, const char *format,
+                                                                    ...)
+{
+    char text[1024];
+    va_list args;
+    int n;
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof text) return isgi_fail(err, ISG_E_INTERNAL, "training: options too long");
+    return isgi_buffer_append(b, text, (size_t)n, err);
+}
+
+static isg_status append_options(isgi_buffer *b, const isgi_trainer *t, int32_t label_offset, isg_error *err)
 {
     const isg_train_options *o = &t->o;
-    char text[1024];
-    isgi_buffer b;
-    int n = snprintf(
-        text, sizeof text, "%u %u %llu %a %u %u %a %a %a %a %a %a %a %d %u %a %a %u %d %u %a %d %llu | %u %u %d %d\n",
-        o->epochs, o->batch, (unsigned long long)o->max_steps, isgi_bounded(o) ? 0.0 : o->max_seconds, o->optimizer,
-        o->schedule, (double)o->learning_rate, (double)o->weight_decay, (double)o->momentum, (double)o->label_smoothing,
+    ISGI_TRY(append_line(
+        b, err, "%u %u %llu %a %u %u %a %a %a %a %a %a %a %d %u %a %a %u %d %u %a %d %llu | %u %u %d %d\n", o->epochs,
+        o->batch, (unsigned long long)o->max_steps, isgi_bounded(o) ? 0.0 : o->max_seconds, o->optimizer, o->schedule,
+        (double)o->learning_rate, (double)o->weight_decay, (double)o->momentum, (double)o->label_smoothing,
         (double)o->distill_beta, (double)o->distill_temperature, (double)o->ortho_weight, o->paper_clamp,
         o->warmup_steps, (double)o->ema_decay, (double)o->grad_clip, o->crop_pad, o->flip, o->cutout,
         o->validation_fraction, o->renormalise, (unsigned long long)o->seed, isgi_feed_train_count(t->feed),
-        isgi_feed_validation_count(t->feed), label_offset, t->teacher != NULL);
-    isg_status status;
-    isgi_buffer_init(&b, (size_t)1 << 30);
-    status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    if (status == ISG_OK && o->execution != ISG_EXECUTION_AUTO) {
-        n = snprintf(text, sizeof text, "execution %u\n", o->execution);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    }
-    if (status == ISG_OK && o->precision != ISG_PRECISION_F32) {
-        n = snprintf(text, sizeof text, "precision %u\n", o->precision);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    }
-    if (status == ISG_OK && o->device) {
-        n = snprintf(text, sizeof text, "device %.*s\n", (int)strcspn(o->device, ":"), o->device);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    }
-    if (status == ISG_OK && o->match_teacher) status = isgi_buffer_append(&b, "match_teacher\n", 14, NULL);
-    if (status == ISG_OK && o->teacher_views) {
-        n = snprintf(text, sizeof text, "teacher_views %u\n", o->teacher_views);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    }
-    if (status == ISG_OK && input) {
-        n = isg_input_spec_format(text, sizeof text, input);
-        if (n > 0 && (size_t)n < sizeof text) status = isgi_buffer_append(&b, text, (size_t)n, NULL);
-    }
-    for (int32_t i = 0; status == ISG_OK && i < t->net->param_count; i++) {
+        isgi_feed_validation_count(t->feed), label_offset, t->teacher != NULL));
+    return append_line(b, err, "execution %u precision %u match_teacher %d views %u device %.*s\n", o->execution,
+                       o->precision, o->match_teacher, o->teacher_views, o->device ? (int)strcspn(o->device, ":") : 0,
+                       o->device ? o->device : "");
+}
+
+/* The network as the run compiled it, what it began as, and its teacher. The same names and sizes with other bits (tune
+ * --bits) are another network: steps that fit one do not fit the other. */
+static isg_status append_networks(isgi_buffer *b, const isgi_trainer *t, isg_error *err)
+{
+    for (int32_t i = 0; i < t->net->param_count; i++) {
         const isgi_param *p = &t->net->param_list[i];
-        n = snprintf(text, sizeof text, "\n%s %zu", p->name, p->count);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+        ISGI_TRY(isgi_buffer_append(b, p->name, strlen(p->name) + 1, err));
+        ISGI_TRY(isgi_buffer_append(b, &p->count, sizeof p->count, err));
     }
-    /* the same names and sizes, other bits (tune --bits): steps that fit one do not fit the other */
-    for (int32_t i = 0; status == ISG_OK && i < t->net->weight_count; i++) {
-        const isgi_netweight *w = &t->net->weights[i];
-        if (!w->factored) continue;
-        n = snprintf(text, sizeof text, "\n%u %u %u", w->f.basis.quant.bits, w->f.u.quant.bits, w->f.v.quant.bits);
-        status = isgi_buffer_append(&b, text, (size_t)n, NULL);
+    ISGI_TRY(isgi_identity_graph(b, t->source, err));
+    return t->teacher_graph ? isgi_identity_graph(b, t->teacher_graph, err) : ISG_OK;
+}
+
+isg_status isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset, isg_error *err)
+{
+    char text[1024];
+    uint32_t images;
+    isgi_buffer b;
+    isg_status status = isgi_feed_fingerprint(t->feed, &images, err);
+    isgi_buffer_init(&b, (size_t)1 << 30);
+    if (status == ISG_OK) status = append_options(&b, t, label_offset, err);
+    if (status == ISG_OK && input) {
+        const int n = isg_input_spec_format(text, sizeof text, input);
+        if (n > 0 && (size_t)n < sizeof text) status = isgi_buffer_append(&b, text, (size_t)n, err);
     }
-    isg_sha256(t->config, b.data, b.size);
+    if (status == ISG_OK) status = isgi_buffer_append(&b, &images, sizeof images, err);
+    if (status == ISG_OK) status = append_networks(&b, t, err);
+    if (status == ISG_OK) isg_sha256(t->config, b.data, b.size);
     isgi_buffer_free(&b);
+    return status;
 }

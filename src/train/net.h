@@ -174,6 +174,10 @@ typedef struct isgi_net_options {
     isgi_device *device; /* borrowed; NULL: the processor */
 } isgi_net_options;
 
+/* Gives every node its own bias and BatchNorm constants, so that no two parameters have one origin. Before a network is
+ * compiled to be trained. */
+ISG_NODISCARD isg_status isgi_untie(isg_graph *g, isg_error *err);
+
 /* Compiles g, which stays borrowed (its constants are the origins of the parameters). Errors: UNSUPPORTED naming the
  * node, SHAPE, NOMEM, INTERNAL (a primitive could not be made). */
 ISG_NODISCARD isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_options *o, isg_error *err);

@@ -484,7 +484,7 @@ static isg_status prepare_run(isgi_trainer *t, const isg_graph *teacher, const i
     ISGI_TRY(isgi_feed_create(&t->feed, data, input, shape, label_offset, t->net->classes, &t->o, err));
     ISGI_TRY(isgi_optim_create(&t->optim, t->net, &t->o, err));
     ISGI_TRY(make_buffers(t, err));
-    isgi_checkpoint_config(t, input, label_offset);
+    ISGI_TRY(isgi_checkpoint_config(t, input, label_offset, err));
     if (t->o.resume && t->o.checkpoint && isgi_checkpoint_exists(t->o.checkpoint)) {
         ISGI_TRY(isgi_checkpoint_load(t, err));
         ISGI_TRY(isgi_net_refresh(t->net, err));
@@ -521,6 +521,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     memset(&t, 0, sizeof t);
     t.o = *options;
     t.g = g;
+    t.source = g;
     t.teacher_graph = teacher;
     t.at.best_accuracy = -1;
     if (t.o.batch == 0) t.o.batch = 128;
@@ -531,6 +532,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     ISGI_TRY(check_ranks(&t.o, err));
     ISGI_TRY(open_device(&t, err));
     status = isg_pool_create(&t.pool, t.o.threads, err);
+    if (status == ISG_OK) status = isgi_untie(g, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);
         if (status == ISG_OK)

@@ -25,6 +25,7 @@ typedef struct isgi_position {
 typedef struct isgi_trainer {
     isg_train_options o; /* defaults filled in */
     isg_graph *g;
+    const isg_graph *source; /* the network as it was given */
     isgi_net *net, *teacher;
     float *views; /* [view][item][class]: the teacher's outputs where the run keeps to views (views.c), or NULL */
     uint32_t items, view_count;     /* with views: of the dataset; that the outputs are for */
@@ -73,7 +74,8 @@ static inline int isgi_bounded(const isg_train_options *o)
     return o->epochs != 0 || o->max_steps != 0;
 }
 /* Fills t->config. */
-void isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset);
+ISG_NODISCARD isg_status isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset,
+                                                isg_error *err);
 
 /* ---- views (views.c) ---- */
 /* Fills t->views for o.teacher_views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the feed

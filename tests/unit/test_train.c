@@ -246,39 +246,121 @@ static void test_resume(void **state)
     isg_graph_destroy(whole);
 }
 
-static void test_checkpoint_refused(void **state)
+static isg_tensor *constant_of(const isg_graph *g, const char *name)
+{
+    const int32_t v = isg_graph_find_value(g, name);
+    assert_true(v >= 0);
+    return g->values[v].constant;
+}
+
+static void infer(const isg_graph *g, float out[80])
+{
+    isgi_net *net = NULL;
+    const isgi_net_options o = {.batch = 8};
+    float x[8 * SIDE * SIDE];
+    isgi_rng rng;
+    isg_error err = {0};
+    isgi_rng_seed(&rng, SEED, 5);
+    isgi_rng_fill_normal(&rng, x, 8 * SIDE * SIDE, 0, 1);
+    if (isgi_net_create(&net, g, &o, &err) != ISG_OK) fail_msg("%s", err.message);
+    isgi_net_load(net, x, 8);
+    assert_int_equal(isgi_net_forward(net, 0, NULL), ISG_OK);
+    for (uint32_t i = 0; i < 8; i++) memcpy(out + i * 10, isgi_net_logits(net, i), 10 * sizeof *out);
+    isgi_net_destroy(net);
+}
+
+/* One run of a fresh network, or of `teacher`'s student. */
+static isg_status train_fresh(const isg_train_options *o, const isg_graph *teacher, float change)
 {
     isg_graph *g = small_net();
-    isg_train_options o = options();
     isg_error err;
-    char ckpt[512];
+    isg_status status;
+    ((float *)constant_of(g, "conv2.weight")->data)[5] += change;
+    status = train(g, teacher, o, NULL, &err);
+    isg_graph_destroy(g);
+    return status;
+}
+
+static void test_checkpoint_refused(void **state)
+{
+    isg_graph *teacher = small_net();
+    isg_train_options o = options();
+    char ckpt[512], images[512];
     FILE *f;
+    int old;
     (void)state;
     snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
+    snprintf(images, sizeof images, "%s", path_of("train-images-idx3-ubyte"));
     unlink(ckpt);
     o.checkpoint = ckpt;
-    assert_int_equal(train(g, NULL, &o, NULL, NULL), ISG_OK);
+    o.distill_beta = 0.5f;
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_OK);
     o.resume = 1;
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_OK);
     o.learning_rate *= 2;
-    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_ARG);
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_E_ARG);
     o.learning_rate /= 2;
+    assert_int_equal(train_fresh(&o, teacher, 0.25f), ISG_E_ARG); /* another student, */
+    ((float *)constant_of(teacher, "conv2.weight")->data)[5] += 1;
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_E_ARG); /* another teacher, */
+    ((float *)constant_of(teacher, "conv2.weight")->data)[5] -= 1;
+    f = fopen(images, "r+b");
+    assert_non_null(f);
+    fseek(f, 16, SEEK_SET);
+    old = fgetc(f);
+    fseek(f, 16, SEEK_SET);
+    fputc(old ^ 1, f);
+    fflush(f);
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_E_ARG); /* other images */
+    fseek(f, 16, SEEK_SET);
+    fputc(old, f);
+    fclose(f);
     f = fopen(ckpt, "r+b");
     assert_non_null(f);
     fseek(f, 5000, SEEK_SET);
     fputc(0x55, f);
     fputc(0xaa, f);
     fclose(f);
-    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_CHECKSUM);
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_E_CHECKSUM);
     assert_int_equal(truncate(ckpt, 100), 0);
-    assert_int_equal(train(g, NULL, &o, NULL, &err), ISG_E_FORMAT);
-    isg_graph_destroy(g);
+    assert_int_equal(train_fresh(&o, teacher, 0), ISG_E_FORMAT);
+    isg_graph_destroy(teacher);
 }
 
-static isg_tensor *constant_of(const isg_graph *g, const char *name)
+/* Two layers with one bias, two BatchNorms with one of everything: what is trained is what comes out. */
+static void test_shared_constants(void **state)
 {
-    const int32_t v = isg_graph_find_value(g, name);
-    assert_true(v >= 0);
-    return g->values[v].constant;
+    isg_graph *g = small_net();
+    const isg_train_options o = options();
+    const isg_node *norm = NULL;
+    float whole[80], again[80];
+    int shared = 0;
+    (void)state;
+    for (int32_t i = 0; i < g->node_count; i++) {
+        isg_node *n = &g->nodes[i];
+        if (n->op != ISG_OP_BATCH_NORM) continue;
+        for (int32_t k = 1; norm && k < 5; k++) {
+            if (g->values[norm->inputs[k]].dims[0] != g->values[n->inputs[k]].dims[0]) continue;
+            n->inputs[k] = norm->inputs[k];
+            shared++;
+        }
+        norm = n;
+    }
+    assert_true(shared > 0);
+    infer(g, whole);
+    assert_int_equal(isgi_untie(g, NULL), ISG_OK);
+    infer(g, again);
+    assert_memory_equal(whole, again, sizeof whole);
+    for (int32_t i = 0; i < g->node_count; i++) {
+        const isg_node *a = &g->nodes[i];
+        for (int32_t j = 0; a->op == ISG_OP_BATCH_NORM && j < i; j++) {
+            const isg_node *b = &g->nodes[j];
+            for (int32_t k = 1; b->op == ISG_OP_BATCH_NORM && k < 5; k++)
+                assert_int_not_equal(a->inputs[k], b->inputs[k]);
+        }
+    }
+    assert_int_equal(train(g, NULL, &o, NULL, NULL), ISG_OK);
+    isg_graph_destroy(g);
 }
 
 static void test_nan(void **state)
@@ -351,22 +433,6 @@ static void test_factors(void **state)
 }
 
 /* Logits of 8 noise images in inference. */
-static void infer(const isg_graph *g, float out[80])
-{
-    isgi_net *net = NULL;
-    const isgi_net_options o = {.batch = 8};
-    float x[8 * SIDE * SIDE];
-    isgi_rng rng;
-    isg_error err = {0};
-    isgi_rng_seed(&rng, SEED, 5);
-    isgi_rng_fill_normal(&rng, x, 8 * SIDE * SIDE, 0, 1);
-    if (isgi_net_create(&net, g, &o, &err) != ISG_OK) fail_msg("%s", err.message);
-    isgi_net_load(net, x, 8);
-    assert_int_equal(isgi_net_forward(net, 0, NULL), ISG_OK);
-    for (uint32_t i = 0; i < 8; i++) memcpy(out + i * 10, isgi_net_logits(net, i), 10 * sizeof *out);
-    isgi_net_destroy(net);
-}
-
 /* A network without BatchNorm: their nodes are turned into a harmless Clip. */
 static isg_graph *without_batchnorm(isg_graph *g)
 {
@@ -707,6 +773,7 @@ int main(void)
                                        cmocka_unit_test(test_resume),
                                        cmocka_unit_test(test_nan),
                                        cmocka_unit_test(test_checkpoint_refused),
+                                       cmocka_unit_test(test_shared_constants),
                                        cmocka_unit_test(test_factors),
                                        cmocka_unit_test(test_renormalise),
                                        cmocka_unit_test(test_distill),

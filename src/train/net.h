@@ -202,6 +202,7 @@ ISG_NODISCARD isg_status isgi_net_backward(isgi_net *net, isg_error *err);
 double isgi_net_ortho(isgi_net *net, double weight);
 /* Copies parameters and running statistics back to their origins in g, which must be the graph compiled from. */
 void isgi_net_store(const isgi_net *net);
+int isgi_all_finite(const float *x, size_t n);
 /* Name of the first operation whose output is not finite or, after backward, of the last parameter whose gradient is
  * not (the first one that backward reached); NULL if there is none. */
 const char *isgi_net_find_nan(isgi_net *net, int backward);

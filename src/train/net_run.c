@@ -202,7 +202,7 @@ void isgi_net_store(const isgi_net *net)
     }
 }
 
-static int all_finite(const float *x, size_t n)
+int isgi_all_finite(const float *x, size_t n)
 {
     /* x - x is 0 for every finite number and NaN otherwise */
     float sum = 0;
@@ -214,10 +214,11 @@ const char *isgi_net_find_nan(isgi_net *net, int backward)
 {
     if (net->device && !backward && isgi_devnet_fetch(net, NULL) != ISG_OK) return "the device, which failed";
     for (int32_t i = net->param_count - 1; backward && i >= 0; i--) {
-        if (!all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
+        if (!isgi_all_finite(net->param_list[i].g, net->param_list[i].count)) return net->param_list[i].name;
     }
     for (uint32_t c = 0; !backward && c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
-        if (!all_finite(isgi_act_data(net, net->input, c), net->acts[net->input].size * isgi_chunk_count(net, c))) {
+        if (!isgi_all_finite(isgi_act_data(net, net->input, c),
+                             net->acts[net->input].size * isgi_chunk_count(net, c))) {
             return "the input";
         }
     }
@@ -225,7 +226,7 @@ const char *isgi_net_find_nan(isgi_net *net, int backward)
         const isgi_netop *op = &net->ops[i];
         for (uint32_t c = 0; c < net->chunks && isgi_chunk_count(net, c) > 0; c++) {
             const size_t n = net->acts[op->out].size * isgi_chunk_count(net, c);
-            if (!all_finite(isgi_act_data(net, op->out, c), n)) return op->name;
+            if (!isgi_all_finite(isgi_act_data(net, op->out, c), n)) return op->name;
         }
     }
     return NULL;

@@ -39,7 +39,8 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     }
     if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->momentum >= 0 && o->momentum < 1) ||
         !(o->label_smoothing >= 0 && o->label_smoothing < 1) || !(o->ema_decay >= 0 && o->ema_decay < 1) ||
-        !(o->grad_clip >= 0) || !(o->validation_fraction >= 0 && o->validation_fraction < 1)) {
+        !(o->grad_clip >= 0) || !(o->ortho_weight >= 0) || !(o->max_seconds >= 0) || !(o->checkpoint_seconds >= 0) ||
+        o->crop_pad > 65535 || !(o->validation_fraction >= 0 && o->validation_fraction < 1)) {
         return isgi_fail(err, ISG_E_ARG, "a training option is out of range");
     }
     if (o->distill_beta != 0 && !(o->distill_beta > 0 && o->distill_beta <= 1 && o->distill_temperature > 0)) {
@@ -205,6 +206,37 @@ static isg_status refresh_after_step(isgi_trainer *t, isg_error *err)
     return isgi_fail(err, status, "step %llu: %s", (unsigned long long)t->at.step + 1, inner.message);
 }
 
+isg_status isgi_teacher_finite(const isgi_trainer *t, isg_error *err)
+{
+    for (uint32_t i = 0; i < t->teacher->n; i++)
+        if (!isgi_all_finite(isgi_net_logits(t->teacher, i), t->teacher->classes))
+            return isgi_fail(err, ISG_E_NUMERIC, "the teacher's output is not a finite number");
+    return ISG_OK;
+}
+
+/* What the last step left is seen by no step after it. */
+static isg_status check_params(const isgi_trainer *t, isg_error *err)
+{
+    char name[100];
+    for (int32_t i = 0; i < t->net->param_count; i++) {
+        const isgi_param *p = &t->net->param_list[i];
+        if (isgi_all_finite(p->w, p->count)) continue;
+        return isgi_fail(err, ISG_E_NUMERIC, "step %llu: %s holds a number that is not finite",
+                         (unsigned long long)t->at.step, isgi_escape(name, sizeof name, p->name));
+    }
+    return ISG_OK;
+}
+
+static isg_status check_outputs(const isgi_trainer *t, uint32_t n, isg_error *err)
+{
+    char name[100];
+    const char *where;
+    if (isgi_all_finite(t->student_logits, (size_t)n * t->net->classes)) return ISG_OK;
+    where = isgi_net_find_nan(t->net, 0);
+    return isgi_fail(err, ISG_E_NUMERIC, "after step %llu: the output is not a finite number, first seen in %s",
+                     (unsigned long long)t->at.step, where ? isgi_escape(name, sizeof name, where) : "the output");
+}
+
 static isg_status forward_both(isgi_trainer *t, const isgi_batch *b, isg_error *err)
 {
     isgi_net_load(t->net, b->x, b->count);
@@ -216,7 +248,7 @@ static isg_status forward_both(isgi_trainer *t, const isgi_batch *b, isg_error *
     isgi_net_load(t->teacher, b->x, b->count);
     ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
     gather_logits(t->teacher, t->teacher_logits);
-    return ISG_OK;
+    return isgi_teacher_finite(t, err);
 }
 
 static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_error *err)
@@ -279,6 +311,7 @@ static isg_status count_own(isgi_trainer *t, uint64_t *correct, uint64_t *labell
         isgi_net_load(t->net, t->x, n);
         ISGI_TRY(isgi_net_forward(t->net, 0, err));
         gather_logits(t->net, t->student_logits);
+        ISGI_TRY(check_outputs(t, n, err));
         isgi_loss_kd(&kd, t->student_logits, NULL, t->labels, n, t->net->classes, NULL, NULL, &right);
         *correct += right;
         for (uint32_t i = 0; i < n; i++) *labelled += t->labels[i] >= 0;
@@ -382,7 +415,8 @@ static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
     if (force || (double)(now - t->last_checkpoint) * 1e-9 >= t->o.checkpoint_seconds) {
         t->last_checkpoint = now;
         t->at.seconds = elapsed(t);
-        status = isgi_checkpoint_save(t, err);
+        status = check_params(t, err);
+        if (status == ISG_OK) status = isgi_checkpoint_save(t, err);
     }
     return isgi_ranks_agree(t, status, err); /* a full disk of rank 0 ends all */
 }
@@ -502,6 +536,10 @@ static isg_status run_training(isgi_trainer *t, const isg_graph *teacher, const 
     if (status == ISG_OK) status = isgi_ranks_start(t, err);
     if (status != ISG_OK) return status;
     status = run_loop(t, err);
+    if (status == ISG_E_NUMERIC && t->o.log_csv) { /* how it went there is what the log is read for then */
+        isg_error unwanted;
+        (void)!isg_write_file(t->o.log_csv, t->csv.data, t->csv.size, &unwanted);
+    }
     if (status != ISG_OK && status != ISG_E_CANCELLED) return status;
     fill_report(t, report);
     {

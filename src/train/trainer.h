@@ -77,6 +77,9 @@ static inline int isgi_bounded(const isg_train_options *o)
 ISG_NODISCARD isg_status isgi_checkpoint_config(isgi_trainer *t, const isg_input_spec *input, int32_t label_offset,
                                                 isg_error *err);
 
+/* NUMERIC where an output of the teacher for the images it holds is not finite. */
+ISG_NODISCARD isg_status isgi_teacher_finite(const isgi_trainer *t, isg_error *err);
+
 /* ---- views (views.c) ---- */
 /* Fills t->views for o.teacher_views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the feed
  * anywhere. Errors: NOMEM, LIMIT, CANCELLED, IO, and of the file FORMAT, CHECKSUM, ARG (of another teacher, images or

@@ -122,6 +122,7 @@ static isg_status run_teacher(isgi_trainer *t, isg_error *err)
         ISGI_TRY(isgi_feed_next(t->feed, &b, err));
         isgi_net_load(t->teacher, b->x, b->count);
         ISGI_TRY(isgi_net_forward(t->teacher, 0, err));
+        ISGI_TRY(isgi_teacher_finite(t, err));
         for (uint32_t i = 0; i < b->count; i++) {
             memcpy(outputs_of(t, b->view, b->items[i]), isgi_net_logits(t->teacher, i),
                    t->net->classes * sizeof(float));

@@ -133,6 +133,40 @@ kept 1 "error: mlp: step 1: the loss is not a finite number, first seen in the i
     "$tool" train --arch mlp --input scale=1e38 --steps 2 $quiet --data "$data"
 kept 1 "model.isg: step [0-9]*: fc[0-9].* holds a number that is not finite" $(tune) "$data" --lr 1e30
 
+# the last step, which no step follows, and a network that is finite where its outputs are not
+kept 1 "step 1: fc.* holds a number that is not finite" \
+    "$tool" train --arch mlp --input unit --optimizer sgd --lr 1e30 --weight-decay 1e30 --steps 1 --validation 0 $quiet \
+    --data "$data"
+kept 1 "after step 1: the output is not a finite number" \
+    "$tool" train --arch mlp --input unit --optimizer sgd --lr 1e20 --steps 1 $quiet --data "$data"
+
+# what can be known before the work
+kept 2 "./log: two outputs are the same file" $(train) "$data" --checkpoint "$work/log" --log "$work/./log"
+kept 2 "--resume needs --checkpoint" $(train) "$data" --resume
+kept 2 "a training option is out of range" $(train) "$data" --seconds=-5
+kept 2 "a training option is out of range" $(train) "$data" --ortho=-1
+kept 2 "training does not know its need beforehand" $(train) "$data" --max-memory 1k
+kept 2 "option --activations" $(tune) "$data" --activations 16
+kept 2 "--distill needs --teacher" $(tune) "$data" --distill .5
+ln -s data/train-images-idx3-ubyte "$work/link"
+cp "$work/data/train-images-idx3-ubyte" "$work/images.copy"
+refused 2 $(train) "$data" -o "$work/link"
+cmp -s "$work/data/train-images-idx3-ubyte" "$work/images.copy" || fail "training wrote over its data"
+for place in missing/x data; do
+    refused 1 $(train) "$data" -o "$work/$place"
+    refused 1 $(train) "$data" -o "$work/w.onnx" --log "$work/$place"
+    refused 1 $(train) "$data" -o "$work/w.onnx" --checkpoint "$work/$place"
+done
+
+# a teacher of its own input contract
+expect 0 "$tool" compress "$model" --layer '.=bits=8' --input unit,mean=.5 $quiet -o "$work/other.isg"
+kept 2 "other.isg expects other numbers than the student" $(tune) "$data" --teacher "$work/other.isg"
+
+# ranges of int8 are kept by measuring them again
+expect 0 "$tool" tune "$packed" --data "$data" --epochs 0 --activations 8 $quiet -o "$work/ranges.isg"
+expect 0 "$tool" tune "$work/ranges.isg" --data "$data" --steps 1 $quiet -o "$work/again.isg"
+expect 0 "$tool" eval "$work/again.isg" --data "$data" --train-split --mode int8 $quiet
+
 # nothing to do
 kept 2 "--epochs=0 needs --seconds or --steps" "$tool" train --arch mlp --input unit --epochs 0 $quiet --data "$data"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu train: a built-in architecture from scratch, or an ONNX network further; the result is plain ONNX. */
+#include <math.h>
 #include <string.h>
 
 #include "tool_train.h"
@@ -34,6 +35,7 @@ static int train_load(tool *t, const train_args *a, train_job *job)
 {
     isg_error err = {0};
     uint32_t channels, height, width;
+    isg_input_spec wanted = {.channels = 0};
     int code = EXIT_OK;
     isg_status status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);
@@ -42,6 +44,8 @@ static int train_load(tool *t, const train_args *a, train_job *job)
         code = tool_graph_open(t, &job->graph, a->source, NULL);
     } else {
         isg_dataset_shape(job->ds, &channels, &height, &width, NULL);
+        if (a->input && isg_input_spec_parse(&wanted, a->input, &err) == ISG_OK && wanted.crop)
+            height = width = wanted.crop; /* what the images become */
         if (!height) return tool_usage_error(t, "images of %s differ in size", a->data);
         status = isg_arch_build(&job->graph, a->arch, channels, height, width,
                                 a->outputs ? a->outputs : isg_dataset_classes(job->ds), t->seed, &err);
@@ -64,7 +68,8 @@ static int train_run(tool *t, train_args *a, train_job *job)
     char text[512];
     int code = tool_ranks_agree(t, train_load(t, a, job));
     if (code != EXIT_OK) return code;
-    if (job->teacher && a->o.distill_beta == 0.0f) a->o.distill_beta = isg_dataset_has_labels(job->ds) ? 0.9f : 1.0f;
+    if (!isg_dataset_has_labels(job->ds)) a->o.distill_beta = 1.0f;
+    if (isnan(a->o.distill_beta)) a->o.distill_beta = job->teacher ? 0.9f : 0.0f;
     tool_train_common(t, &a->o);
     status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
     if (status != ISG_OK) return tool_train_error(t, a->source ? a->source : a->arch, a->data, &a->o, status, &err);
@@ -108,6 +113,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     const char *inputs[2];
     int files, code;
     isg_train_options_default(&a.o);
+    a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
     tool_train_options(options + 7, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;

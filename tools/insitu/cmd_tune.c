@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu tune: the factors of a compressed model, fine-tuned on data, against the network they came from. */
+#include <insitu/format.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,19 @@ typedef struct tune_job {
     tool_written written;
 } tune_job;
 
+/* Both see the same numbers: a teacher that was made for others says nothing about them. */
+static int check_teacher_input(tool *t, const tune_args *a, const tune_job *job, const tool_model *teacher)
+{
+    char own[512], its[512];
+    isg_input_spec student = job->m.input, other = teacher->input;
+    student.channels = student.height = student.width = other.channels = other.height = other.width = 0;
+    if (!other.given || !student.given) return EXIT_OK;
+    isg_input_spec_format(own, sizeof own, &student);
+    isg_input_spec_format(its, sizeof its, &other);
+    if (strcmp(own, its) == 0) return EXIT_OK;
+    return tool_usage_error(t, "%s expects other numbers than the student: --input=%s, not %s", a->teacher, its, own);
+}
+
 /* A student that takes more than its teacher saves nothing: one of the two files is the wrong one. */
 static int check_teacher_size(tool *t, const tune_args *a, const tune_job *job)
 {
@@ -33,7 +48,8 @@ static int check_teacher_size(tool *t, const tune_args *a, const tune_job *job)
     int code = tool_model_open(t, &teacher, a->teacher, NULL, LABEL_OFFSET_UNSET);
     if (code != EXIT_OK) return code;
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
-    code = tool_model_sizes(t, &job->m, &rt, &own);
+    code = check_teacher_input(t, a, job, &teacher);
+    if (code == EXIT_OK) code = tool_model_sizes(t, &job->m, &rt, &own);
     if (code == EXIT_OK) code = tool_model_sizes(t, &teacher, &rt, &its);
     tool_model_close(&teacher);
     if (code != EXIT_OK || own.resident_bytes <= its.resident_bytes) return code;
@@ -98,13 +114,17 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     isg_pack_options pack = {.struct_size = sizeof pack, .golden = 1};
     const char **names = calloc(meta->class_count ? meta->class_count : 1, sizeof *names);
     isg_input_spec kept = job->m.input; /* what the file said, not what the arrays of this run needed */
-    uint32_t i;
+    size_t ranges;
+    uint32_t i, activations = a->activations;
     int code;
     if (!names) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
     for (i = 0; i < meta->class_count; i++) {
         names[i] = isg_model_class_name(job->m.model, i);
         if (!names[i]) names[i] = "";
     }
+    /* a file that int8 runs from stays one: its weights have other ranges now */
+    if (activations == 0 && isg_rt_section(isg_model_rt(job->m.model), ISG_SECTION_ACTIVATIONS, &ranges))
+        activations = 8;
     raw_widths(&pack, isg_model_rt(job->m.model));
     pack.golden_seed = t->seed;
     pack.input = kept.given ? &kept : NULL;
@@ -113,7 +133,7 @@ static int tune_write(tool *t, const tune_args *a, tune_job *job)
     pack.class_count = meta->class_count;
     pack.recipe = a->bits ? NULL : meta->recipe; /* it would name the bits of before */
     pack.license = meta->license;
-    code = tool_calibrate(t, a->activations, job->graph, job->ds, &job->input, &pack);
+    code = tool_calibrate(t, activations, job->graph, job->ds, &job->input, &pack);
     if (code == EXIT_OK) code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
     isg_free((void *)(uintptr_t)pack.activations);
     free(names);
@@ -129,7 +149,7 @@ static int tune_train(tool *t, tune_args *a, tune_job *job, const char *source)
         a->o.distill_beta = 1.0f;
         a->o.validation_fraction = 0.0;
     }
-    if (!job->teacher) a->o.distill_beta = 0.0f;
+    if (isnan(a->o.distill_beta)) a->o.distill_beta = job->teacher ? 0.9f : 0.0f;
     tool_train_common(t, &a->o);
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
@@ -166,7 +186,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         {"input", 'i', OPTION_TEXT, &a.input, "SPEC",
          "raw|unit|torchvision|tf|KEY=VALUE,... (default: the file's own)"},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default: the file's own)"},
-        {"activations", 0, OPTION_U32, &a.activations, "8|32", "8: store the ranges that --mode=int8 needs"},
+        {"activations", 0, OPTION_U32, &a.activations, "8|32",
+         "8: store the ranges that --mode=int8 needs (default: as the file does)"},
         {"bits", 0, OPTION_TEXT, &a.bits, "B,U,V", "first give basis, U and V other bits (default: the file's own)"},
     };
     const tool_usage usage = {
@@ -184,14 +205,17 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     const char *inputs[2];
     int files, code;
     isg_train_options_default(&a.o);
-    a.o.distill_beta = 0.9f;
+    a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
     tool_train_options(options + 7, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
-    if (!(a.o.distill_beta >= 0.0f && a.o.distill_beta <= 1.0f))
+    if (a.o.distill_beta < 0.0f || a.o.distill_beta > 1.0f)
         return tool_usage_error(t, "option --distill: must lie between 0 and 1");
+    if (a.o.distill_beta > 0.0f && !a.teacher) return tool_usage_error(t, "--distill needs --teacher");
+    if (a.activations != 0 && a.activations != 8 && a.activations != 32)
+        return tool_usage_error(t, "option --activations: 8 or 32 are possible");
     if (!tool_trains(&a.o) && !a.bits && a.activations == 0)
         return tool_usage_error(t, "--epochs=0 needs --seconds or --steps, or --activations or --bits to be written");
     if (!tool_trains(&a.o) && (a.teacher || a.o.checkpoint || a.o.resume || a.o.log_csv || a.o.teacher_views))

@@ -165,8 +165,32 @@ char *tool_escape(char *dst, size_t size, const char *s, size_t n)
     return dst;
 }
 
-/* Whether `output` is an existing file that the data KIND:PATH[,PATH] are read from: one of the arrays, or a file with
- * the ending of a data file one folder (folder: two) below PATH. */
+/* Files that the data KIND:PATH may be read from, in the folder PATH. */
+static int is_in_folder(const char *output, const char *folder)
+{
+    static const char *const names[] = {"train-images-idx3-ubyte",
+                                        "train-labels-idx1-ubyte",
+                                        "t10k-images-idx3-ubyte",
+                                        "t10k-labels-idx1-ubyte",
+                                        "train.bin",
+                                        "test.bin",
+                                        "data_batch_1.bin",
+                                        "data_batch_2.bin",
+                                        "data_batch_3.bin",
+                                        "data_batch_4.bin",
+                                        "data_batch_5.bin",
+                                        "test_batch.bin"};
+    char path[4096];
+    size_t i;
+    for (i = 0; i < 2 * sizeof names / sizeof *names; i++) {
+        const int n = snprintf(path, sizeof path, "%s/%s%s", folder, names[i / 2], i % 2 ? ".gz" : "");
+        if (n > 0 && (size_t)n < sizeof path && isg_same_file(output, path)) return 1;
+    }
+    return 0;
+}
+
+/* Whether `output` is an existing file that the data KIND:PATH[,PATH] are read from: one of the arrays, a file of a
+ * data set's name by whatever link, or one with the ending of a picture one folder (folder: two) below PATH. */
 static int is_data_file(const char *output, const char *spec)
 {
     static const char *const endings[] = {".bin", "-ubyte", ".gz", ".jpg", ".jpeg", ".png"};
@@ -183,6 +207,7 @@ static int is_data_file(const char *output, const char *spec)
         if (comma) *comma = '\0';
         return isg_same_file(output, text) || (comma && isg_same_file(output, comma + 1));
     }
+    if (is_in_folder(output, path)) return 1;
     for (i = 0; i < sizeof endings / sizeof *endings; i++) {
         const size_t length = strlen(endings[i]);
         if (n > length && !strcasecmp(output + n - length, endings[i])) break;
@@ -197,11 +222,51 @@ static int is_data_file(const char *output, const char *spec)
     return 0;
 }
 
+static const char *last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Whether two paths are one file, or would be. */
+static int is_same_place(const char *a, const char *b)
+{
+    const char *paths[2] = {a, b};
+    char folders[2][4096];
+    struct stat info;
+    int i;
+    if (!strcmp(a, b)) return 1;
+    if (isg_same_file(a, b)) return stat(a, &info) == 0 && S_ISREG(info.st_mode);
+    if (strcmp(last_name(a), last_name(b)) != 0) return 0;
+    for (i = 0; i < 2; i++) {
+        const size_t n = (size_t)(last_name(paths[i]) - paths[i]);
+        if (n + 2 > sizeof folders[i]) return 0;
+        memcpy(folders[i], paths[i], n);
+        memcpy(folders[i] + n, ".", 2);
+    }
+    return isg_same_file(folders[0], folders[1]);
+}
+
+/* A place that cannot be written shows before the work. A pipe or a device is opened when there is something for it. */
+static int check_place(tool *t, const char *output)
+{
+    isg_writer *w = NULL;
+    isg_error err = {0};
+    struct stat info;
+    isg_status status;
+    if ((t->comm && t->comm->rank > 0) ||
+        (stat(output, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
+        return EXIT_OK;
+    status = isg_writer_open(&w, output, &err);
+    if (status != ISG_OK) return tool_error(t, output, status, &err);
+    isg_writer_abort(w);
+    return EXIT_OK;
+}
+
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec)
 {
     size_t i;
     char shown[256];
-    struct stat info;
     if (!output) return EXIT_OK;
     tool_escape(shown, sizeof shown, output, strlen(output));
     for (i = 0; i < count; i++)
@@ -209,11 +274,10 @@ int tool_check_output(tool *t, const char *output, const char *const *inputs, si
             return tool_usage_error(t, "%s: output is the same file as an input", shown);
     if (spec && is_data_file(output, spec)) return tool_usage_error(t, "%s: output is a file of the data", shown);
     for (i = 0; i < t->output_count; i++)
-        if (!strcmp(output, t->outputs[i]) ||
-            (isg_same_file(output, t->outputs[i]) && stat(output, &info) == 0 && S_ISREG(info.st_mode)))
+        if (is_same_place(output, t->outputs[i]))
             return tool_usage_error(t, "%s: two outputs are the same file", shown);
     if (t->output_count < TOOL_MAX_OUTPUTS) t->outputs[t->output_count++] = output;
-    return EXIT_OK;
+    return check_place(t, output);
 }
 
 static void draw_bar(tool *t, uint64_t done, uint64_t total, const char *text, double seconds)

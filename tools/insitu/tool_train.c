@@ -81,6 +81,8 @@ int tool_check_train_outputs(tool *t, const char *output, const isg_train_option
 {
     const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
     int code = EXIT_OK;
+    if (o->resume && !o->checkpoint) return tool_usage_error(t, "--resume needs --checkpoint");
+    if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
     size_t i;
     for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++)
         code = tool_check_output(t, written[i], inputs, 2, data);
@@ -153,9 +155,11 @@ static void list_empty(char *dst, size_t size, const uint64_t *counts, uint32_t 
 static int count_labels(const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset, uint64_t *counts)
 {
     const isg_value *out = &g->values[g->outputs[0]];
-    const int64_t outputs = out->rank > 0 ? out->dims[out->rank - 1] : 0;
+    int64_t outputs = out->rank > 0 ? 1 : 0; /* of one image: [N,C] as well as [N,C,1,1] */
     char name[300];
     uint64_t i;
+    int32_t k;
+    for (k = 1; k < out->rank; k++) outputs = out->dims[k] > 0 ? outputs * out->dims[k] : 0;
     for (i = 0; i < isg_dataset_count(ds); i++) {
         const int32_t label = isg_dataset_label(ds, i);
         const int64_t output = (int64_t)label + offset;

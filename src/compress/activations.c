@@ -9,6 +9,7 @@
 #include "compress/calibrate.h"
 #include "host/alloc.h"
 
+#define MAX_RANGE 1e30f /* what a file may hold: docs/format.md */
 #define DEFAULT_ITEMS 64u
 
 /* Factors of one conv or fc as numbers; empty where there is nothing between factors to measure. */
@@ -176,6 +177,13 @@ static isg_status run_items(observer *o, isg_session *s, const isg_rt_model *rt,
     }
     for (uint64_t i = 0; i < c->count && status == ISG_OK; i++) {
         const float *const input = c->inputs + i * c->size;
+        size_t k = 0;
+        while (k < c->size && isfinite(input[k])) k++;
+        if (k < c->size) {
+            status =
+                isgi_fail(err, ISG_E_NUMERIC, "calibration image %u holds a number that is not finite", (unsigned)i);
+            break;
+        }
         if (progress && progress->cancelled && progress->cancelled(progress->user)) {
             status = isgi_fail(err, ISG_E_CANCELLED, "cancelled");
             break;
@@ -199,6 +207,10 @@ static isg_status make_ranges(const observer *o, uint64_t items, isg_activation_
         r[i].hi = (float)(l->hi / (double)items);
         r[i].mid = (float)(l->mid / (double)items);
         r[i].sum = (float)(l->sum / (double)items);
+        if (!(r[i].lo > -MAX_RANGE && r[i].hi < MAX_RANGE && r[i].mid < MAX_RANGE && r[i].sum < MAX_RANGE)) {
+            isg_free(r);
+            return isgi_fail(err, ISG_E_NUMERIC, "layer %u: its numbers are too large for int8", (unsigned)i);
+        }
     }
     *ranges = r;
     *count = o->count;

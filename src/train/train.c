@@ -30,6 +30,26 @@ void isg_train_options_default(isg_train_options *o)
     o->seed = 1;
 }
 
+static isg_status check_ranges(const isg_train_options *o, isg_error *err)
+{
+    const struct {
+        const char *name;
+        int good;
+    } ranges[] = {{"learning rate", o->learning_rate > 0},
+                  {"weight decay", o->weight_decay >= 0},
+                  {"momentum", o->momentum >= 0 && o->momentum < 1},
+                  {"label smoothing", o->label_smoothing >= 0 && o->label_smoothing < 1},
+                  {"decay of the running mean", o->ema_decay >= 0 && o->ema_decay < 1},
+                  {"limit of the gradient", o->grad_clip >= 0},
+                  {"weight of the orthonormality loss", o->ortho_weight >= 0},
+                  {"number of seconds", o->max_seconds >= 0 && o->checkpoint_seconds >= 0},
+                  {"padding of crops", o->crop_pad <= 65535},
+                  {"share of validation", o->validation_fraction >= 0 && o->validation_fraction < 1}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!ranges[i].good) return isgi_fail(err, ISG_E_ARG, "training: the %s is out of range", ranges[i].name);
+    return ISG_OK;
+}
+
 static isg_status check_options(const isg_train_options *o, const isg_graph *teacher, isg_error *err)
 {
     if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "training options of another version");
@@ -37,12 +57,7 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
         o->precision > ISG_PRECISION_TF32) {
         return isgi_fail(err, ISG_E_ARG, "unknown optimiser, schedule, execution or precision");
     }
-    if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->momentum >= 0 && o->momentum < 1) ||
-        !(o->label_smoothing >= 0 && o->label_smoothing < 1) || !(o->ema_decay >= 0 && o->ema_decay < 1) ||
-        !(o->grad_clip >= 0) || !(o->ortho_weight >= 0) || !(o->max_seconds >= 0) || !(o->checkpoint_seconds >= 0) ||
-        o->crop_pad > 65535 || !(o->validation_fraction >= 0 && o->validation_fraction < 1)) {
-        return isgi_fail(err, ISG_E_ARG, "a training option is out of range");
-    }
+    ISGI_TRY(check_ranges(o, err));
     if (o->distill_beta != 0 && !(o->distill_beta > 0 && o->distill_beta <= 1 && o->distill_temperature > 0)) {
         return isgi_fail(err, ISG_E_ARG, "distillation needs beta 0..1 and a positive temperature");
     }

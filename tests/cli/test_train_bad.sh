@@ -143,8 +143,8 @@ kept 1 "after step 1: the output is not a finite number" \
 # what can be known before the work
 kept 2 "./log: two outputs are the same file" $(train) "$data" --checkpoint "$work/log" --log "$work/./log"
 kept 2 "--resume needs --checkpoint" $(train) "$data" --resume
-kept 2 "a training option is out of range" $(train) "$data" --seconds=-5
-kept 2 "a training option is out of range" $(train) "$data" --ortho=-1
+kept 2 "the number of seconds is out of range" $(train) "$data" --seconds=-5
+kept 2 "the weight of the orthonormality loss is out of range" $(train) "$data" --ortho=-1
 kept 2 "training does not know its need beforehand" $(train) "$data" --max-memory 1k
 kept 2 "option --activations" $(tune) "$data" --activations 16
 kept 2 "--distill needs --teacher" $(tune) "$data" --distill .5

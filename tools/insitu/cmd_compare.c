@@ -330,8 +330,14 @@ static int compare_models(compare_job *job)
     if (code != EXIT_OK) return code;
     code = o->data ? compare_data(job, o->data) : o->npy ? compare_npy(job) : compare_random(job);
     if (code != EXIT_OK) return code;
-    for (i = 0; i < job->output_count; i++)
+    for (i = 0; i < job->output_count; i++) {
+        if (!isfinite(job->sums[i].max_error)) {
+            err.status = ISG_E_NUMERIC;
+            snprintf(err.message, sizeof err.message, "an output of one of the two is not a finite number");
+            return tool_error(job->t, job->b.m.path, ISG_E_NUMERIC, &err);
+        }
         missed |= o->tolerance > 0.0 && !(relative_error(&job->sums[i]) <= o->tolerance);
+    }
     code = compare_report(job, missed);
     if (code != EXIT_OK || !missed) return code;
     err.status = ISG_E_TARGET;

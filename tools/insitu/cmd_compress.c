@@ -66,6 +66,13 @@ static int check_args(tool *t, compress_args *a, const char *source)
         return tool_usage_error(t, "say how small: --ratio, --target-size, --bi and --bo, --recipe or --layer");
     if (a->activations && a->activations != 8 && a->activations != 32)
         return tool_usage_error(t, "option --activations: 8 or 32 are possible");
+    if (o->fc_bits < 1 || (o->fc_bits > 8 && o->fc_bits != 32))
+        return tool_usage_error(t, "option --fc-bits: 1..8 or 32 are possible");
+    if (a->tune_seconds < 0.0) return tool_usage_error(t, "option --tune: must not be negative");
+    if (a->label_offset != LABEL_OFFSET_UNSET && a->label_offset < 0)
+        return tool_usage_error(t, "option --label-offset: must not be negative");
+    if (a->label_offset != LABEL_OFFSET_UNSET && a->label_offset > 0 && !a->input)
+        return tool_usage_error(t, "--label-offset needs --input: a file keeps them together");
     if (a->activations == 8 && !a->data) return tool_usage_error(t, "--activations=8 needs --data");
     if (a->tune_seconds > 0.0 && !a->data) return tool_usage_error(t, "--tune needs --data");
     if (a->bits) {
@@ -112,6 +119,19 @@ static void apply_args(tool *t, compress_args *a, compress_job *job)
     o->progress = tool_progress_callbacks(t);
 }
 
+/* A file with another offset could not be opened again. */
+static int check_offset(tool *t, const compress_args *a, const compress_job *job)
+{
+    const isg_value *out = job->graph->output_count > 0 ? &job->graph->values[job->graph->outputs[0]] : NULL;
+    int64_t outputs = 1;
+    int32_t k;
+    if (a->label_offset == LABEL_OFFSET_UNSET || !out) return EXIT_OK;
+    for (k = 1; k < out->rank; k++) outputs *= out->dims[k] > 0 && outputs <= INT32_MAX ? out->dims[k] : 1;
+    if (a->label_offset < outputs) return EXIT_OK;
+    return tool_usage_error(t, "label offset %d is outside the network's %lld outputs", a->label_offset,
+                            (long long)outputs);
+}
+
 static int load_inputs(tool *t, compress_args *a, compress_job *job, const char *source)
 {
     isg_error err = {0};
@@ -121,6 +141,7 @@ static int load_inputs(tool *t, compress_args *a, compress_job *job, const char 
     if (code == EXIT_OK && a->classes) code = tool_names_read(t, &job->names, a->classes);
     if (code == EXIT_OK) code = tool_graph_open(t, &job->graph, source, a->shape);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, NULL);
+    if (code == EXIT_OK) code = check_offset(t, a, job);
     if (code != EXIT_OK || !a->data) return code;
     status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);
@@ -329,7 +350,8 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
         {"bi", 0, OPTION_U32, &a.o.bi, "N", "spatial bases a kernel, for the whole net (level 1)"},
         {"bo", 0, OPTION_U32, &a.o.bo, "N", "basis kernels a layer, for the whole net (level 2)"},
         {"bits", 0, OPTION_TEXT, &a.bits, "B,U,V", "bits of basis, U and V with --bi/--bo (default 3,6,3)"},
-        {"fc-bits", 0, OPTION_U32, &a.o.fc_bits, "Q", "bits of fully connected layers with --bi/--bo (default 8)"},
+        {"fc-bits", 0, OPTION_U32, &a.o.fc_bits, "Q",
+         "with --bi/--bo: bits of layers that neither level fits (default 8)"},
         {"layer", 'l', OPTION_LIST, &a.layers, "REGEX=SETTING", "keep, BI,BO,QB,QU,QV or bits=Q; later ones win"},
         {"recipe", 0, OPTION_TEXT, &a.recipe_file, "FILE", "take every choice from a recipe (docs/recipes.md)"},
         {"save-recipe", 0, OPTION_TEXT, &a.save_recipe, "FILE", "write the choices made as a recipe"},

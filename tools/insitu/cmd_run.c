@@ -124,7 +124,7 @@ static int show_classes(run_state *s, const char *label)
     if (!list) return tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
     for (i = 0; i < classes; i++) {
         float v = s->output[(uint64_t)s->m->label_offset + i];
-        list[i].score = isnan(v) ? -INFINITY : v;
+        list[i].score = v;
         list[i].index = (uint32_t)i;
     }
     qsort(list, (size_t)classes, sizeof *list, by_score);
@@ -187,9 +187,22 @@ static int collect_input(run_state *s)
     return EXIT_OK;
 }
 
+static int check_output(run_state *s, const char *label)
+{
+    isg_error err = {ISG_E_NUMERIC, -1, ISG_ERROR_NONE, ""};
+    uint64_t i;
+    for (i = 0; i < s->m->out_count && isfinite(s->output[i]); i++) {
+    }
+    if (i == s->m->out_count) return EXIT_OK;
+    snprintf(err.message, sizeof err.message, "output %llu is not a finite number", (unsigned long long)i);
+    return tool_error(s->t, label, ISG_E_NUMERIC, &err);
+}
+
 static int show_result(run_state *s, const char *label)
 {
-    int code = s->m->out.rank <= 2 ? show_classes(s, label) : show_range(s, label);
+    int code = check_output(s, label);
+    if (code != EXIT_OK) return code;
+    code = s->m->out.rank <= 2 ? show_classes(s, label) : show_range(s, label);
     if (code != EXIT_OK || !s->spiking) return code;
     if (s->results) {
         cJSON *item = cJSON_GetArrayItem(s->results, cJSON_GetArraySize(s->results) - 1);

@@ -228,7 +228,7 @@ static int measure(sim_job *job, const isg_snn *snn, const tool_model *m, const 
     free(input);
     free(output);
     free(counts);
-    return status == ISG_OK ? EXIT_OK : tool_error(job->t, job->path, status, &err);
+    return status == ISG_OK ? EXIT_OK : tool_data_error(job->t, job->path, status, &err);
 }
 
 int sim_measure_spikes(sim_job *job)

@@ -62,7 +62,7 @@ int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_mod
     for (i = 0; i < count && status == ISG_OK; i++)
         status = isg_dataset_load(ds, i, &m->input, images + i * m->in_count, &err);
     code = status == ISG_OK ? tool_snn_create_from(t, snn, o, m, images, (uint32_t)count)
-                            : tool_error(t, NULL, status, &err);
+                            : tool_data_error(t, NULL, status, &err);
     free(images);
     return code;
 }

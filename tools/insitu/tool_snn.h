@@ -20,7 +20,7 @@ typedef struct snn_options {
 /* Rows of a tool_option table for a variable `o` of type snn_options. */
 #define SNN_OPTION_ROWS(o)                                                                                             \
     {"snn",      0,          OPTION_TEXT,                                                                              \
-     &(o).steps, "T[,T...]", "run as a spiking network for T time steps (rising numbers: one run measures all)"},      \
+     &(o).steps, "T[,T...]", "run as a spiking network for T time steps (eval: several, rising, by one run)"},         \
         {"calibration", 0, OPTION_U32, &(o).images, "N", "--snn: images that set the thresholds (default 128)"},       \
         {"calibration-data", 0, OPTION_TEXT, &(o).calibration, "KIND:PATH", "--snn: where they come from"},            \
         {"percentile",                                                                                                 \

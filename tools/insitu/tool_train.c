@@ -10,7 +10,8 @@
 void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o)
 {
     const tool_option rows[TRAIN_OPTION_COUNT] = {
-        {"epochs", 'e', OPTION_U32, &o->epochs, "N", "passes over the training images; 0: follow --seconds"},
+        {"epochs", 'e', OPTION_U32, &o->epochs, "N",
+         "passes over the training images (default 1); 0: follow --seconds"},
         {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "end this sitting after S seconds; go on with --resume"},
         {"max-time", 0, OPTION_TIME, &o->max_seconds, "DURATION", "the same as --seconds, as 90, 90s, 10m or 2h"},
         {"steps", 0, OPTION_U64, &o->max_steps, "N", "stop after N steps"},
@@ -34,7 +35,8 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
         {"teacher-views", 0, OPTION_U32, &o->teacher_views, "K",
          "show each image in K ways; the teacher sees each once, beforehand"},
         {"teacher-cache", 0, OPTION_TEXT, &o->teacher_cache, "FILE", "keep what the teacher says of them there"},
-        {"validation", 0, OPTION_REAL, &o->validation_fraction, "F", "share of the images that picks the best epoch"},
+        {"validation", 0, OPTION_REAL, &o->validation_fraction, "F",
+         "share of the images that picks the best epoch (default 0.1)"},
         {"renormalise", 0, OPTION_FLAG, &o->renormalise, NULL,
          "put BatchNorm back from statistics, fold it at the end"},
         {"checkpoint", 0, OPTION_TEXT, &o->checkpoint, "FILE", "keep a checkpoint there"},
@@ -349,6 +351,25 @@ int tool_calibrate(tool *t, uint32_t activations, const isg_graph *g, const isg_
     return EXIT_OK;
 }
 
+/* Whether the file could be run within --max-memory, before it stands at the place of another. */
+static int check_memory(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path)
+{
+    isg_rt_options rt;
+    isg_rt_model model;
+    isg_rt_memory memory;
+    isg_error err = {0};
+    void *image = NULL;
+    size_t bytes = 0;
+    isg_status status;
+    if (!t->max_memory) return EXIT_OK;
+    tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
+    status = isg_pack_image(g, options, &image, &bytes, &err);
+    if (status == ISG_OK) status = isg_rt_open(&model, image, bytes, &err);
+    if (status == ISG_OK) status = isg_rt_plan(&model, &rt, &memory, &err);
+    isg_free(image);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
+}
+
 int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
                    tool_written *written)
 {
@@ -356,8 +377,10 @@ int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options,
     tool_model m;
     isg_error err = {0};
     double tolerance = 0.0;
-    int code;
-    isg_status status = isg_pack_file(g, options, path, &err);
+    int code = check_memory(t, g, options, path);
+    isg_status status;
+    if (code != EXIT_OK) return code;
+    status = isg_pack_file(g, options, path, &err);
     if (status != ISG_OK) return tool_error(t, path, status, &err);
     code = tool_model_open(t, &m, path, NULL, LABEL_OFFSET_UNSET);
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);

@@ -92,6 +92,19 @@ refused 4 "$tool" eval "$packed" --data "npy:$work/none.npy,$work/y.npy" --quiet
 refused 2 "$tool" tune "$packed" --data "npy:$work/wide.npy,$work/y.npy" --steps 1 --quiet -o "$out/o.isg"
 refused 2 "$tool" tune "$packed" --data "$x,$work/eleven.npy" --steps 1 --quiet -o "$out/o.isg"
 
+# numbers that are none, all the way
+refused 1 "$tool" run "$packed" "$work/nan.npy" --quiet
+refused 1 "$tool" tune "$packed" --data "npy:$work/nan.npy" --epochs 0 --activations 8 --quiet -o "$out/o.isg"
+
+# a file that no verb could open or run is not written
+for offset in 100 -5; do
+    refused 2 "$tool" compress "$model" --layer '.=bits=4' --input unit --label-offset "$offset" --quiet -o "$out/o.isg"
+done
+refused 2 "$tool" compress "$model" --layer '.=bits=4' --label-offset 1 --quiet -o "$out/o.isg"
+refused 2 "$tool" compress "$model" --bi 2 --bo 4 --fc-bits 77 --quiet -o "$out/o.isg"
+refused 1 "$tool" compress "$model" --layer '.=bits=4' --max-memory 10 --quiet -o "$out/o.isg"
+[ ! -e "$out/o.isg" ] || fail "a refused run left $out/o.isg"
+
 # files of words
 refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"
 refused 1 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/absent" --quiet -o "$out/o.isg"

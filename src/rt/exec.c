@@ -194,11 +194,12 @@ isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float 
     if (!ctx || op >= ctx->ops) return ISG_E_ARG;
     s = &ctx->steps[op];
     if (k < -1 || (k >= 0 && (uint32_t)k >= s->op.input_count)) return ISG_E_ARG;
-    t = &ctx->tensors[k < 0 ? s->op.output : isgi_op_input(ctx->model, &s->op, (uint32_t)k)];
+    t = &ctx->tensors[k < 0 ? s->op.output : k < 2 ? s->op.inputs[k] : isgi_op_input(ctx->model, &s->op, (uint32_t)k)];
     if (rank) *rank = t->shape.rank;
     if (dims) memcpy(dims, t->shape.dims, sizeof t->shape.dims);
     if (!dst) return ISG_OK;
-    if (!t->data || (k < 0 && s->int8.gives) || (k == 0 && s->int8.takes)) return ISG_E_UNSUPPORTED;
+    if (!t->data || (k < 0 && (s->int8.gives || s->residual >= 0)) || (k == 0 && s->int8.takes))
+        return ISG_E_UNSUPPORTED;
     if (capacity < t->count) return ISG_E_ARG;
     isgi_to_logical(&ctx->kernels, dst, t->data, &t->shape);
     return ISG_OK;

@@ -13,7 +13,7 @@
 #define MAX_BATCH 65536u
 #define MAX_WORKERS 1024u
 #define MAX_FLOATS UINT32_MAX /* of one tensor, so that no number of tasks overflows */
-#define LAST_CHUNK 256u       /* tensors whose last use is looked up in one walk */
+#define MAX_TENSORS (ISG_FORMAT_MAX_IO + 2u * ISG_FORMAT_MAX_COUNT) /* inputs, constants, what operations make */
 
 /* Where things lie in the workspace, in bytes. */
 typedef struct workspace_layout {
@@ -21,7 +21,7 @@ typedef struct workspace_layout {
     uint64_t arena_bytes, scratch_bytes, weight_bytes;
 } workspace_layout;
 
-/* What the walk needs to remember; everything is small and on the stack. */
+/* What the walk needs to remember, 24 kB on the stack. */
 typedef struct plan_walk {
     const isgi_model *m;
     const isg_rt_options *options;
@@ -34,11 +34,10 @@ typedef struct plan_walk {
     int streams, dense_streams;   /* see isgi_plan_for */
     isg_rt_costs costs;
     isgi_arena arena;
-    uint64_t scratch;   /* floats */
-    uint64_t constants; /* bytes of constant tensors that are not used where they lie in the image */
-    uint32_t chunk;     /* number of the chunk that last_use describes, plus 1 */
-    uint32_t last_use[LAST_CHUNK];
-    isg_rt_context *ctx; /* NULL when only planning */
+    uint64_t scratch;               /* floats */
+    uint64_t constants;             /* bytes of constant tensors that are not used where they lie in the image */
+    uint16_t last_use[MAX_TENSORS]; /* index of the last operation that reads a tensor */
+    isg_rt_context *ctx;            /* NULL when only planning */
     uint8_t *arena_data, *constant_data;
 } plan_walk;
 
@@ -61,35 +60,23 @@ static void next_op(const isgi_model *m, isgi_cursor *c, uint32_t index, isgi_op
     if (isgi_view_read_op(c, own, s.rank, op, NULL) != ISG_OK) memset(op, 0, sizeof *op);
 }
 
-/* Index of the last operation that reads tensors [first, first + LAST_CHUNK); graph outputs live to the end. */
-static void find_last_uses(plan_walk *p, uint32_t first)
+/* Graph outputs live to the end. */
+static void find_last_uses(plan_walk *p)
 {
     isgi_cursor c = isgi_view_ops(p->m), outputs = {p->m->graph, p->m->outputs_at, p->m->graph_bytes, 0};
     memset(p->last_use, 0, sizeof p->last_use);
     for (uint32_t i = 0; i < p->m->ops; i++) {
+        isgi_cursor operands;
         isgi_op op;
         next_op(p->m, &c, i, &op);
-        for (uint32_t k = 0; k < op.input_count; k++) {
-            const uint32_t t = k < 2 ? op.inputs[k] : isgi_op_input(p->m, &op, k);
-            if (t - first < LAST_CHUNK) p->last_use[t - first] = i;
-        }
+        operands = isgi_op_operands(p->m, &op);
+        for (uint32_t k = 0; k < op.input_count; k++) p->last_use[isgi_next_operand(&operands, &op)] = (uint16_t)i;
     }
     for (uint32_t i = 0; i < p->m->outputs; i++) {
-        const uint32_t t = isgi_cursor_uv(&outputs);
         uint32_t bytes;
+        p->last_use[isgi_cursor_uv(&outputs)] = (uint16_t)p->m->ops;
         (void)isgi_cursor_name(&outputs, &bytes);
-        if (t - first < LAST_CHUNK) p->last_use[t - first] = p->m->ops;
     }
-}
-
-/* The last operation that reads a tensor. */
-static uint32_t last_use_of(plan_walk *p, uint32_t tensor)
-{
-    if (p->chunk != tensor / LAST_CHUNK + 1) {
-        p->chunk = tensor / LAST_CHUNK + 1;
-        find_last_uses(p, tensor / LAST_CHUNK * LAST_CHUNK);
-    }
-    return p->last_use[tensor % LAST_CHUNK];
 }
 
 /* Constants are only ever read: operations write their own output. A big-endian machine needs its own copy of them. */
@@ -116,7 +103,7 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32
     if (count > MAX_FLOATS) return too_large(err, "tensor is too large for this batch");
     if (!isgi_view_is_constant(p->m, index)) {
         const uint64_t bytes = align_up(count * sizeof(float));
-        last = last_use_of(p, index);
+        last = p->last_use[index];
         if (last < now) last = now;
         if ((over < 0 || !isgi_arena_hand_over(&p->arena, (uint32_t)over, bytes, last, index, &offset)) &&
             isgi_arena_take(&p->arena, bytes, last, index, &offset) != ISG_OK)
@@ -214,8 +201,7 @@ static void fuse_addition(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_st
     const uint32_t made = s->op.output;
     uint32_t other;
     isgi_op next;
-    if (p->keep || index + 1 == p->m->ops || s->op.act.kind != ISGK_ACT_NONE || last_use_of(p, made) != index + 1)
-        return;
+    if (p->keep || index + 1 == p->m->ops || s->op.act.kind != ISGK_ACT_NONE || p->last_use[made] != index + 1) return;
     next_op(p->m, &ops, index + 1, &next);
     if (next.kind != ISG_KIND_BINARY || next.mode != ISG_BINARY_ADD) return;
     other = next.inputs[0] == made ? next.inputs[1] : next.inputs[0];
@@ -234,7 +220,7 @@ static uint32_t pair_depthwise(plan_walk *p, isgi_cursor ops, uint32_t index, is
     isgi_step other, *next = p->ctx ? &p->ctx->steps[index + 1] : &other;
     isgi_shape out;
     if (p->keep || index + 1 == p->m->ops || s->int8.on || s->residual >= 0 || !s->conv.panels || !s->conv.direct ||
-        last_use_of(p, s->op.output) != index + 1)
+        p->last_use[s->op.output] != index + 1)
         return s->op.output;
     memset(next, 0, sizeof *next);
     next->residual = -1;
@@ -263,7 +249,7 @@ static void hand_codes(plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step 
     isgi_step next;
     isgi_shape out;
     if (p->keep || index + 1 == p->m->ops || !s->int8.on || s->residual >= 0 || !clamps || s->conv.oc % 4 ||
-        last_use_of(p, s->op.output) != index + 1)
+        p->last_use[s->op.output] != index + 1)
         return;
     memset(&next, 0, sizeof next);
     next_op(p->m, &ops, index + 1, &next.op);
@@ -289,7 +275,7 @@ static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
         candidates[n++] = op->inputs[0];
     if (op->kind == ISG_KIND_BINARY) candidates[n++] = op->inputs[1];
     for (uint32_t i = 0; i < n; i++) {
-        if (!isgi_view_is_constant(p->m, candidates[i]) && last_use_of(p, candidates[i]) <= last &&
+        if (!isgi_view_is_constant(p->m, candidates[i]) && p->last_use[candidates[i]] <= last &&
             same_shape(p->m, candidates[i], op->output))
             return (int32_t)candidates[i];
     }
@@ -336,7 +322,7 @@ static isg_status walk(plan_walk *p, isg_error *err)
     isgi_cursor c = isgi_view_ops(p->m);
     int done = 0;
     isgi_arena_init(&p->arena);
-    p->chunk = 0;
+    find_last_uses(p);
     p->scratch = 0;
     p->constants = 0;
     p->layer = 0;

@@ -73,7 +73,9 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
     const uint32_t batch = c->batch;
     uint64_t least;
-    c->batch = f->images;
+    /* A forced way that a layer does not have leaves it to the costs: those of one image, for bits are the batch's not.
+     */
+    c->batch = f->forced == ISG_STRATEGY_AUTO ? f->images : 1;
     c->strategy =
         w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
     least = isgi_way_cost(c, w, c->strategy, f);

@@ -100,6 +100,9 @@ void isgi_view_tensor(const isgi_model *m, uint32_t index, isgi_shape *shape, ui
 void isgi_view_weight(const isgi_model *m, uint32_t index, isg_weight *w);
 isgi_cursor isgi_view_ops(const isgi_model *m);
 uint32_t isgi_op_input(const isgi_model *m, const isgi_op *op, uint32_t k);
+/* All operands of an operation as it was read, one after the other. */
+isgi_cursor isgi_op_operands(const isgi_model *m, const isgi_op *op);
+uint32_t isgi_next_operand(isgi_cursor *c, const isgi_op *op);
 static inline int isgi_view_is_constant(const isgi_model *m, uint32_t tensor)
 {
     return tensor >= m->inputs && tensor < m->inputs + m->constants;

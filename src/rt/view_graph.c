@@ -397,9 +397,20 @@ isgi_cursor isgi_view_ops(const isgi_model *m)
     return c;
 }
 
+isgi_cursor isgi_op_operands(const isgi_model *m, const isgi_op *op)
+{
+    const isgi_cursor c = {m->graph, op->operands_at, m->graph_bytes, 0};
+    return c;
+}
+
+uint32_t isgi_next_operand(isgi_cursor *c, const isgi_op *op)
+{
+    return read_operand(c, op->output);
+}
+
 uint32_t isgi_op_input(const isgi_model *m, const isgi_op *op, uint32_t k)
 {
-    isgi_cursor c = {m->graph, op->operands_at, m->graph_bytes, 0};
+    isgi_cursor c = isgi_op_operands(m, op);
     uint32_t tensor = 0;
     for (uint32_t i = 0; i <= k; i++) tensor = read_operand(&c, op->output);
     return tensor;

@@ -63,22 +63,24 @@ static isg_status infer_fc(const isgi_model *m, const isgi_op *op, const isgi_sh
     return ISG_OK;
 }
 
-/* Whether the last window along an axis still begins before the end of what counts. */
+/* Whether some tap of the window that begins at `at` lies inside. */
+static int touches(int64_t at, uint32_t in, uint64_t span, uint32_t dilation)
+{
+    const uint64_t before = at < 0 ? (uint64_t)-at : 0, first = (before + dilation - 1) / dilation * dilation;
+    return first < span && (int64_t)first + at < (int64_t)in;
+}
+
+/* Whether every window along an axis holds something that counts: dilated ones may straddle a small input without
+ * touching it, and so may any that begins before it. */
 static int pool_axis_ok(uint32_t out, uint32_t in, uint32_t begin, uint32_t end, uint32_t kernel, uint32_t dilation,
                         uint32_t stride)
 {
     const uint64_t span = (uint64_t)(kernel - 1) * dilation + 1;
     const uint64_t last = (uint64_t)(out - 1) * stride;
-    uint64_t first;
-    if (begin >= span || end >= span) return 0;
-    if (last >= (uint64_t)in + begin) return 0;
-    /* Dilated windows may straddle a small input without touching it: some tap of the first and of the last window
-     * must lie inside. */
-    first = (begin + dilation - 1) / dilation * dilation;
-    if (first - begin >= in || first >= span) return 0;
-    if (last >= begin) return 1;
-    first = (begin - last + dilation - 1) / dilation * dilation;
-    return first - (begin - last) < in && first < span;
+    if (begin >= span || end >= span || last >= (uint64_t)in + begin) return 0;
+    for (uint64_t at = 0; at <= last && at < begin; at += stride)
+        if (!touches((int64_t)at - begin, in, span, dilation)) return 0;
+    return 1;
 }
 
 static isg_status infer_pool(const isgi_op *op, const isgi_shape *x, isgi_shape *out, isg_error *err)
@@ -116,10 +118,11 @@ static isg_status infer_binary(const isgi_shape *a, const isgi_shape *b, isgi_sh
 
 static isg_status infer_concat(const isgi_model *m, const isgi_op *op, isgi_shape *out, isg_error *err)
 {
+    isgi_cursor operands = isgi_op_operands(m, op);
     uint64_t total = 0;
     for (uint32_t k = 0; k < op->input_count; k++) {
         isgi_shape s;
-        isgi_view_tensor(m, isgi_op_input(m, op, k), &s, NULL);
+        isgi_view_tensor(m, isgi_next_operand(&operands, op), &s, NULL);
         if (k == 0) *out = s;
         if (op->mode >= s.rank || s.rank != out->rank || !s.dims[op->mode])
             return misfit(err, "concat axis or rank does not fit");

@@ -352,9 +352,58 @@ static void test_fc(void **state)
         if (cases[i].ih == 1) check_case(&cases[i], 1);
 }
 
+#define MANY 16u
+
+/* Item 0 of a batch of `batch`. */
+static void run_first(const isg_rt_model *model, const float *x, float *y, uint32_t batch, uint32_t strategy)
+{
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
+    isg_rt_context *ctx = NULL;
+    isg_error err = {0};
+    void *workspace;
+    options.batch = batch;
+    options.strategy = strategy;
+    assert_int_equal(isg_rt_plan(model, &options, &memory, &err), ISG_OK);
+    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes);
+    assert_non_null(workspace);
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
+    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
+    free(workspace);
+}
+
+/* A way that is asked for, and what runs where a layer does not have it, give an item the bits it has alone. */
+static void test_forced(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 18; i++) {
+        const rt_layer l = {
+            32, 9, 9, 48, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, i % 3 + 1u, 3, i % 3 ? 24 : 0, ISG_QUANT_MIDTREAD, 4, 1};
+        const rt_layer point = {
+            32, 9, 9, 48, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, i % 3 + 1u, 1, i % 3 ? 24 : 0, ISG_QUANT_MIDTREAD, 4, 1};
+        const uint32_t strategy = ISG_STRATEGY_HALF + (uint32_t)i / 3 % 3;
+        size_t size, outputs;
+        uint8_t *image = build_layer(&shared, i < 9 ? &l : &point, &size, &outputs);
+        isg_rt_model model;
+        isg_error err = {0};
+        float *x = malloc(MANY * 32 * 81 * sizeof *x), *one = malloc(outputs * sizeof *x);
+        float *many = malloc(MANY * outputs * sizeof *x);
+        assert_true(x && one && many);
+        for (size_t k = 0; k < MANY * 32 * 81; k++) x[k] = next_float(&shared);
+        if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+        run_first(&model, x, one, 1, strategy);
+        run_first(&model, x, many, MANY, strategy);
+        if (memcmp(one, many, outputs * sizeof *x) != 0) fail_msg("case %zu: the batch changes bits", i);
+        free(x);
+        free(one);
+        free(many);
+        free(image);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases), cmocka_unit_test(test_fc),
-                                       cmocka_unit_test(test_sums)};
+                                       cmocka_unit_test(test_sums), cmocka_unit_test(test_forced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,6 +185,31 @@ static void test_misaligned(void **state)
     free(image);
 }
 
+/* Windows of two taps four apart over two rows with padding 4 and 3: the one in the middle reads padding only. */
+static void test_empty_windows(void **state)
+{
+    static const uint32_t window[10] = {2, 1, 1, 1, 4, 1, 4, 0, 3, 0};
+    const uint32_t x[4] = {0, 1, 2, 1}, y[4] = {0, 1, 5, 1};
+    (void)state;
+    for (uint32_t kind = ISG_KIND_MAX_POOL; kind <= ISG_KIND_AVERAGE_POOL; kind++) {
+        size_t size;
+        uint8_t *image;
+        isg_rt_model model;
+        isg_error err = {0};
+        reset_builder(&shared, 5);
+        add_input(&shared, 4, x);
+        add_op(&shared, kind, 4, y);
+        put_uv(&shared.ops, 1);
+        for (int i = 0; i < 10; i++) put_uv(&shared.ops, window[i]);
+        for (int i = 0; kind == ISG_KIND_AVERAGE_POOL && i < 3; i++) put_uv(&shared.ops, 0);
+        add_output(&shared, 1);
+        image = finish_image(&shared, &size);
+        assert_int_equal(isg_rt_open(&model, image, size, &err), ISG_E_SHAPE);
+        assert_non_null(strstr(err.message, "nothing but padding"));
+        free(image);
+    }
+}
+
 /* A workspace one byte too small, or off by less than a cache line, is an error value, and stays as it was. */
 static void test_bad_workspace(void **state)
 {
@@ -415,11 +440,17 @@ static void test_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opens_and_runs),     cmocka_unit_test(test_misaligned),
-        cmocka_unit_test(test_bad_workspace),      cmocka_unit_test(test_isa_masks),
-        cmocka_unit_test(test_hooks_and_sections), cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_every_flip),         cmocka_unit_test(test_versions_and_sections),
-        cmocka_unit_test(test_sealed_flips),       cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_opens_and_runs),
+        cmocka_unit_test(test_misaligned),
+        cmocka_unit_test(test_empty_windows),
+        cmocka_unit_test(test_bad_workspace),
+        cmocka_unit_test(test_isa_masks),
+        cmocka_unit_test(test_hooks_and_sections),
+        cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_every_flip),
+        cmocka_unit_test(test_versions_and_sections),
+        cmocka_unit_test(test_sealed_flips),
+        cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

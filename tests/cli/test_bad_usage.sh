@@ -105,6 +105,14 @@ refused 2 "$tool" compress "$model" --bi 2 --bo 4 --fc-bits 77 --quiet -o "$out/
 refused 1 "$tool" compress "$model" --layer '.=bits=4' --max-memory 10 --quiet -o "$out/o.isg"
 [ ! -e "$out/o.isg" ] || fail "a refused run left $out/o.isg"
 
+# options that would do nothing
+refused 2 "$tool" eval "$packed" --data "$x,$work/y.npy" --per-layer --quiet
+refused 2 "$tool" eval "$packed" --data "$x,$work/y.npy" --snn 4 --mode int8 --quiet
+refused 2 "$tool" run "$packed" "$work/x.npy" --percentile 99 --quiet
+refused 2 "$tool" train "$model" --outputs 20 --data "$x,$work/y.npy" --steps 1 --quiet -o "$out/o.onnx"
+printf 'one\ntwo\n' >"$work/names"
+refused 2 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/names" --quiet -o "$out/o.isg"
+
 # files of words
 refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"
 refused 1 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/absent" --quiet -o "$out/o.isg"

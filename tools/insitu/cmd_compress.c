@@ -119,17 +119,22 @@ static void apply_args(tool *t, compress_args *a, compress_job *job)
     o->progress = tool_progress_callbacks(t);
 }
 
-/* A file with another offset could not be opened again. */
-static int check_offset(tool *t, const compress_args *a, const compress_job *job)
+/* A file with another offset could not be opened again, and names that do not fit name something else. */
+static int check_outputs(tool *t, const compress_args *a, const compress_job *job)
 {
     const isg_value *out = job->graph->output_count > 0 ? &job->graph->values[job->graph->outputs[0]] : NULL;
     int64_t outputs = 1;
     int32_t k;
-    if (a->label_offset == LABEL_OFFSET_UNSET || !out) return EXIT_OK;
+    const int64_t offset = a->label_offset == LABEL_OFFSET_UNSET ? 0 : a->label_offset;
+    if (!out) return EXIT_OK;
     for (k = 1; k < out->rank; k++) outputs *= out->dims[k] > 0 && outputs <= INT32_MAX ? out->dims[k] : 1;
-    if (a->label_offset < outputs) return EXIT_OK;
-    return tool_usage_error(t, "label offset %d is outside the network's %lld outputs", a->label_offset,
-                            (long long)outputs);
+    if (offset >= outputs)
+        return tool_usage_error(t, "label offset %lld is outside the network's %lld outputs", (long long)offset,
+                                (long long)outputs);
+    if (a->classes && (int64_t)job->names.count != outputs - offset)
+        return tool_usage_error(t, "--classes names %u classes, the network has %lld", job->names.count,
+                                (long long)(outputs - offset));
+    return EXIT_OK;
 }
 
 static int load_inputs(tool *t, compress_args *a, compress_job *job, const char *source)
@@ -141,7 +146,7 @@ static int load_inputs(tool *t, compress_args *a, compress_job *job, const char 
     if (code == EXIT_OK && a->classes) code = tool_names_read(t, &job->names, a->classes);
     if (code == EXIT_OK) code = tool_graph_open(t, &job->graph, source, a->shape);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, NULL);
-    if (code == EXIT_OK) code = check_offset(t, a, job);
+    if (code == EXIT_OK) code = check_outputs(t, a, job);
     if (code != EXIT_OK || !a->data) return code;
     status = isg_dataset_open(&job->ds, a->data, ISG_SPLIT_TRAIN, &err);
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);

@@ -282,6 +282,8 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!o.data) return tool_usage_error(t, "--data is needed");
     if (o.batch < 1 || o.batch > 4096) return tool_usage_error(t, "option --batch: from 1 to 4096");
     if (!o.limit) return tool_usage_error(t, "option --limit: at least 1");
+    code = tool_snn_check(t, &o.snn);
+    if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
     if (code == EXIT_OK && m.fixed_batch && m.in.rank > 1 && m.in.dims[0] > 1) {

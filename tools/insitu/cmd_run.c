@@ -419,7 +419,8 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (o.dump && files != 2) return tool_usage_error(t, "--dump takes exactly one input");
-    code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files, NULL);
+    code = tool_snn_check(t, &o.snn);
+    if (code == EXIT_OK) code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files, NULL);
     if (code == EXIT_OK && o.output && isg_same_file(o.output, o.output)) {
         /* an existing file may be the model's external data: the import refuses that */
         isg_graph *graph = NULL;

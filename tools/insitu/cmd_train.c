@@ -120,6 +120,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if ((files == 1) == (a.arch != NULL)) return tool_usage_error(t, "give either --arch or MODEL.onnx");
+    if (a.outputs && !a.arch) return tool_usage_error(t, "--outputs needs --arch");
     if (!tool_trains(&a.o)) return tool_usage_error(t, "--epochs=0 needs --seconds or --steps");
     if (a.label_offset < 0) return tool_usage_error(t, "option --label-offset: must not be negative");
     a.source = files ? argv[0] : NULL;

@@ -34,6 +34,8 @@ typedef struct snn_options {
         "per-layer", 0, OPTION_FLAG, &(o).per_layer, NULL, "--snn: one threshold a layer instead of one a channel"     \
     }
 
+/* EXIT_USAGE where an option of spiking execution is given without --snn, or --mode with it (neurons add floats). */
+int tool_snn_check(tool *t, const snn_options *o);
 /* "16" or "4,16,64": rising from 1, at most SNN_STEPS_MAX. EXIT_USAGE with a message otherwise. */
 int tool_snn_steps(tool *t, const char *text, uint32_t steps[SNN_STEPS_MAX], uint32_t *count);
 /* Converts `m` with the first o->images of `ds`. */

@@ -115,8 +115,8 @@ static int dense_pays(const isgi_conv *c, const isg_weight *w)
     const uint32_t bits = w->basis.bits, integer = bits > 7 ? 60 : bits > 6 ? 45 : 34;
     isgi_conv one = *c; /* the batch does not count */
     one.batch = 1;
-    return macs * (isgi_can_winograd(&one, w) ? 63 : 100) >=
-           macs * integer + pixels * c->oc * 1400 + (uint64_t)c->ih * c->iw * c->ic * 800 + gathered * 750;
+    return 9 * (macs * (isgi_can_winograd(&one, w) ? 63 : 100)) >=
+           10 * (macs * integer + pixels * c->oc * 1400 + (uint64_t)c->ih * c->iw * c->ic * 800 + gathered * 750);
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)

@@ -21,7 +21,7 @@ typedef struct workspace_layout {
     uint64_t arena_bytes, scratch_bytes, weight_bytes;
 } workspace_layout;
 
-/* What the walk needs to remember, 24 kB on the stack. */
+/* What the walk needs to remember, 28 kB on the stack. */
 typedef struct plan_walk {
     const isgi_model *m;
     const isg_rt_options *options;

@@ -112,9 +112,9 @@ ISG_NODISCARD isg_status isg_arch_build(isg_graph **out, const char *arch, uint3
 const char *const *isg_arch_names(void); /* NULL-terminated */
 
 /* Trains g in place (masters of factors, scales, dense weights, biases, BatchNorm). g must be prepared except that it
- * may still hold BatchNorm. teacher: prepared, same inputs and outputs, or NULL. Labels are not needed when
- * distill_beta is 1. On CANCELLED the last checkpoint is complete and g holds the weights reached.
- * NaN stops with NUMERIC naming step and layer. */
+ * may still hold BatchNorm; biases and BatchNorm constants that nodes share become one of each node's own. teacher:
+ * prepared, same inputs and outputs, or NULL. Labels are not needed when distill_beta is 1. On CANCELLED the last
+ * checkpoint is complete and g holds the weights reached. NaN stops with NUMERIC naming step and layer. */
 ISG_NODISCARD isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *data,
                                    const isg_input_spec *input, int32_t label_offset, const isg_train_options *options,
                                    isg_train_report *report, isg_error *err);

@@ -393,9 +393,7 @@ static uint32_t count_tasks(const isgi_conv *c)
         n = (uint64_t)c->batch * c->fused.strips;
     else if (c->winograd.rows)
         n = ceil_div((uint64_t)c->batch * ((c->oh + 1) / 2), c->winograd.rows);
-    else if (c->depthwise)
-        n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
-    else if (c->lined)
+    else if (c->depthwise || c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->parts)
         n = c->parts * ceil_div(c->span, c->strip);

@@ -87,6 +87,34 @@ static inline void run_backwards(void *user, isg_task_fn task, void *arg, uint32
     for (uint32_t i = count; i-- > 0;) task(arg, i, i % 3);
 }
 
+/* A context in a workspace of its own that was full of NaN, with a frame of as many bytes behind it. */
+#define FRAME 64
+typedef struct framed {
+    uint8_t *workspace;
+    isg_rt_memory memory;
+    isg_rt_context *ctx;
+} framed;
+
+static inline framed open_framed(const isg_rt_model *model, const isg_rt_options *options)
+{
+    framed f = {NULL, {0}, NULL};
+    isg_error err = {0};
+    if (isg_rt_plan(model, options, &f.memory, &err) != ISG_OK) fail_msg("%s", err.message);
+    f.workspace = (uint8_t *)aligned_alloc(64, (size_t)f.memory.workspace_bytes + FRAME);
+    assert_non_null(f.workspace);
+    memset(f.workspace, 0xff, (size_t)f.memory.workspace_bytes + FRAME);
+    assert_int_equal(isg_rt_context_init(&f.ctx, f.workspace, (size_t)f.memory.workspace_bytes, model, options, &err),
+                     ISG_OK);
+    return f;
+}
+
+/* Frees it; the frame must be as it was. */
+static inline void close_framed(framed *f)
+{
+    for (int i = 0; i < FRAME; i++) assert_int_equal(f->workspace[f->memory.workspace_bytes + i], 0xff);
+    free(f->workspace);
+}
+
 /* Two items; returns the isg_mode that the layer ran in. */
 static inline uint32_t run_layer(const isg_rt_model *model, const float *x, float *y, uint32_t mode, uint32_t strategy,
                                  uint32_t isa, uint32_t workers)

@@ -135,42 +135,33 @@ typedef struct chain {
 static uint64_t run_case(const chain *n, uint32_t batch, const float *x, float *const y[2], uint32_t mode, uint32_t isa,
                          uint32_t workers, isg_rt_hook hook)
 {
-    const isg_rt_model *model = &n->model;
     const chain_case *c = n->c;
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
-    isg_error err = {0};
-    uint8_t *workspace;
+    framed f;
     options.batch = batch;
     options.isa_mask = isa;
     options.mode = mode;
     options.strategy = c->strategy;
     options.hook = hook;
     if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
-    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes + 64);
-    assert_non_null(workspace);
-    memset(workspace, 0xff, (size_t)memory.workspace_bytes + 64);
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
-    assert_int_equal(isg_rt_run(ctx, &x, y, &err), ISG_OK);
-    for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
+    f = open_framed(&n->model, &options);
+    assert_int_equal(isg_rt_run(f.ctx, &x, y, NULL), ISG_OK);
     for (uint32_t i = 0; i < LAYERS; i++) {
         isg_rt_op info;
-        assert_int_equal(isg_rt_op_info(ctx, i, &info), ISG_OK);
+        assert_int_equal(isg_rt_op_info(f.ctx, i, &info), ISG_OK);
         assert_int_equal(info.mode, c->layers[i].lo == NEVER ? ISG_MODE_F32 : mode);
         assert_int_equal(info.input_dims[0], batch);
         assert_int_equal(info.output_dims[0], batch);
         if (mode == ISG_MODE_INT8) {
             const uint32_t gives = hook ? 0 : c->gives >> i & 1u;
             float none;
-            assert_int_equal(ctx->steps[i].int8.gives, gives);
-            assert_int_equal(isg_rt_read(ctx, i, -1, &none, 0, NULL, NULL), gives ? ISG_E_UNSUPPORTED : ISG_E_ARG);
-            if (gives) assert_int_equal(isg_rt_read(ctx, i + 1, 0, &none, 0, NULL, NULL), ISG_E_UNSUPPORTED);
+            assert_int_equal(f.ctx->steps[i].int8.gives, gives);
+            assert_int_equal(isg_rt_read(f.ctx, i, -1, &none, 0, NULL, NULL), gives ? ISG_E_UNSUPPORTED : ISG_E_ARG);
+            if (gives) assert_int_equal(isg_rt_read(f.ctx, i + 1, 0, &none, 0, NULL, NULL), ISG_E_UNSUPPORTED);
         }
     }
-    free(workspace);
-    return memory.activation_bytes;
+    close_framed(&f);
+    return f.memory.activation_bytes;
 }
 
 static chain open_chain(const chain_case *c, uint32_t items)

@@ -358,18 +358,12 @@ static void test_fc(void **state)
 static void run_first(const isg_rt_model *model, const float *x, float *y, uint32_t batch, uint32_t strategy)
 {
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
-    isg_error err = {0};
-    void *workspace;
+    framed f;
     options.batch = batch;
     options.strategy = strategy;
-    assert_int_equal(isg_rt_plan(model, &options, &memory, &err), ISG_OK);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes);
-    assert_non_null(workspace);
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
-    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
-    free(workspace);
+    f = open_framed(model, &options);
+    assert_int_equal(isg_rt_run(f.ctx, &x, &y, NULL), ISG_OK);
+    close_framed(&f);
 }
 
 /* A way that is asked for, and what runs where a layer does not have it, give an item the bits it has alone. */

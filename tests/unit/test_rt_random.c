@@ -176,10 +176,7 @@ typedef struct run_way {
 static int run(const net *n, const run_way *w, const float *x, float *y)
 {
     isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
-    isg_error err = {0};
-    uint8_t *workspace;
+    framed f;
     int all = 1;
     options.batch = w->batch;
     options.mode = w->mode;
@@ -187,20 +184,14 @@ static int run(const net *n, const run_way *w, const float *x, float *y)
     options.isa_mask = w->isa;
     options.hook = w->hook;
     if (w->workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, w->workers};
-    if (isg_rt_plan(&n->model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes + 64);
-    assert_non_null(workspace);
-    memset(workspace, 0xff, (size_t)memory.workspace_bytes + 64);
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, &n->model, &options, &err),
-                     ISG_OK);
-    assert_int_equal(isg_rt_run(ctx, &x, &y, &err), ISG_OK);
-    for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
+    f = open_framed(&n->model, &options);
+    assert_int_equal(isg_rt_run(f.ctx, &x, &y, NULL), ISG_OK);
     for (uint32_t i = 0; i < n->ops; i++) {
         isg_rt_op info;
-        assert_int_equal(isg_rt_op_info(ctx, i, &info), ISG_OK);
+        assert_int_equal(isg_rt_op_info(f.ctx, i, &info), ISG_OK);
         all &= strcmp(info.kind, "conv") != 0 || info.mode == w->mode;
     }
-    free(workspace);
+    close_framed(&f);
     return all;
 }
 

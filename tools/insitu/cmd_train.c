@@ -104,7 +104,8 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     };
     const tool_usage usage = {verb,
                               "[MODEL.onnx] --data KIND:PATH -o OUT.onnx",
-                              "Without --arch the network of MODEL.onnx is trained further.",
+                              "Without --arch the network of MODEL.onnx is trained further. --max-memory is refused: "
+                              "what\ntraining needs is not known beforehand.",
                               options,
                               OPTION_COUNT(options),
                               0,

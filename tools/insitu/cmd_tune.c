@@ -196,7 +196,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         "Ranks stay as they are, bits and file size unless --bits changes them. With --teacher the loss is\n"
         "distillation (weight 0.9 unless --distill says otherwise; 1 when the data have no labels). --epochs=0 "
         "without\n"
-        "--seconds and --steps trains nothing: it gives a file the ranges of --activations=8 or other --bits.",
+        "--seconds and --steps trains nothing: it gives a file the ranges of --activations=8 or other "
+        "--bits.\n--max-memory is refused: what training needs is not known beforehand.",
         options,
         OPTION_COUNT(options),
         1,

@@ -83,9 +83,9 @@ int tool_check_train_outputs(tool *t, const char *output, const isg_train_option
 {
     const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
     int code = EXIT_OK;
+    size_t i;
     if (o->resume && !o->checkpoint) return tool_usage_error(t, "--resume needs --checkpoint");
     if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
-    size_t i;
     for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++)
         code = tool_check_output(t, written[i], inputs, 2, data);
     return code;
@@ -351,22 +351,18 @@ int tool_calibrate(tool *t, uint32_t activations, const isg_graph *g, const isg_
     return EXIT_OK;
 }
 
-/* Whether the file could be run within --max-memory, before it stands at the place of another. */
-static int check_memory(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path)
+/* Writes the image, unless it could not be run within --max-memory: what stands at its place stays then. */
+static int write_image(tool *t, const void *image, size_t bytes, const char *path)
 {
     isg_rt_options rt;
     isg_rt_model model;
     isg_rt_memory memory;
     isg_error err = {0};
-    void *image = NULL;
-    size_t bytes = 0;
     isg_status status;
-    if (!t->max_memory) return EXIT_OK;
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
-    status = isg_pack_image(g, options, &image, &bytes, &err);
-    if (status == ISG_OK) status = isg_rt_open(&model, image, bytes, &err);
+    status = isg_rt_open(&model, image, bytes, &err);
     if (status == ISG_OK) status = isg_rt_plan(&model, &rt, &memory, &err);
-    isg_free(image);
+    if (status == ISG_OK) status = isg_write_file(path, image, bytes, &err);
     return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
 }
 
@@ -377,11 +373,14 @@ int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options,
     tool_model m;
     isg_error err = {0};
     double tolerance = 0.0;
-    int code = check_memory(t, g, options, path);
-    isg_status status;
-    if (code != EXIT_OK) return code;
-    status = isg_pack_file(g, options, path, &err);
+    void *image = NULL;
+    size_t bytes = 0;
+    int code;
+    isg_status status = isg_pack_image(g, options, &image, &bytes, &err);
     if (status != ISG_OK) return tool_error(t, path, status, &err);
+    code = write_image(t, image, bytes, path);
+    isg_free(image);
+    if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, path, NULL, LABEL_OFFSET_UNSET);
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
     if (code == EXIT_OK) code = tool_model_sizes(t, &m, &rt, &written->sizes);

@@ -153,16 +153,21 @@ static __attribute__((noinline)) int32_t row_sum(const uint8_t *a, size_t k4)
     return _mm512_reduce_add_epi32(sum);
 }
 
-/* rows x (16 * vectors) outputs in registers; `last` masks the columns of the last vector. */
+/* rows x (16 * vectors) outputs in registers; `last` masks the columns of the last vector. No call may come while sums
+ * live: the compiler would keep them in memory all the time. */
 ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t k4,
                       const int32_t *init, int odd, int rows, int vectors, __mmask16 last)
 {
-    const __m128i twice = _mm_cvtsi32_si128(odd);
+    int32_t more[8];
     __m512i sum[8][3];
     ISGI_UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < rows && odd; i++) more[i] = row_sum(a + (size_t)i * lda, k4);
+    ISGI_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        const __m512i start =
+            odd ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_si512();
+        for (int i = 0; i < rows; i++) sum[i][v] = start;
     }
     for (size_t g = 0; g < k4; g++) {
         const int8_t *row = b + 4 * g * ldb;
@@ -180,15 +185,23 @@ ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, cons
             for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_dpbusd_epi32(sum[i][v], x, w[v]);
         }
     }
+    if (odd) {
+        ISGI_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const __m512i start = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
+            ISGI_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const __m512i twice = _mm512_add_epi32(sum[i][v], sum[i][v]);
+                sum[i][v] = _mm512_add_epi32(_mm512_add_epi32(start, _mm512_set1_epi32(more[i])), twice);
+            }
+        }
+    }
     ISGI_UNROLL
     for (int i = 0; i < rows; i++) {
-        const __m512i more = _mm512_set1_epi32(odd ? row_sum(a + (size_t)i * lda, k4) : 0);
         ISGI_UNROLL
         for (int v = 0; v < vectors; v++) {
             const __mmask16 some = v == vectors - 1 ? last : 0xffffu;
-            const __m512i start = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, init + 16 * v), more);
-            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, some,
-                                     _mm512_add_epi32(start, _mm512_sll_epi32(sum[i][v], twice)));
+            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, some, sum[i][v]);
         }
     }
 }

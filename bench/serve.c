@@ -23,9 +23,12 @@ static void print_memory(uint64_t empty)
 
 static int answer(const served *s, const char *line, uint64_t empty)
 {
-    unsigned runs;
-    if (sscanf(line, "run %u", &runs) == 1) {
-        if (s->run(s->contender)) return 1;
+    unsigned runs, warm = 0;
+    if (sscanf(line, "run %u %u", &runs, &warm) >= 1) {
+        const uint64_t begin = isg_host_nanoseconds();
+        do {
+            if (s->run(s->contender)) return 1;
+        } while (milliseconds_since(begin) < warm);
         for (unsigned i = 0; i < runs; i++) {
             const uint64_t start = isg_host_nanoseconds();
             if (s->run(s->contender)) return 1;

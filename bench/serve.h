@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a contender of scripts/bench says and answers on its standard streams.
  *
- * After the first result it prints "ready OPEN_MS RESIDENT PEAK WEIGHT_BYTES VERSION"; then it reads lines: "run N"
- * (one run to warm up, N timed: their milliseconds), "memory" (RESIDENT PEAK), "output" (the first numbers of the
- * first output, if it knows them). RESIDENT is over the process as it started, PEAK is of the whole process. */
+ * After the first result it prints "ready OPEN_MS RESIDENT PEAK WEIGHT_BYTES VERSION"; then it reads lines: "run N
+ * [MS]" (one run to warm up and more while MS milliseconds have not passed, then N timed: their milliseconds), "memory"
+ * (RESIDENT PEAK), "output" (the first numbers of the first output, if it knows them). RESIDENT is over the process as
+ * it started, PEAK is of the whole process. */
 #ifndef INSITU_BENCH_SERVE_H
 #define INSITU_BENCH_SERVE_H
 

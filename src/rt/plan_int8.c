@@ -83,13 +83,10 @@ static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint3
     }
 }
 
-/* dwpairs_u8s8 is AVX2's. It is the faster of the two there; with VNNI, whose dwconv_u8s8 sorts bytes for long and
- * multiplies odd codes three times, where it adds in 16 bits (by count of instructions: not timed). */
+/* Where dwpairs_u8s8 is: it sorts half as many bytes as dwconv_u8s8. */
 static int wants_pairs(const isg_weight *w, uint32_t isa)
 {
-    const uint32_t narrow = w->basis.family == ISG_QUANT_MIDTREAD ? 7 : 6;
-    if (!(isa & ISG_ISA_AVX2) || w->bi % 2) return 0;
-    return !(isa & ISG_ISA_AVX512VNNI) || w->basis.bits <= narrow;
+    return (isa & ISG_ISA_AVX2) && w->bi % 2 == 0;
 }
 
 /* In the time of one integer multiply-add of matrices of AVX2, about: one of sums over taps takes three, a number that

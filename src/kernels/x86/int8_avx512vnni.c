@@ -23,48 +23,71 @@ ALWAYS __mmask16 mask16_of(size_t n)
 /* 64 codes a step: eight codes are `bits` bytes, which one permutation puts into each quadword. */
 void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_bytes, size_t n, uint32_t bits, int32_t add)
 {
-    uint8_t place[64], shift[64];
-    __m512i places, shifts, codes;
+    const uint64_t each = 0x0101010101010101, count = 0x0706050403020100;
+    const __m512i quads = _mm512_set_epi64(7 * each, 6 * each, 5 * each, 4 * each, 3 * each, 2 * each, each, 0);
+    const __m512i skip = _mm512_mullo_epi64(quads, _mm512_set1_epi64((int64_t)bits));
+    const __m512i places = _mm512_add_epi64(skip, _mm512_set1_epi64((int64_t)count));
+    const __m512i shifts = _mm512_set1_epi64((int64_t)(count * bits)); /* 56 at most: no byte reaches the next */
     const __m512i mask = _mm512_set1_epi8((char)((1u << bits) - 1u)), start = _mm512_set1_epi8((char)add);
-    for (uint32_t i = 0; i < 64; i++) {
-        place[i] = (uint8_t)(i / 8 * bits + i % 8);
-        shift[i] = (uint8_t)(i % 8 * bits);
-    }
-    places = _mm512_loadu_si512(place);
-    shifts = _mm512_loadu_si512(shift);
     for (size_t i = 0; i < n; i += 64, src += 8 * bits, src_bytes -= src_bytes < 8 * bits ? src_bytes : 8 * bits) {
         const __m512i raw = _mm512_maskz_loadu_epi8(mask_of(src_bytes < 8 * bits ? src_bytes : 8 * bits), src);
-        codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(places, raw));
-        codes = _mm512_and_si512(codes, mask);
-        _mm512_mask_storeu_epi8(dst + i, mask_of(n - i), _mm512_add_epi8(codes, start));
+        const __m512i codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(places, raw));
+        _mm512_mask_storeu_epi8(dst + i, mask_of(n - i), _mm512_add_epi8(_mm512_and_si512(codes, mask), start));
     }
 }
 
-void isgk_interleave_s8__avx512vnni(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+/* Sixteen columns (those of `some`, the others 0) of up to four rows: four bytes a column. */
+ALWAYS __m512i interleave_sixteen(const int8_t *src, size_t lds, size_t rows, __mmask16 some)
 {
     const __m512i order =
         _mm512_set_epi8(63, 47, 31, 15, 62, 46, 30, 14, 61, 45, 29, 13, 60, 44, 28, 12, 59, 43, 27, 11, 58, 42, 26, 10,
                         57, 41, 25, 9, 56, 40, 24, 8, 55, 39, 23, 7, 54, 38, 22, 6, 53, 37, 21, 5, 52, 36, 20, 4, 51,
                         35, 19, 3, 50, 34, 18, 2, 49, 33, 17, 1, 48, 32, 16, 0);
+    __m128i row[4];
+    __m512i all;
+    ISGI_UNROLL
+    for (size_t r = 0; r < 4; r++) row[r] = r < rows ? _mm_maskz_loadu_epi8(some, src + r * lds) : _mm_setzero_si128();
+    all = _mm512_inserti32x4(_mm512_castsi128_si512(row[0]), row[1], 1);
+    all = _mm512_inserti32x4(_mm512_inserti32x4(all, row[2], 2), row[3], 3);
+    return _mm512_permutexvar_epi8(order, all);
+}
+
+void isgk_interleave_s8__avx512vnni(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
     for (size_t c = 0; c < cols; c += 16) {
         const __mmask16 some = mask16_of(cols - c);
-        __m128i row[4];
-        __m512i all;
-        ISGI_UNROLL
-        for (size_t r = 0; r < 4; r++)
-            row[r] = r < rows ? _mm_maskz_loadu_epi8(some, src + r * lds + c) : _mm_setzero_si128();
-        all = _mm512_inserti32x4(_mm512_castsi128_si512(row[0]), row[1], 1);
-        all = _mm512_inserti32x4(_mm512_inserti32x4(all, row[2], 2), row[3], 3);
-        _mm512_mask_storeu_epi32(dst + 4 * c, some, _mm512_permutexvar_epi8(order, all));
+        _mm512_mask_storeu_epi32(dst + 4 * c, some, interleave_sixteen(src + c, lds, rows, some));
     }
 }
 
-/* Sixty-four integers, made to end at 0 and 255, as bytes. */
-ALWAYS void store_sixtyfour(uint8_t *dst, const __m512i q[4])
+void isgk_interleave_pairs_s8__avx512vnni(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
+{
+    const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    for (size_t c = 0; c < cols; c += 16) {
+        const size_t left = cols - c;
+        const __mmask16 some = mask16_of(left);
+        const __m512i even = interleave_sixteen(src + c, lds, rows, some);
+        const __m512i odd = interleave_sixteen(src + cols + c, lds, rows, some);
+        _mm512_mask_storeu_epi32(dst + 8 * c, mask16_of(2 * left), _mm512_permutex2var_epi32(even, low, odd));
+        if (left > 8)
+            _mm512_mask_storeu_epi32(dst + 8 * c + 64, mask16_of(2 * (left - 8)),
+                                     _mm512_permutex2var_epi32(even, high, odd));
+    }
+}
+
+/* Sixty-four integers, made to end at 0 and 255, as bytes, of which those of `some` are stored. */
+ALWAYS void store_sixtyfour(uint8_t *dst, const __m512i q[4], __mmask64 some)
 {
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const __m512i words = _mm512_packs_epi32(q[0], q[1]), more = _mm512_packs_epi32(q[2], q[3]);
-    _mm512_storeu_si512(dst, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words, more)));
+    _mm512_mask_storeu_epi8(dst, some, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words, more)));
+}
+
+/* Sixteen of them. */
+ALWAYS void store_sixteen(uint8_t *dst, __m512i q, __mmask16 some)
+{
+    _mm_mask_storeu_epi8(dst, some, _mm512_cvtepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
 }
 
 /* What is too small, or a NaN, which min gives as its second operand, becomes the least integer or a negative one. */
@@ -82,63 +105,109 @@ void isgk_quantise_u8__avx512vnni(uint8_t *dst, const float *src, size_t n, floa
         __m512i q[4];
         ISGI_UNROLL
         for (size_t v = 0; v < 4; v++) q[v] = quantise_sixteen(_mm512_loadu_ps(src + i + 16 * v), scale, hi, offset);
-        store_sixtyfour(dst + i, q);
+        store_sixtyfour(dst + i, q, mask_of(64));
     }
     for (; i < n; i += 16) {
         const __mmask16 some = mask16_of(n - i);
-        const __m512i q = quantise_sixteen(_mm512_maskz_loadu_ps(some, src + i), scale, hi, offset);
-        _mm_mask_storeu_epi8(dst + i, some, _mm512_cvtepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
+        store_sixteen(dst + i, quantise_sixteen(_mm512_maskz_loadu_ps(some, src + i), scale, hi, offset), some);
     }
 }
 
-ALWAYS __m512i requantise_sixteen(__m512i sum, __m512 scale, __m512 start)
+/* Codes of sums: round(min(255, sum * mul + add)), or, with `recode`, the steps of recode_u8. */
+typedef struct code_plan {
+    __m512 lo, hi, inverse, most;
+    __m512i zero;
+} code_plan;
+
+ALWAYS __m512i code_sixteen(__m512i sum, __m512 mul, __m512 add, const code_plan *plan, const int recode)
 {
-    const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), start);
-    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(255.0f), y));
+    const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), mul), add);
+    if (!recode) return _mm512_cvtps_epi32(_mm512_min_ps(plan->most, y));
+    return quantise_sixteen(_mm512_min_ps(plan->hi, _mm512_max_ps(plan->lo, y)), plan->inverse, plan->most, plan->zero);
 }
 
-void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                                    const float *mul, float add)
+/* All columns of all rows: 64 at a time, the last 32 or fewer 16 at a time. */
+ALWAYS void code_rows(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                      const float *mul, const float *add, const code_plan *plan, const int recode)
 {
-    const __m512 start = _mm512_set1_ps(add);
+    const __m512 same = _mm512_set1_ps(recode ? 0.0f : *add);
     size_t c = 0;
-    for (; cols - c >= 64; c += 64) {
-        __m512 scale[4];
+    for (; c < cols && cols - c > 32; c += 64) {
+        const __mmask64 some = mask_of(cols - c);
+        __m512 scale[4], start[4];
         ISGI_UNROLL
-        for (size_t v = 0; v < 4; v++) scale[v] = _mm512_loadu_ps(mul + c + 16 * v);
+        for (int v = 0; v < 4; v++) {
+            const __mmask16 part = (__mmask16)(some >> (16 * v));
+            scale[v] = _mm512_maskz_loadu_ps(part, mul + c + 16 * v);
+            start[v] = recode ? _mm512_maskz_loadu_ps(part, add + c + 16 * v) : same;
+        }
         for (size_t r = 0; r < rows; r++) {
             __m512i q[4];
             ISGI_UNROLL
-            for (size_t v = 0; v < 4; v++)
-                q[v] = requantise_sixteen(_mm512_loadu_si512(src + r * lds + c + 16 * v), scale[v], start);
-            store_sixtyfour(dst + r * ldd + c, q);
+            for (int v = 0; v < 4; v++) {
+                const __mmask16 part = (__mmask16)(some >> (16 * v));
+                const __m512i sum = _mm512_maskz_loadu_epi32(part, src + r * lds + c + 16 * v);
+                q[v] = code_sixteen(sum, scale[v], start[v], plan, recode);
+            }
+            store_sixtyfour(dst + r * ldd + c, q, some);
         }
     }
     for (; c < cols; c += 16) {
         const __mmask16 some = mask16_of(cols - c);
         const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c);
+        const __m512 start = recode ? _mm512_maskz_loadu_ps(some, add + c) : same;
         for (size_t r = 0; r < rows; r++) {
-            const __m512i q = requantise_sixteen(_mm512_maskz_loadu_epi32(some, src + r * lds + c), scale, start);
-            const __m512i bytes = _mm512_max_epi32(q, _mm512_setzero_si512());
-            _mm_mask_storeu_epi8(dst + r * ldd + c, some, _mm512_cvtepi32_epi8(bytes));
+            const __m512i sum = _mm512_maskz_loadu_epi32(some, src + r * lds + c);
+            store_sixteen(dst + r * ldd + c, code_sixteen(sum, scale, start, plan, recode), some);
         }
     }
+}
+
+void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                    const float *mul, float add)
+{
+    const code_plan plan = {.most = _mm512_set1_ps(255.0f)};
+    code_rows(dst, ldd, src, lds, rows, cols, mul, &add, &plan, 0);
+}
+
+void isgk_recode_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
+                                const isgk_recode *to)
+{
+    const code_plan plan = {_mm512_set1_ps(to->lo), _mm512_set1_ps(to->hi), _mm512_set1_ps(to->inverse),
+                            _mm512_set1_ps((float)(255 - to->zero)), _mm512_set1_epi32(to->zero)};
+    code_rows(dst, ldd, src, lds, rows, cols, to->mul, to->add, &plan, 1);
+}
+
+typedef struct finish_plan {
+    __m512 lo, hi;
+    int on;
+} finish_plan;
+
+ALWAYS void dequantise_sixteen(float *dst, const int32_t *src, const float *mul, const float *add,
+                               const float *residual, __mmask16 some, const finish_plan *plan)
+{
+    const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src));
+    __m512 y = _mm512_mul_ps(x, _mm512_maskz_loadu_ps(some, mul));
+    y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, add));
+    if (residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, residual));
+    if (plan->on) y = _mm512_min_ps(plan->hi, _mm512_max_ps(plan->lo, y));
+    _mm512_mask_storeu_ps(dst, some, y);
 }
 
 void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                      const float *mul, const float *add, const isgk_finish *finish)
 {
-    const __m512 lo = _mm512_set1_ps(finish ? finish->lo : 0.0f), hi = _mm512_set1_ps(finish ? finish->hi : 0.0f);
-    for (size_t c = 0; c < cols; c += 16) {
-        const __mmask16 some = mask16_of(cols - c);
-        const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c), start = _mm512_maskz_loadu_ps(some, add + c);
-        for (size_t r = 0; r < rows; r++) {
-            const __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(some, src + r * lds + c));
-            __m512 y = _mm512_add_ps(_mm512_mul_ps(x, scale), start);
-            if (finish && finish->residual)
-                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, finish->residual + r * finish->ldr + c));
-            if (finish) y = _mm512_min_ps(hi, _mm512_max_ps(lo, y));
-            _mm512_mask_storeu_ps(dst + r * ldd + c, some, y);
+    const float *residual = finish ? finish->residual : NULL;
+    const finish_plan plan = {_mm512_set1_ps(finish ? finish->lo : 0.0f), _mm512_set1_ps(finish ? finish->hi : 0.0f),
+                              finish != NULL};
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        if (residual) {
+            for (size_t c = 0; c < cols; c += 16)
+                dequantise_sixteen(dst + c, src + c, mul + c, add + c, residual + c, mask16_of(cols - c), &plan);
+            residual += finish->ldr;
+        } else {
+            for (size_t c = 0; c < cols; c += 16)
+                dequantise_sixteen(dst + c, src + c, mul + c, add + c, NULL, mask16_of(cols - c), &plan);
         }
     }
 }

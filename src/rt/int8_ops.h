@@ -21,6 +21,11 @@ typedef enum isgi_int8_form {
  * float, or is faster for it unless a strategy is forced. */
 void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t forced,
                     uint32_t isa, uint32_t workers);
+/* Numbers between the rows of a tile of sums of n columns: rows begin where a vector of any size does. */
+static inline size_t isgi_int8_tile_step(size_t n)
+{
+    return (n + 15) & ~(size_t)15;
+}
 /* Bytes of a tap's weights where taps are paired. */
 static inline size_t isgi_int8_pair_bytes(uint32_t channels)
 {

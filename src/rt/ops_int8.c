@@ -349,9 +349,10 @@ static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint
 {
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
-        k->gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n,
+        const size_t step = isgi_int8_tile_step(cols);
+        k->gemm_u8s8(tile, step, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4, f->init + n,
                      &f->kind);
-        k->requantise_u8(dst + n, ldd, tile, cols, rows, cols, f->mul + n, (float)INT8_MIDDLE);
+        k->requantise_u8(dst + n, ldd, tile, step, rows, cols, f->mul + n, (float)INT8_MIDDLE);
     }
 }
 
@@ -360,7 +361,7 @@ static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, 
                         const float *mul)
 {
     const isgk_table *k = &j->ctx->kernels;
-    const size_t oc = j->c->oc, at = (size_t)first * oc + n;
+    const size_t oc = j->c->oc, at = (size_t)first * oc + n, step = isgi_int8_tile_step(cols);
     float *out = j->ctx->tensors[j->step->op.output].data + at;
     isgk_finish finish = j->finish;
     if (j->q->gives) {
@@ -368,11 +369,11 @@ static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, 
         const isgk_recode to = {mul + n,   floats_at(j, j->q->add) + n, finish.lo,
                                 finish.hi, 1.0f / next->scale,          next->zero};
         uint8_t *codes = (uint8_t *)(void *)j->ctx->tensors[j->step->op.output].data;
-        k->recode_u8(codes + at, oc, sums, cols, rows, cols, &to);
+        k->recode_u8(codes + at, oc, sums, step, rows, cols, &to);
         return;
     }
     if (finish.residual) finish.residual += at;
-    k->dequantise_f32(out, oc, sums, cols, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
+    k->dequantise_f32(out, oc, sums, step, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
     if (j->after) k->epilogue_f32(out, oc, rows, cols, NULL, j->after);
 }
 
@@ -382,8 +383,8 @@ static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, siz
 {
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
-        j->ctx->kernels.gemm_u8s8(tile, cols, a, lda, f->codes + 4 * (size_t)n, f->columns, rows, cols, f->k4,
-                                  f->init + n, &f->kind);
+        j->ctx->kernels.gemm_u8s8(tile, isgi_int8_tile_step(cols), a, lda, f->codes + 4 * (size_t)n, f->columns, rows,
+                                  cols, f->k4, f->init + n, &f->kind);
         finish_sums(j, first, tile, rows, n, cols, f->mul);
     }
 }
@@ -501,7 +502,7 @@ static void sum_taps_u8(const int8_job *j, const int8_taps *g, uint32_t y, uint3
                         uint32_t channels, int32_t *tile, const uint8_t **taps)
 {
     const isgi_conv *c = j->c;
-    const size_t step = c->window.sw * g->pixel;
+    const size_t step = c->window.sw * g->pixel, apart = isgi_int8_tile_step(channels);
     const isgk_codes kind = j->q->paired ? pair_kind(&j->w->basis) : code_kind(&j->w->basis);
     const int8_t *weights = (const int8_t *)(j->base + j->q->basis);
     const int32_t *init = ints_at(j, j->q->init_basis);
@@ -509,11 +510,11 @@ static void sum_taps_u8(const int8_job *j, const int8_taps *g, uint32_t y, uint3
         const uint32_t run = c->ow - x < count ? c->ow - x : count;
         list_taps_u8(j, g, y, x, taps);
         if (j->q->paired)
-            j->ctx->kernels.dwpairs_u8s8(tile, channels, taps, step, run, (size_t)j->w->taps * g->lists, weights,
+            j->ctx->kernels.dwpairs_u8s8(tile, apart, taps, step, run, (size_t)j->w->taps * g->lists, weights,
                                          isgi_int8_pair_bytes(channels), channels, init, &kind);
         else
-            j->ctx->kernels.dwconv_u8s8(tile, channels, taps, step, run, j->q->groups, weights, channels, init, &kind);
-        tile += (size_t)run * channels;
+            j->ctx->kernels.dwconv_u8s8(tile, apart, taps, step, run, j->q->groups, weights, channels, init, &kind);
+        tile += run * apart;
         count -= run;
         x = 0;
         y++;
@@ -543,8 +544,8 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
             finish_sums(j, first, tile, count, 0, c->oc, mul);
             continue;
         }
-        j->ctx->kernels.requantise_u8(part + q->at_sums, q->sum_step, tile, channels, count, channels, mul,
-                                      (float)INT8_MIDDLE);
+        j->ctx->kernels.requantise_u8(part + q->at_sums, q->sum_step, tile, isgi_int8_tile_step(channels), count,
+                                      channels, mul, (float)INT8_MIDDLE);
         product_out(j, first, part + q->at_sums, q->sum_step, count, &v, tile);
     }
 }
@@ -576,13 +577,14 @@ static void fill_mid(const int8_job *j, uint8_t *mid, uint32_t image, size_t fro
         if (!q->takes) quantise_pixels(j, part + q->at_input, origin + p, count);
         for (size_t n = 0; n < bibo; n += ISGI_INT8_COLUMNS) {
             const size_t cols = bibo - n < ISGI_INT8_COLUMNS ? bibo - n : ISGI_INT8_COLUMNS;
-            j->ctx->kernels.gemm_u8s8(tile, cols, x, q->x_step, u.codes + 4 * n, bibo, count, cols, u.k4, u.init + n,
+            const size_t step = isgi_int8_tile_step(cols);
+            j->ctx->kernels.gemm_u8s8(tile, step, x, q->x_step, u.codes + 4 * n, bibo, count, cols, u.k4, u.init + n,
                                       &u.kind);
             for (size_t done = 0, run; done < count; done += run) { /* a row of the image, or what is here of it */
                 const size_t row = (p + done) / iw % q->ring, column = (p + done) % iw;
                 run = iw - column < count - done ? iw - column : count - done;
                 j->ctx->kernels.requantise_u8(mid + row * line + (q->left + column) * bibo + n, bibo,
-                                              tile + done * cols, cols, run, cols, u.mul + n, (float)INT8_MIDDLE);
+                                              tile + done * step, step, run, cols, u.mul + n, (float)INT8_MIDDLE);
             }
         }
     }

@@ -128,7 +128,7 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     const uint64_t bibo = (uint64_t)w->bi * w->bo, wide = w->bo ? (uint64_t)w->bo : c->oc;
     const uint64_t first = q->form == ISGI_INT8_FACTORED ? bibo : q->form == ISGI_INT8_CHAIN ? w->bo : c->oc;
     const uint64_t tap = q->form == ISGI_INT8_FACTORED ? bibo : q->x_step; /* bytes of a pixel that taps read */
-    const uint64_t tile = wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS;
+    const uint64_t tile = isgi_int8_tile_step((size_t)(wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS));
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
     if (q->form == ISGI_INT8_DEPTHWISE || (!q->groups && !q->pointwise))
         q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * (q->groups ? q->line : c->iw) * q->x_step);

@@ -77,6 +77,13 @@ EMULATE simde__m512i _mm512_cvtps_epi32(simde__m512 v)
     return out;
 }
 
+EMULATE simde__m512i _mm512_zextsi256_si512(simde__m256i v)
+{
+    simde__m512i out = simde_mm512_setzero_si512();
+    memcpy(&out, &v, sizeof v);
+    return out;
+}
+
 EMULATE int32_t _mm512_reduce_add_epi32(simde__m512i v)
 {
     int32_t x[16];
@@ -86,13 +93,13 @@ EMULATE int32_t _mm512_reduce_add_epi32(simde__m512i v)
     return (int32_t)sum;
 }
 
-EMULATE simde__m128i _mm512_cvtepi32_epi8(simde__m512i v)
+EMULATE simde__m128i _mm512_cvtusepi32_epi8(simde__m512i v)
 {
-    int32_t from[16];
+    uint32_t from[16];
     uint8_t to[16];
     simde__m128i out;
     memcpy(from, &v, sizeof from);
-    for (int i = 0; i < 16; i++) to[i] = (uint8_t)from[i];
+    for (int i = 0; i < 16; i++) to[i] = (uint8_t)(from[i] < 255 ? from[i] : 255);
     memcpy(&out, to, sizeof out);
     return out;
 }

@@ -22,15 +22,15 @@ typedef struct pairs_job {
 
 /* Sums in the order in which interleaving words in 128-bit lanes leaves them: channels 8 l .. 8 l + 3 of lane l in
  * `low`, the four after them in `high`. */
-ALWAYS void store_sums(int32_t *dst, const int32_t *init, __m512i low, __m512i high, size_t channels)
+ALWAYS void store_sums(int32_t *dst, const int32_t *init, __m512i low, __m512i high, size_t channels, const int half)
 {
     const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
     const __m512i second = _mm512_add_epi64(first, _mm512_set1_epi64(4));
-    const __mmask16 some = (__mmask16)(channels < 16 ? (1u << channels) - 1u : 0xffffu);
-    const __mmask16 more = (__mmask16)(channels < 32 ? ((1u << channels) - 1u) >> 16 : 0xffffu);
+    const size_t at = half ? 0 : 16;
+    const __mmask16 last = (__mmask16)((1u << (channels - at)) - 1u);
     const __m512i a = _mm512_permutex2var_epi64(low, first, high), b = _mm512_permutex2var_epi64(low, second, high);
-    _mm512_mask_storeu_epi32(dst, some, _mm512_add_epi32(a, _mm512_maskz_loadu_epi32(some, init)));
-    _mm512_mask_storeu_epi32(dst + 16, more, _mm512_add_epi32(b, _mm512_maskz_loadu_epi32(more, init + 16)));
+    if (!half) _mm512_storeu_si512(dst, _mm512_add_epi32(a, _mm512_loadu_si512(init)));
+    _mm512_mask_storeu_epi32(dst + at, last, _mm512_add_epi32(half ? a : b, _mm512_maskz_loadu_epi32(last, init + at)));
 }
 
 /* A weight of odd codes is twice the code and one more. */
@@ -41,33 +41,57 @@ ALWAYS __m512i add_products(__m512i sum, __m512i x, __m512i codes, const int odd
     return sum;
 }
 
-/* `pixels` pixels from `p` on of up to 32 channels. Behind an odd number of taps the last one meets zeros, which odd
- * codes do not have: there its bytes are zeros too. */
-ALWAYS void pairs_tile(const pairs_job *j, int32_t *dst, size_t p, size_t channel, const int pixels, const int odd)
+/* 32 channels, or 16: in whole groups of 32 bytes, for which no mask is needed. */
+ALWAYS __m512i load_pairs(const void *p, const int half)
 {
+    return half ? _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)p)) : _mm512_loadu_si512(p);
+}
+
+/* `pixels` pixels from `p` on of up to 32 channels (half: 16). Behind an odd number of taps the last one meets codes
+ * 0 and, as odd codes have no 0, bytes 0. */
+ALWAYS void pairs_tile(const pairs_job *j, int32_t *dst, size_t p, size_t channel, const int pixels, const int half,
+                       const int odd)
+{
+    static const uint8_t nothing[64];
     const size_t left = j->channels - channel, channels = left < CHANNELS ? left : CHANNELS;
-    const __mmask64 some = channels < CHANNELS ? ((__mmask64)1 << (2 * channels)) - 1 : ~(__mmask64)0;
-    const size_t offset = p * j->pixel_step + 2 * channel;
+    const size_t step = j->pixel_step, offset = p * step + 2 * channel, count = j->count, ldd = j->ldd;
     __m512i low[PIXELS], high[PIXELS];
     ISGI_UNROLL
     for (int i = 0; i < pixels; i++) low[i] = high[i] = _mm512_setzero_si512();
-    for (size_t t = 0; t < j->count; t += 2) {
-        const int two = t + 1 < j->count;
-        const __mmask64 next = two ? some : 0;
-        const uint8_t *x = j->taps[t] + offset, *y = two ? j->taps[t + 1] + offset : x;
-        const int8_t *codes = j->weights + t * j->ldw + 2 * channel, *after = two ? codes + j->ldw : codes;
-        const __m512i v = _mm512_maskz_loadu_epi8(some, codes), w = _mm512_maskz_loadu_epi8(next, after);
+    for (size_t t = 0; t < count; t += 2) {
+        const int two = t + 1 < count;
+        const size_t after = two ? step : 0;
+        const uint8_t *x = j->taps[t] + offset, *y = two ? j->taps[t + 1] + offset : nothing;
+        const int8_t *codes = j->weights + t * j->ldw + 2 * channel;
+        const void *next = two ? (const void *)(codes + j->ldw) : nothing;
+        const __m512i v = load_pairs(codes, half), w = load_pairs(next, half);
         const __m512i codes_low = _mm512_unpacklo_epi16(v, w), codes_high = _mm512_unpackhi_epi16(v, w);
         ISGI_UNROLL
-        for (int i = 0; i < pixels; i++, x += j->pixel_step, y += j->pixel_step) {
-            const __m512i a = _mm512_maskz_loadu_epi8(some, x), b = _mm512_maskz_loadu_epi8(next, y);
+        for (int i = 0; i < pixels; i++, x += step, y += after) {
+            const __m512i a = load_pairs(x, half), b = load_pairs(y, half);
             low[i] = add_products(low[i], _mm512_unpacklo_epi16(a, b), codes_low, odd);
             high[i] = add_products(high[i], _mm512_unpackhi_epi16(a, b), codes_high, odd);
         }
     }
     ISGI_UNROLL
     for (int i = 0; i < pixels; i++)
-        store_sums(dst + (size_t)i * j->ldd + channel, j->init + channel, low[i], high[i], channels);
+        store_sums(dst + (size_t)i * ldd + channel, j->init + channel, low[i], high[i], channels, half);
+}
+
+static __attribute__((noinline)) void four_pixels(const pairs_job *j, int32_t *dst, size_t p, size_t channel)
+{
+    pairs_tile(j, dst, p, channel, PIXELS, 0, 0);
+}
+
+static __attribute__((noinline)) void four_pixels_half(const pairs_job *j, int32_t *dst, size_t p, size_t channel)
+{
+    pairs_tile(j, dst, p, channel, PIXELS, 1, 0);
+}
+
+static __attribute__((noinline)) void one_pixel(const pairs_job *j, int32_t *dst, size_t p, size_t channel, int half,
+                                                int odd)
+{
+    pairs_tile(j, dst, p, channel, 1, half, odd);
 }
 
 void isgk_dwpairs_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *const *taps, size_t pixel_step,
@@ -75,12 +99,16 @@ void isgk_dwpairs_u8s8__avx512vnni(int32_t *dst, size_t ldd, const uint8_t *cons
                                    const int32_t *init, const isgk_codes *codes)
 {
     const pairs_job j = {taps, weights, init, pixel_step, tap_count, ldw, channels, ldd};
-    size_t p = 0;
-    for (; !codes->odd && pixels - p >= PIXELS; p += PIXELS) {
-        for (size_t c = 0; c < channels; c += CHANNELS) pairs_tile(&j, dst + p * ldd, p, c, PIXELS, 0);
-    }
-    for (; p < pixels; p++) {
-        for (size_t c = 0; c < channels; c += CHANNELS) pairs_tile(&j, dst + p * ldd, p, c, 1, codes->odd);
+    for (size_t p = 0, step; p < pixels; p += step) {
+        step = !codes->odd && pixels - p >= PIXELS ? PIXELS : 1;
+        for (size_t c = 0; c < channels; c += CHANNELS) {
+            const int half = channels - c <= CHANNELS / 2;
+            if (step == 1)
+                one_pixel(&j, dst, p, c, half, codes->odd);
+            else
+                (half ? four_pixels_half : four_pixels)(&j, dst, p, c);
+        }
+        dst += step * ldd;
     }
 }
 #endif

@@ -87,7 +87,7 @@ ALWAYS void store_sixtyfour(uint8_t *dst, const __m512i q[4], __mmask64 some)
 /* Sixteen of them. */
 ALWAYS void store_sixteen(uint8_t *dst, __m512i q, __mmask16 some)
 {
-    _mm_mask_storeu_epi8(dst, some, _mm512_cvtepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
+    _mm_mask_storeu_epi8(dst, some, _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
 }
 
 /* What is too small, or a NaN, which min gives as its second operand, becomes the least integer or a negative one. */
@@ -113,61 +113,92 @@ void isgk_quantise_u8__avx512vnni(uint8_t *dst, const float *src, size_t n, floa
     }
 }
 
-/* Codes of sums: round(min(255, sum * mul + add)), or, with `recode`, the steps of recode_u8. */
+/* Codes of sums: round(min(255, sum * mul + add)), or the steps of recode_u8. */
 typedef struct code_plan {
     __m512 lo, hi, inverse, most;
     __m512i zero;
 } code_plan;
 
-ALWAYS __m512i code_sixteen(__m512i sum, __m512 mul, __m512 add, const code_plan *plan, const int recode)
+/* What a number becomes: NEAR ones are known to be integers, others may be too large or none. */
+enum { NEAR, FAR, RECODE };
+
+ALWAYS __m512i code_sixteen(__m512i sum, __m512 mul, __m512 add, const code_plan *plan, const int way)
 {
     const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), mul), add);
-    if (!recode) return _mm512_cvtps_epi32(_mm512_min_ps(plan->most, y));
+    if (way != RECODE) return _mm512_cvtps_epi32(way == FAR ? _mm512_min_ps(plan->most, y) : y);
     return quantise_sixteen(_mm512_min_ps(plan->hi, _mm512_max_ps(plan->lo, y)), plan->inverse, plan->most, plan->zero);
 }
 
-/* All columns of all rows: 64 at a time, the last 32 or fewer 16 at a time. */
-ALWAYS void code_rows(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
-                      const float *mul, const float *add, const code_plan *plan, const int recode)
+/* The first 16 * vectors columns of all rows, of the last vector those of `last`. */
+ALWAYS void code_columns(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
+                         const float *add, __mmask16 last, const code_plan *plan, const int vectors, const int way)
 {
-    const __m512 same = _mm512_set1_ps(recode ? 0.0f : *add);
-    size_t c = 0;
-    for (; c < cols && cols - c > 32; c += 64) {
-        const __mmask64 some = mask_of(cols - c);
-        __m512 scale[4], start[4];
+    const __mmask64 some = ((__mmask64)last << (16 * (vectors - 1))) | (((__mmask64)1 << (16 * (vectors - 1))) - 1);
+    __m512 scale[4], start[4];
+    ISGI_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        const __mmask16 part = v == vectors - 1 ? last : 0xffffu;
+        scale[v] = _mm512_maskz_loadu_ps(part, mul + 16 * v);
+        start[v] = way == RECODE ? _mm512_maskz_loadu_ps(part, add + 16 * v) : _mm512_set1_ps(*add);
+    }
+    for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
+        __m512i q[4];
         ISGI_UNROLL
         for (int v = 0; v < 4; v++) {
-            const __mmask16 part = (__mmask16)(some >> (16 * v));
-            scale[v] = _mm512_maskz_loadu_ps(part, mul + c + 16 * v);
-            start[v] = recode ? _mm512_maskz_loadu_ps(part, add + c + 16 * v) : same;
+            const __mmask16 part = v == vectors - 1 ? last : 0xffffu;
+            if (v < vectors)
+                q[v] = code_sixteen(_mm512_maskz_loadu_epi32(part, src + 16 * v), scale[v], start[v], plan, way);
+            else
+                q[v] = q[v - 1];
         }
-        for (size_t r = 0; r < rows; r++) {
-            __m512i q[4];
-            ISGI_UNROLL
-            for (int v = 0; v < 4; v++) {
-                const __mmask16 part = (__mmask16)(some >> (16 * v));
-                const __m512i sum = _mm512_maskz_loadu_epi32(part, src + r * lds + c + 16 * v);
-                q[v] = code_sixteen(sum, scale[v], start[v], plan, recode);
-            }
-            store_sixtyfour(dst + r * ldd + c, q, some);
-        }
+        if (vectors == 1)
+            store_sixteen(dst, q[0], last);
+        else
+            store_sixtyfour(dst, q, some);
     }
-    for (; c < cols; c += 16) {
-        const __mmask16 some = mask16_of(cols - c);
-        const __m512 scale = _mm512_maskz_loadu_ps(some, mul + c);
-        const __m512 start = recode ? _mm512_maskz_loadu_ps(some, add + c) : same;
-        for (size_t r = 0; r < rows; r++) {
-            const __m512i sum = _mm512_maskz_loadu_epi32(some, src + r * lds + c);
-            store_sixteen(dst + r * ldd + c, code_sixteen(sum, scale, start, plan, recode), some);
-        }
+}
+
+#define CODE_COLUMNS(vectors, way)                                                                                     \
+    static __attribute__((noinline)) void code_##way##_##vectors(                                                      \
+        uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul, const float *add,     \
+        __mmask16 last, const code_plan *plan)                                                                         \
+    {                                                                                                                  \
+        code_columns(dst, ldd, src, lds, rows, mul, add, last, plan, vectors, way);                                    \
     }
+typedef void code_columns_fn(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, const float *mul,
+                             const float *add, __mmask16 last, const code_plan *plan);
+CODE_COLUMNS(1, FAR)
+CODE_COLUMNS(1, NEAR)
+CODE_COLUMNS(2, NEAR)
+CODE_COLUMNS(3, NEAR)
+CODE_COLUMNS(4, NEAR)
+CODE_COLUMNS(1, RECODE)
+CODE_COLUMNS(4, RECODE)
+
+/* Whether no sum times one of them, and 0 to 255 more, leaves the range of integers (or is NaN). */
+static int stays_near(const float *mul, size_t n, float add)
+{
+    __mmask16 near = add >= 0.0f && add <= 255.0f ? 0xffffu : 0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(mask16_of(n - i), mul + i));
+        near &= _mm512_cmp_ps_mask(size, _mm512_set1_ps(0.5f), _CMP_LT_OQ);
+    }
+    return near == 0xffffu;
 }
 
 void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, float add)
 {
+    static code_columns_fn *const of[] = {code_NEAR_1, code_NEAR_2, code_NEAR_3, code_NEAR_4};
     const code_plan plan = {.most = _mm512_set1_ps(255.0f)};
-    code_rows(dst, ldd, src, lds, rows, cols, mul, &add, &plan, 0);
+    const size_t most = stays_near(mul, cols, add) ? 64 : 0;
+    for (size_t c = 0, some; c < cols; c += some) {
+        some = cols - c < most ? cols - c : most;
+        if (some)
+            of[(some - 1) / 16](dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of((some - 1) % 16 + 1), &plan);
+        else
+            code_FAR_1(dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of(cols - c), &plan), some = 16;
+    }
 }
 
 void isgk_recode_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
@@ -175,7 +206,12 @@ void isgk_recode_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, si
 {
     const code_plan plan = {_mm512_set1_ps(to->lo), _mm512_set1_ps(to->hi), _mm512_set1_ps(to->inverse),
                             _mm512_set1_ps((float)(255 - to->zero)), _mm512_set1_epi32(to->zero)};
-    code_rows(dst, ldd, src, lds, rows, cols, to->mul, to->add, &plan, 1);
+    for (size_t c = 0, some; c < cols; c += some) {
+        const size_t left = cols - c;
+        some = left > 48 ? 64 : 16; /* two or three vectors are rare, and cost code */
+        (left > 48 ? code_RECODE_4 : code_RECODE_1)(dst + c, ldd, src + c, lds, rows, to->mul + c, to->add + c,
+                                                    mask16_of(left > 48 ? left - 48 : left), &plan);
+    }
 }
 
 typedef struct finish_plan {
@@ -222,80 +258,103 @@ static __attribute__((noinline)) int32_t row_sum(const uint8_t *a, size_t k4)
     return _mm512_reduce_add_epi32(sum);
 }
 
-/* rows x (16 * vectors) outputs in registers; `last` masks the columns of the last vector. No call may come while sums
- * live: the compiler would keep them in memory all the time. */
-ALWAYS void gemm_tile(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t k4,
-                      const int32_t *init, int odd, int rows, int vectors, __mmask16 last)
+/* What the tiles of one call share. */
+typedef struct gemm_job {
+    const uint8_t *a;
+    const int8_t *b;
+    const int32_t *init; /* NULL: sums start at 0 */
+    size_t lda, ldb, ldc, k4;
+} gemm_job;
+
+/* rows x (16 * vectors) outputs in registers from row i, column j on; `last` masks the columns of the last vector. */
+ALWAYS void gemm_tile(const gemm_job *job, int32_t *c, size_t i, size_t j, int rows, int vectors, __mmask16 last)
 {
-    int32_t more[8];
+    const uint8_t *a = job->a + i * job->lda;
+    const int8_t *row = job->b + 4 * j;
+    /* Read before: stores of vectors may alias the job, and then the sums would be kept in memory as well. */
+    const size_t lda = job->lda, ldb = job->ldb, ldc = job->ldc, k4 = job->k4;
     __m512i sum[8][3];
-    ISGI_UNROLL
-    for (int i = 0; i < rows && odd; i++) more[i] = row_sum(a + (size_t)i * lda, k4);
+    c += i * ldc + j;
     ISGI_UNROLL
     for (int v = 0; v < vectors; v++) {
-        const __m512i start =
-            odd ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
+        const __mmask16 some = v == vectors - 1 ? last : 0xffffu;
+        const __m512i start = _mm512_maskz_loadu_epi32(job->init ? some : 0, job->init + j + 16 * v);
         ISGI_UNROLL
-        for (int i = 0; i < rows; i++) sum[i][v] = start;
+        for (int r = 0; r < rows; r++) sum[r][v] = start;
     }
     for (size_t g = 0; g < k4; g++) {
-        const int8_t *row = b + 4 * g * ldb;
         __m512i w[3];
         ISGI_UNROLL
         for (int v = 0; v < vectors; v++)
-            w[v] = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, row + 64 * v);
+            w[v] = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, row + 4 * g * ldb + 64 * v);
         ISGI_UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int r = 0; r < rows; r++) {
             int32_t four;
             __m512i x;
-            memcpy(&four, a + (size_t)i * lda + 4 * g, 4);
+            memcpy(&four, a + (size_t)r * lda + 4 * g, 4);
             x = _mm512_set1_epi32(four);
             ISGI_UNROLL
-            for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_dpbusd_epi32(sum[i][v], x, w[v]);
-        }
-    }
-    if (odd) {
-        ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const __m512i start = _mm512_maskz_loadu_epi32(v == vectors - 1 ? last : 0xffffu, init + 16 * v);
-            ISGI_UNROLL
-            for (int i = 0; i < rows; i++) {
-                const __m512i twice = _mm512_add_epi32(sum[i][v], sum[i][v]);
-                sum[i][v] = _mm512_add_epi32(_mm512_add_epi32(start, _mm512_set1_epi32(more[i])), twice);
-            }
+            for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], x, w[v]);
         }
     }
     ISGI_UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int r = 0; r < rows; r++) {
         ISGI_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const __mmask16 some = v == vectors - 1 ? last : 0xffffu;
-            _mm512_mask_storeu_epi32(c + (size_t)i * ldc + 16 * v, some, sum[i][v]);
-        }
+        for (int v = 0; v < vectors; v++)
+            _mm512_mask_storeu_epi32(c + (size_t)r * ldc + 16 * v, v == vectors - 1 ? last : 0xffffu, sum[r][v]);
     }
 }
 
-ALWAYS void gemm_rows(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb, size_t m,
-                      size_t k4, const int32_t *init, int odd, int vectors, __mmask16 last)
+ALWAYS void gemm_rows(const gemm_job *job, int32_t *c, size_t m, size_t j, int vectors, __mmask16 last)
 {
     size_t i = 0;
-    for (; m - i >= 8; i += 8) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 8, vectors, last);
-    for (; m - i >= 4; i += 4) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 4, vectors, last);
-    for (; i < m; i++) gemm_tile(c + i * ldc, ldc, a + i * lda, lda, b, ldb, k4, init, odd, 1, vectors, last);
+    for (; m - i >= 8; i += 8) gemm_tile(job, c, i, j, 8, vectors, last);
+    for (; m - i >= 4; i += 4) gemm_tile(job, c, i, j, 4, vectors, last);
+    for (; i < m; i++) gemm_tile(job, c, i, j, 1, vectors, last);
+}
+
+#define GEMM_ROWS(vectors)                                                                                             \
+    static __attribute__((noinline)) void gemm_rows_##vectors(const gemm_job *job, int32_t *c, size_t m, size_t j,     \
+                                                              __mmask16 last)                                          \
+    {                                                                                                                  \
+        gemm_rows(job, c, m, j, vectors, last);                                                                        \
+    }
+GEMM_ROWS(1)
+GEMM_ROWS(2)
+GEMM_ROWS(3)
+
+/* Weights of odd codes are twice the code and one more. */
+static __attribute__((noinline)) void finish_odd(const gemm_job *job, int32_t *c, size_t m, size_t n,
+                                                 const int32_t *init)
+{
+    for (size_t i = 0; i < m; i++, c += job->ldc) {
+        const __m512i more = _mm512_set1_epi32(row_sum(job->a + i * job->lda, job->k4));
+        for (size_t j = 0; j < n; j += 16) {
+            const __mmask16 some = mask16_of(n - j);
+            const __m512i sum = _mm512_maskz_loadu_epi32(some, c + j);
+            const __m512i rest = _mm512_add_epi32(more, _mm512_maskz_loadu_epi32(some, init + j));
+            _mm512_mask_storeu_epi32(c + j, some, _mm512_add_epi32(_mm512_add_epi32(sum, sum), rest));
+        }
+    }
 }
 
 void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, const int8_t *b, size_t ldb,
                                 size_t m, size_t n, size_t k4, const int32_t *init, const isgk_codes *codes)
 {
-    const int odd = codes->odd != 0;
-    for (size_t j = 0, done; j < n; j += done) {
-        const size_t left = n - j;
-        done = left > 48 ? 48 : left > 32 || left < 16 ? left : 16; /* two vectors are rare, and cost code */
-        if (done > 32)
-            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, odd, 3, mask16_of(done - 32));
+    const gemm_job job = {a, b, codes->odd ? NULL : init, lda, ldb, ldc, k4};
+    for (size_t j = 0, left = n; left;) {
+        /* No single vector but where there is no other: its few sums wait for each other. */
+        const size_t most = left == 64 ? 32 : 48, columns = left < most ? left : most;
+        if (columns > 32)
+            gemm_rows_3(&job, c, m, j, mask16_of(columns - 32));
+        else if (columns > 16)
+            gemm_rows_2(&job, c, m, j, mask16_of(columns - 16));
         else
-            gemm_rows(c + j, ldc, a, lda, b + 4 * j, ldb, m, k4, init + j, odd, 1, mask16_of(done));
+            gemm_rows_1(&job, c, m, j, mask16_of(columns));
+        j += columns;
+        left -= columns;
     }
+    if (codes->odd) finish_odd(&job, c, m, n, init);
 }
 
 /* Channels c..c+63 of one pixel. Interleaving four taps leaves the channels in the order of isgk_dw_slot(). */

@@ -20,17 +20,23 @@ typedef struct pairs_job {
     size_t pixel_step, count, ldw, channels, ldd;
 } pairs_job;
 
-/* Sums in the order in which interleaving words in 128-bit lanes leaves them: channels 8 l .. 8 l + 3 of lane l in
- * `low`, the four after them in `high`. */
-ALWAYS void store_sums(int32_t *dst, const int32_t *init, __m512i low, __m512i high, size_t channels, const int half)
+static const uint8_t nothing[64]; /* what stands behind an odd number of taps */
+
+/* Half 0 or 1 of sums in the order in which interleaving words in 128-bit lanes leaves them: channels 8 l .. 8 l + 3 of
+ * lane l in `low`, the four after them in `high`. */
+ALWAYS __m512i in_order(__m512i low, __m512i high, const int half)
 {
     const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-    const __m512i second = _mm512_add_epi64(first, _mm512_set1_epi64(4));
+    return _mm512_permutex2var_epi64(low, half ? _mm512_add_epi64(first, _mm512_set1_epi64(4)) : first, high);
+}
+
+ALWAYS void store_sums(int32_t *dst, const int32_t *init, __m512i low, __m512i high, size_t channels, const int half)
+{
     const size_t at = half ? 0 : 16;
     const __mmask16 last = (__mmask16)((1u << (channels - at)) - 1u);
-    const __m512i a = _mm512_permutex2var_epi64(low, first, high), b = _mm512_permutex2var_epi64(low, second, high);
-    if (!half) _mm512_storeu_si512(dst, _mm512_add_epi32(a, _mm512_loadu_si512(init)));
-    _mm512_mask_storeu_epi32(dst + at, last, _mm512_add_epi32(half ? a : b, _mm512_maskz_loadu_epi32(last, init + at)));
+    const __m512i start = _mm512_maskz_loadu_epi32(last, init + at);
+    if (!half) _mm512_storeu_si512(dst, _mm512_add_epi32(_mm512_loadu_si512(init), in_order(low, high, 0)));
+    _mm512_mask_storeu_epi32(dst + at, last, _mm512_add_epi32(start, in_order(low, high, !half)));
 }
 
 /* A weight of odd codes is twice the code and one more. */
@@ -52,7 +58,6 @@ ALWAYS __m512i load_pairs(const void *p, const int half)
 ALWAYS void pairs_tile(const pairs_job *j, int32_t *dst, size_t p, size_t channel, const int pixels, const int half,
                        const int odd)
 {
-    static const uint8_t nothing[64];
     const size_t left = j->channels - channel, channels = left < CHANNELS ? left : CHANNELS;
     const size_t step = j->pixel_step, offset = p * step + 2 * channel, count = j->count, ldd = j->ldd;
     __m512i low[PIXELS], high[PIXELS];
@@ -83,9 +88,42 @@ static __attribute__((noinline)) void four_pixels(const pairs_job *j, int32_t *d
     pairs_tile(j, dst, p, channel, PIXELS, 0, 0);
 }
 
+/* 16 channels of two pixels. */
+ALWAYS __m512i load_two(const uint8_t *p, size_t step)
+{
+    return _mm512_inserti64x4(load_pairs(p, 1), _mm256_loadu_si256((const __m256i *)(const void *)(p + step)), 1);
+}
+
+/* Four pixels of up to 16 channels, two in a vector; even codes. */
 static __attribute__((noinline)) void four_pixels_half(const pairs_job *j, int32_t *dst, size_t p, size_t channel)
 {
-    pairs_tile(j, dst, p, channel, PIXELS, 1, 0);
+    const size_t step = j->pixel_step, offset = p * step + 2 * channel, count = j->count, ldd = j->ldd;
+    const __mmask16 some = (__mmask16)((1u << (j->channels - channel)) - 1u);
+    __m512i low[2], high[2];
+    ISGI_UNROLL
+    for (int i = 0; i < 2; i++) low[i] = high[i] = _mm512_setzero_si512();
+    for (size_t t = 0; t < count; t += 2) {
+        const int two = t + 1 < count;
+        const size_t after = two ? step : 0;
+        const uint8_t *x = j->taps[t] + offset, *y = two ? j->taps[t + 1] + offset : nothing;
+        const int8_t *codes = j->weights + t * j->ldw + 2 * channel;
+        const void *next = two ? (const void *)(codes + j->ldw) : nothing;
+        const __m512i v = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)codes));
+        const __m512i w = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)next));
+        ISGI_UNROLL
+        for (int i = 0; i < 2; i++, x += 2 * step, y += 2 * after) {
+            const __m512i a = load_two(x, step), b = load_two(y, after);
+            low[i] = _mm512_dpbusd_epi32(low[i], _mm512_unpacklo_epi16(a, b), _mm512_unpacklo_epi16(v, w));
+            high[i] = _mm512_dpbusd_epi32(high[i], _mm512_unpackhi_epi16(a, b), _mm512_unpackhi_epi16(v, w));
+        }
+    }
+    ISGI_UNROLL
+    for (int i = 0; i < 2; i++) {
+        const __m512i start = _mm512_maskz_loadu_epi32(some, j->init + channel);
+        int32_t *to = dst + (size_t)(2 * i) * ldd + channel;
+        _mm512_mask_storeu_epi32(to, some, _mm512_add_epi32(start, in_order(low[i], high[i], 0)));
+        _mm512_mask_storeu_epi32(to + ldd, some, _mm512_add_epi32(start, in_order(low[i], high[i], 1)));
+    }
 }
 
 static __attribute__((noinline)) void one_pixel(const pairs_job *j, int32_t *dst, size_t p, size_t channel, int half,

@@ -29,7 +29,13 @@ void isgk_unpack_s8__avx512vnni(int8_t *dst, const uint8_t *src, size_t src_byte
     const __m512i places = _mm512_add_epi64(skip, _mm512_set1_epi64((int64_t)count));
     const __m512i shifts = _mm512_set1_epi64((int64_t)(count * bits)); /* 56 at most: no byte reaches the next */
     const __m512i mask = _mm512_set1_epi8((char)((1u << bits) - 1u)), start = _mm512_set1_epi8((char)add);
-    for (size_t i = 0; i < n; i += 64, src += 8 * bits, src_bytes -= src_bytes < 8 * bits ? src_bytes : 8 * bits) {
+    size_t i = 0;
+    for (; n - i >= 64 && src_bytes >= 64; i += 64, src += 8 * bits, src_bytes -= 8 * bits) {
+        const __m512i raw = _mm512_permutexvar_epi8(places, _mm512_loadu_si512(src));
+        const __m512i codes = _mm512_and_si512(_mm512_multishift_epi64_epi8(shifts, raw), mask);
+        _mm512_storeu_si512(dst + i, _mm512_add_epi8(codes, start));
+    }
+    for (; i < n; i += 64, src += 8 * bits, src_bytes -= src_bytes < 8 * bits ? src_bytes : 8 * bits) {
         const __m512i raw = _mm512_maskz_loadu_epi8(mask_of(src_bytes < 8 * bits ? src_bytes : 8 * bits), src);
         const __m512i codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(places, raw));
         _mm512_mask_storeu_epi8(dst + i, mask_of(n - i), _mm512_add_epi8(_mm512_and_si512(codes, mask), start));
@@ -230,6 +236,17 @@ ALWAYS void dequantise_sixteen(float *dst, const int32_t *src, const float *mul,
     _mm512_mask_storeu_ps(dst, some, y);
 }
 
+ALWAYS void dequantise_row(float *dst, const int32_t *src, size_t cols, const float *mul, const float *add,
+                           const float *residual, const finish_plan *plan)
+{
+    size_t c = 0;
+    for (; cols - c >= 16; c += 16)
+        dequantise_sixteen(dst + c, src + c, mul + c, add + c, residual ? residual + c : NULL, 0xffffu, plan);
+    if (c < cols)
+        dequantise_sixteen(dst + c, src + c, mul + c, add + c, residual ? residual + c : NULL, mask16_of(cols - c),
+                           plan);
+}
+
 void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                      const float *mul, const float *add, const isgk_finish *finish)
 {
@@ -237,14 +254,10 @@ void isgk_dequantise_f32__avx512vnni(float *dst, size_t ldd, const int32_t *src,
     const finish_plan plan = {_mm512_set1_ps(finish ? finish->lo : 0.0f), _mm512_set1_ps(finish ? finish->hi : 0.0f),
                               finish != NULL};
     for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
-        if (residual) {
-            for (size_t c = 0; c < cols; c += 16)
-                dequantise_sixteen(dst + c, src + c, mul + c, add + c, residual + c, mask16_of(cols - c), &plan);
-            residual += finish->ldr;
-        } else {
-            for (size_t c = 0; c < cols; c += 16)
-                dequantise_sixteen(dst + c, src + c, mul + c, add + c, NULL, mask16_of(cols - c), &plan);
-        }
+        if (residual)
+            dequantise_row(dst, src, cols, mul, add, residual + r * finish->ldr, &plan);
+        else
+            dequantise_row(dst, src, cols, mul, add, NULL, &plan);
     }
 }
 
@@ -309,7 +322,7 @@ ALWAYS void gemm_rows(const gemm_job *job, int32_t *c, size_t m, size_t j, int v
 {
     size_t i = 0;
     for (; m - i >= 8; i += 8) gemm_tile(job, c, i, j, 8, vectors, last);
-    for (; m - i >= 4; i += 4) gemm_tile(job, c, i, j, 4, vectors, last);
+    for (; vectors == 3 && m - i >= 4; i += 4) gemm_tile(job, c, i, j, 4, vectors, last);
     for (; i < m; i++) gemm_tile(job, c, i, j, 1, vectors, last);
 }
 

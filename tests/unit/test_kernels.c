@@ -927,8 +927,9 @@ static void check_recode_u8(isgk_recode_u8_fn *fn)
         uint8_t *got = take_bytes(3, bytes), *want = copy_of_bytes(4, got, bytes);
         static const float sizes[] = {1e-9f, 1e-5f, 1.0f, 1e30f}; /* the last ones leave the range of integers */
         const float size = sizes[random_below(4)];
-        isgk_recode to = {mul, add, -INFINITY, INFINITY, 1.0f, (int32_t)random_below(256)};
-        if (random_below(2)) to.lo = 0.0f;
+        static const float lows[] = {0.0f, -1.0f, 0.5f, -INFINITY};
+        isgk_recode to = {mul, add, lows[random_below(4)], INFINITY, 1.0f, (int32_t)random_below(256)};
+        if (random_below(2)) to.zero = 0;
         if (random_below(2)) to.hi = 6.0f;
         to.inverse = random_below(2) ? 20.0f : 255.0f / 6.0f;
         for (size_t c = 0; c < cols; c++) mul[c] *= size;

@@ -119,20 +119,24 @@ void isgk_quantise_u8__avx512vnni(uint8_t *dst, const float *src, size_t n, floa
     }
 }
 
-/* Codes of sums: round(min(255, sum * mul + add)), or the steps of recode_u8. */
+/* Codes of sums: round(min(most, sum * mul + add)), or the steps of recode_u8, whose clamps can come behind the second
+ * product, as rounding keeps order: least = lo * inverse, most the smaller one of hi * inverse and 255 - zero. */
 typedef struct code_plan {
-    __m512 lo, hi, inverse, most;
+    __m512 least, inverse, most;
     __m512i zero;
 } code_plan;
 
-/* What a number becomes: NEAR ones are known to be integers, others may be too large or none. */
-enum { NEAR, FAR, RECODE };
+/* What a number becomes: NEAR ones are known to be integers, FAR ones may be too large or none. RECTIFY is RECODE where
+ * what lies below 0 becomes code 0, as bytes make of it anyway. */
+enum { NEAR, FAR, RECODE, RECTIFY };
 
 ALWAYS __m512i code_sixteen(__m512i sum, __m512 mul, __m512 add, const code_plan *plan, const int way)
 {
-    const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), mul), add);
-    if (way != RECODE) return _mm512_cvtps_epi32(way == FAR ? _mm512_min_ps(plan->most, y) : y);
-    return quantise_sixteen(_mm512_min_ps(plan->hi, _mm512_max_ps(plan->lo, y)), plan->inverse, plan->most, plan->zero);
+    __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), mul), add);
+    if (way == RECODE || way == RECTIFY) y = _mm512_mul_ps(y, plan->inverse);
+    if (way == RECODE) y = _mm512_max_ps(plan->least, y);
+    if (way != NEAR) y = _mm512_min_ps(plan->most, y);
+    return way == RECODE ? _mm512_add_epi32(_mm512_cvtps_epi32(y), plan->zero) : _mm512_cvtps_epi32(y);
 }
 
 /* The first 16 * vectors columns of all rows, of the last vector those of `last`. */
@@ -145,7 +149,7 @@ ALWAYS void code_columns(uint8_t *dst, size_t ldd, const int32_t *src, size_t ld
     for (int v = 0; v < vectors; v++) {
         const __mmask16 part = v == vectors - 1 ? last : 0xffffu;
         scale[v] = _mm512_maskz_loadu_ps(part, mul + 16 * v);
-        start[v] = way == RECODE ? _mm512_maskz_loadu_ps(part, add + 16 * v) : _mm512_set1_ps(*add);
+        start[v] = way >= RECODE ? _mm512_maskz_loadu_ps(part, add + 16 * v) : _mm512_set1_ps(*add);
     }
     for (size_t r = 0; r < rows; r++, dst += ldd, src += lds) {
         __m512i q[4];
@@ -180,6 +184,7 @@ CODE_COLUMNS(3, NEAR)
 CODE_COLUMNS(4, NEAR)
 CODE_COLUMNS(1, RECODE)
 CODE_COLUMNS(4, RECODE)
+CODE_COLUMNS(4, RECTIFY)
 
 /* Whether no sum times one of them, and 0 to 255 more, leaves the range of integers (or is NaN). */
 static int stays_near(const float *mul, size_t n, float add)
@@ -210,13 +215,15 @@ void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src
 void isgk_recode_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                 const isgk_recode *to)
 {
-    const code_plan plan = {_mm512_set1_ps(to->lo), _mm512_set1_ps(to->hi), _mm512_set1_ps(to->inverse),
-                            _mm512_set1_ps((float)(255 - to->zero)), _mm512_set1_epi32(to->zero)};
+    const float most = (float)(255 - to->zero), hi = to->hi * to->inverse;
+    const code_plan plan = {_mm512_set1_ps(to->lo * to->inverse), _mm512_set1_ps(to->inverse),
+                            _mm512_set1_ps(hi < most ? hi : most), _mm512_set1_epi32(to->zero)};
+    code_columns_fn *const four = to->zero == 0 && to->lo <= 0.0f ? code_RECTIFY_4 : code_RECODE_4;
     for (size_t c = 0, some; c < cols; c += some) {
         const size_t left = cols - c;
         some = left > 48 ? 64 : 16; /* two or three vectors are rare, and cost code */
-        (left > 48 ? code_RECODE_4 : code_RECODE_1)(dst + c, ldd, src + c, lds, rows, to->mul + c, to->add + c,
-                                                    mask16_of(left > 48 ? left - 48 : left), &plan);
+        (left > 48 ? four : code_RECODE_1)(dst + c, ldd, src + c, lds, rows, to->mul + c, to->add + c,
+                                           mask16_of(left > 48 ? left - 48 : left), &plan);
     }
 }
 

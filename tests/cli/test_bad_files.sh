@@ -83,6 +83,7 @@ done
 
 for f in $(files recipe); do
     refused "$(code_of "$f")" "$tool" compress "$model" --recipe "$f" --input unit --quiet -o "$out/o.isg"
+    grep -q "$f" "$work/err" || fail "the error does not name $f"
 done
 
 for f in $(files spec); do

@@ -78,6 +78,7 @@ expect_error 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --mode sidew
 expect_error 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --form 2,44
 expect_error 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --sweep batch=
 expect_error 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --sweep no.such.key=1
+refused 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --sweep batch=2,0
 expect_error 2 "$tool" sim arch:resnet18 --profile digital45_lpddr4 --batch 0
 expect_error 2 "$tool" sim arch:resnet18 --inject "$work/x.isg"
 expect_error 1 "$tool" sim arch:resnet18 --profile "$work/absent.json"

@@ -305,6 +305,16 @@ static int check_saving(tool *t, const compress_job *job, const char *source)
     return tool_error(t, source, ISG_E_TARGET, &err);
 }
 
+/* What a recipe says wrong is said of its file. */
+static int compress_error(tool *t, const compress_args *a, const char *source, isg_status status, isg_error *err)
+{
+    static const char prefix[] = "recipe: ";
+    const size_t length = sizeof prefix - 1;
+    if (!a->recipe_file || strncmp(err->message, prefix, length) != 0) return tool_data_error(t, source, status, err);
+    memmove(err->message, err->message + length, strlen(err->message + length) + 1);
+    return tool_data_error(t, a->recipe_file, status, err);
+}
+
 static int compress_file(tool *t, compress_args *a, compress_job *job, const char *source)
 {
     isg_error err = {0};
@@ -316,7 +326,7 @@ static int compress_file(tool *t, compress_args *a, compress_job *job, const cha
         apply_args(t, a, job);
         status = isg_compress(job->graph, &a->o, &job->report, &err);
     }
-    if (status != ISG_OK) return tool_data_error(t, source, status, &err);
+    if (status != ISG_OK) return compress_error(t, a, source, status, &err);
     tool_progress_end(t);
     code = check_saving(t, job, source);
     if (code != EXIT_OK && !a->o.dry_run) return code;

@@ -233,6 +233,7 @@ static int run_profile(sim_job *job, cJSON *json)
     cJSON *ways;
     uint32_t count = 0, i;
     int code = evaluate_all(job, reports, &count);
+    for (i = 0; i < job->o->sweeps.count && code == EXIT_OK; i++) code = sim_check_sweep(job, job->o->sweeps.items[i]);
     if (code == EXIT_OK && json) {
         cJSON_AddStringToObject(json, "kind", "run");
         cJSON_AddItemToObject(json, "profile", sim_json_profile(job->profile));

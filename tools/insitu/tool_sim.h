@@ -47,6 +47,8 @@ cJSON *sim_json_result(const char *name, const isg_sim_result *r, const isg_sim_
 cJSON *sim_json_report(const sim_job *job, const isg_sim_report *r, int layers);
 
 /* The model of one number at several values: KEY=A,B,C with KEY "batch" or a profile's number. */
+/* Whether sim_sweep() would succeed; else it has said why not. */
+int sim_check_sweep(sim_job *job, const char *text);
 int sim_sweep(sim_job *job, const char *text, cJSON *json);
 /* The five forms of a network on every shipped profile. */
 int sim_compare(sim_job *job, cJSON **json);

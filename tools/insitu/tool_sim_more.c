@@ -6,6 +6,7 @@
 #include "tool_sim.h"
 
 #define SWEEP_MAX 64
+#define SWEEP_KEY 112
 
 static int sweep_values(const sim_job *job, const char *text, double *values, int *count)
 {
@@ -42,14 +43,34 @@ static int sweep_point(sim_job *job, const char *key, double value, isg_sim_repo
     return status == ISG_OK ? EXIT_OK : tool_error(job->t, NULL, status, &err);
 }
 
+/* `key` has room for SWEEP_KEY characters. */
+static int parse_sweep(const sim_job *job, const char *text, char *key, double *values, int *count)
+{
+    const int code = sweep_values(job, text, values, count);
+    if (code == EXIT_OK) snprintf(key, SWEEP_KEY, "%.*s", (int)(strchr(text, '=') - text), text);
+    return code;
+}
+
+int sim_check_sweep(sim_job *job, const char *text)
+{
+    double values[SWEEP_MAX];
+    char key[SWEEP_KEY];
+    int count, code = parse_sweep(job, text, key, values, &count);
+    for (int i = 0; code == EXIT_OK && i < count; i++) {
+        isg_sim_report *r = NULL;
+        code = sweep_point(job, key, values[i], &r);
+        isg_sim_report_destroy(r);
+    }
+    return code;
+}
+
 int sim_sweep(sim_job *job, const char *text, cJSON *json)
 {
     double values[SWEEP_MAX];
-    char key[112], a[32], b[32], c[32];
+    char key[SWEEP_KEY], a[32], b[32], c[32];
     cJSON *list = NULL;
-    int count, i, code = sweep_values(job, text, values, &count);
+    int count, i, code = parse_sweep(job, text, key, values, &count);
     if (code != EXIT_OK) return code;
-    snprintf(key, sizeof key, "%.*s", (int)(strchr(text, '=') - text), text);
     if (json) {
         list = cJSON_GetObjectItem(json, "sweeps");
         if (!list) list = cJSON_AddArrayToObject(json, "sweeps");

@@ -157,8 +157,8 @@ typedef void isgk_requantise_u8_fn(uint8_t *dst, size_t ldd, const int32_t *src,
 typedef void isgk_dequantise_f32_fn(float *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, const float *add, const isgk_finish *finish);
 /* From sums to the codes of what reads them: with x = min(hi, max(lo, (float)sum * mul[c] + add[c])),
- * dst[r * ldd + c] = round(clamp(x * inverse, -zero, 255 - zero)) + zero, the steps of dequantise_f32 and quantise_u8.
- */
+ * dst[r * ldd + c] = round(clamp(x * inverse, -zero, 255 - zero)) + zero, the steps of dequantise_f32 and quantise_u8;
+ * inverse is finite and above 0. */
 typedef struct isgk_recode {
     const float *mul, *add;
     float lo, hi, inverse;

@@ -487,6 +487,17 @@ static isg_status run_loop(isgi_trainer *t, isg_error *err)
     return checkpoint_if_due(t, 1, err);
 }
 
+/* The weights that stay, on the images of the last step: nothing else tells where there is no validation. */
+static isg_status try_last_batch(isgi_trainer *t, isg_error *err)
+{
+    const uint32_t n = t->net->n;
+    ISGI_TRY(isgi_net_refresh(t->net, err));
+    if (n == 0) return ISG_OK;
+    ISGI_TRY(isgi_net_forward(t->net, 0, err));
+    gather_logits(t->net, t->student_logits);
+    return check_outputs(t, n, err);
+}
+
 /* The best epoch by validation, or the moving average, or the weights as they are. */
 static isg_status store_result(isgi_trainer *t, int finished, isg_error *err)
 {
@@ -499,7 +510,7 @@ static isg_status store_result(isgi_trainer *t, int finished, isg_error *err)
     } else if (t->optim->ema) {
         memcpy(net->params, t->optim->ema, net->param_floats * sizeof(float));
     }
-    (void)err;
+    if (!t->best && t->at.step > t->steps_before) ISGI_TRY(isgi_ranks_agree(t, try_last_batch(t, err), err));
     isgi_net_store(net);
     return ISG_OK;
 }

@@ -881,7 +881,7 @@ static void check_quantise_u8(isgk_quantise_u8_fn *fn)
 static void check_requantise_u8(isgk_requantise_u8_fn *fn)
 {
     for (int i = 0; i < 200; i++) {
-        const size_t rows = random_below(6), cols = random_below(80), lds = cols + random_below(5);
+        const size_t rows = random_below(6), cols = random_below(140), lds = cols + random_below(5);
         const size_t ldd = cols + random_below(9), bytes = extent(rows, ldd, cols);
         const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
         float *mul = take_random(1, cols);
@@ -890,6 +890,7 @@ static void check_requantise_u8(isgk_requantise_u8_fn *fn)
         static const float sizes[] = {1e-5f, 0.4f, 1e6f, 1e30f}; /* the last ones leave the range of integers */
         const float size = sizes[random_below(4)];
         for (size_t c = 0; c < cols; c++) mul[c] *= size;
+        if (cols && random_below(4) == 0) mul[random_below((uint32_t)cols)] = random_below(2) ? 0.5f : -0.5f;
         if (cols && random_below(4) == 0) mul[random_below((uint32_t)cols)] = random_below(2) ? NAN : -INFINITY;
         fn(got, ldd, src, lds, rows, cols, mul, add);
         isgk_requantise_u8__ref(want, ldd, src, lds, rows, cols, mul, add);
@@ -920,7 +921,7 @@ static void check_dequantise_f32(isgk_dequantise_f32_fn *fn)
 static void check_recode_u8(isgk_recode_u8_fn *fn)
 {
     for (int i = 0; i < 200; i++) {
-        const size_t rows = random_below(6), cols = random_below(80), lds = cols + random_below(5);
+        const size_t rows = random_below(6), cols = random_below(140), lds = cols + random_below(5);
         const size_t ldd = cols + random_below(9), bytes = extent(rows, ldd, cols);
         const int32_t *src = take_random_s32(0, extent(rows, lds, cols));
         float *mul = take_random(1, cols), *add = take_random(2, cols);
@@ -1014,14 +1015,14 @@ static void check_dwpairs_u8s8(isgk_dwpairs_u8s8_fn *fn)
         const size_t pixels = random_below(11), count = i % 10 ? random_below(12) : 30 + random_below(10);
         const size_t channels = i % 5 ? random_below(120) : 44, ldd = channels + random_below(7);
         const size_t sums = extent(pixels, ldd, channels), ldw = (2 * channels + 31) / 32 * 32;
-        const size_t pixel_step = random_below(100), bytes = ldw + 40 + 10 * pixel_step;
+        const size_t pixel_step = random_below(100), bytes = ldw + 40 + (pixels ? pixels - 1 : 0) * pixel_step;
         uint8_t *src = take_random_bytes(0, bytes);
         const isgk_codes codes = {bounds[i % 9], i / 9 % 3 == 2};
         const int8_t *w = take_codes(1, count * ldw, codes.most, i % 4 == 0);
         const int32_t *init = take_random_s32(2, channels);
         int32_t *got = take_bytes(3, sums * 4), *want = copy_of_bytes(4, got, sums * 4);
         if (i % 3 < 2) memset(src, 255, bytes);
-        for (size_t t = 0; t < count; t++) taps[t] = src + random_below(41);
+        for (size_t t = 0; t < count; t++) taps[t] = src + (random_below(2) ? 40 : random_below(41));
         fn(got, ldd, taps, pixel_step, pixels, count, w, ldw, channels, init, &codes);
         isgk_dwpairs_u8s8__ref(want, ldd, taps, pixel_step, pixels, count, w, ldw, channels, init, &codes);
         assert_memory_equal(got, want, sums * 4);

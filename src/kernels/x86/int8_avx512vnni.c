@@ -197,18 +197,23 @@ static int stays_near(const float *mul, size_t n, float add)
     return near == 0xffffu;
 }
 
+/* No table: its pointers would be data that the loader writes. */
+static code_columns_fn *code_near(size_t columns)
+{
+    return columns > 48 ? code_NEAR_4 : columns > 32 ? code_NEAR_3 : columns > 16 ? code_NEAR_2 : code_NEAR_1;
+}
+
 void isgk_requantise_u8__avx512vnni(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t cols,
                                     const float *mul, float add)
 {
-    static code_columns_fn *const of[] = {code_NEAR_1, code_NEAR_2, code_NEAR_3, code_NEAR_4};
     const code_plan plan = {.most = _mm512_set1_ps(255.0f)};
-    const size_t most = stays_near(mul, cols, add) ? 64 : 0;
-    for (size_t c = 0, some; c < cols; c += some) {
-        some = cols - c < most ? cols - c : most;
-        if (some)
-            of[(some - 1) / 16](dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of((some - 1) % 16 + 1), &plan);
+    const int near = stays_near(mul, cols, add);
+    for (size_t c = 0; c < cols; c += near ? 64 : 16) {
+        const size_t left = cols - c, some = left < 64 ? left : 64;
+        if (near)
+            code_near(some)(dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of((some - 1) % 16 + 1), &plan);
         else
-            code_FAR_1(dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of(cols - c), &plan), some = 16;
+            code_FAR_1(dst + c, ldd, src + c, lds, rows, mul + c, &add, mask16_of(left), &plan);
     }
 }
 
@@ -298,7 +303,8 @@ ALWAYS void gemm_tile(const gemm_job *job, int32_t *c, size_t i, size_t j, int r
     ISGI_UNROLL
     for (int v = 0; v < vectors; v++) {
         const __mmask16 some = v == vectors - 1 ? last : 0xffffu;
-        const __m512i start = _mm512_maskz_loadu_epi32(job->init ? some : 0, job->init + j + 16 * v);
+        const __m512i start =
+            job->init ? _mm512_maskz_loadu_epi32(some, job->init + j + 16 * v) : _mm512_setzero_si512();
         ISGI_UNROLL
         for (int r = 0; r < rows; r++) sum[r][v] = start;
     }
@@ -363,8 +369,8 @@ void isgk_gemm_u8s8__avx512vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t
 {
     const gemm_job job = {a, b, codes->odd ? NULL : init, lda, ldb, ldc, k4};
     for (size_t j = 0, left = n; left;) {
-        /* No single vector but where there is no other: its few sums wait for each other. */
-        const size_t most = left == 64 ? 32 : 48, columns = left < most ? left : most;
+        /* A single vector only where there is no other: its few sums wait for each other. */
+        const size_t most = left > 48 && left <= 64 ? 32 : 48, columns = left < most ? left : most;
         if (columns > 32)
             gemm_rows_3(&job, c, m, j, mask16_of(columns - 32));
         else if (columns > 16)

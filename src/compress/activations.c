@@ -162,6 +162,17 @@ static isg_status open_layers(observer *o, const isg_rt_model *rt, const isg_rt_
     return ISG_OK;
 }
 
+/* Calibration inputs are single items. */
+static isg_status check_batch(const isg_rt_model *rt, const isgi_calibration *c, isg_error *err)
+{
+    isg_rt_io io;
+    size_t n = 1;
+    ISGI_TRY(isg_rt_input(rt, 0, &io));
+    for (uint32_t d = 0; d < io.rank; d++) n *= io.dims[d] ? io.dims[d] : 1;
+    if (n == c->size) return ISG_OK;
+    return isgi_fail(err, ISG_E_UNSUPPORTED, "network has a fixed batch; ranges need 1 or a symbol");
+}
+
 static isg_status run_items(observer *o, isg_session *s, const isg_rt_model *rt, const isgi_calibration *c,
                             const isg_progress *progress, isg_error *err)
 {
@@ -232,6 +243,7 @@ isg_status isg_calibrate_activations(const isg_graph *g, const isg_dataset *data
     options.hook = observe;
     options.hook_user = &o;
     if (status == ISG_OK) status = isg_model_from_graph(&model, g, err);
+    if (status == ISG_OK) status = check_batch(isg_model_rt(model), &c, err);
     if (status == ISG_OK) status = isg_session_create(&session, model, &options, err);
     if (status == ISG_OK) status = open_layers(&o, isg_model_rt(model), isg_session_context(session), err);
     if (status == ISG_OK) status = run_items(&o, session, isg_model_rt(model), &c, progress, err);

@@ -233,6 +233,7 @@ static int compare_data(compare_job *job, const char *spec)
     tool_model *m = job->a.m.input.given || !job->b.m.input.given ? &job->a.m : &job->b.m;
     uint64_t n, count;
     int code = job->input_count == 1 ? EXIT_OK : tool_usage_error(job->t, "data need a network with one input");
+    if (code == EXIT_OK) code = tool_model_items(job->t, &job->a.m);
     if (code == EXIT_OK) code = tool_data_open(job->t, &ds, m, spec, ISG_SPLIT_TEST, job->o->input);
     count = ds ? isg_dataset_count(ds) : 0;
     if (job->o->limit ? job->o->limit < count : job->o->data && count > 16) count = job->o->limit ? job->o->limit : 16;

@@ -18,7 +18,8 @@ typedef struct eval_options {
 
 typedef struct eval_worker {
     isg_session *session;
-    float *input, *output;
+    float *input, *output; /* the first of `outputs` */
+    float **outputs;
     uint64_t top1, top5;
     isg_status status;
     isg_error error;
@@ -65,13 +66,11 @@ static void eval_task(void *arg, uint32_t index, uint32_t worker)
     uint64_t first = job->first + (uint64_t)index * job->batch, i;
     uint64_t count = job->end - first < job->batch ? job->end - first : job->batch;
     const float *inputs[1];
-    float *outputs[1];
     inputs[0] = w->input;
-    outputs[0] = w->output;
     if (w->status != ISG_OK) return;
     for (i = 0; i < count && w->status == ISG_OK; i++)
         w->status = isg_dataset_load(job->ds, first + i, &job->m->input, w->input + i * job->m->in_count, &w->error);
-    if (w->status == ISG_OK) w->status = isg_session_run(w->session, inputs, outputs, &w->error);
+    if (w->status == ISG_OK) w->status = isg_session_run(w->session, inputs, w->outputs, &w->error);
     for (i = 0; i < count && w->status == ISG_OK; i++) judge(job, w, w->output + i * job->m->out_count, first + i);
 }
 
@@ -88,7 +87,8 @@ static isg_status workers_init(tool *t, eval_job *job, uint32_t count, uint32_t 
         isg_status status = isg_session_create(&w->session, job->m->model, &options, err);
         if (status != ISG_OK) return status;
         w->input = calloc(job->batch, job->m->in_count * sizeof(float));
-        w->output = calloc(job->batch, job->m->out_count * sizeof(float));
+        w->outputs = tool_outputs_new(job->m, job->batch);
+        if (w->outputs) w->output = w->outputs[0];
         if (!w->input || !w->output) return ISG_E_NOMEM;
     }
     return ISG_OK;
@@ -100,7 +100,7 @@ static void workers_clear(eval_job *job, uint32_t count)
     for (i = 0; job->workers && i < count; i++) {
         isg_session_destroy(job->workers[i].session);
         free(job->workers[i].input);
-        free(job->workers[i].output);
+        tool_outputs_free(job->m, job->workers[i].outputs);
     }
     free(job->workers);
 }
@@ -286,10 +286,6 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
-    if (code == EXIT_OK && m.fixed_batch && m.in.rank > 1 && m.in.dims[0] > 1) {
-        isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE, "network has a fixed batch; eval needs 1 or a symbol"};
-        code = tool_error(t, m.path, err.status, &err);
-    }
     if (code == EXIT_OK)
         code = tool_data_open(t, &ds, &m, o.data, o.train_split ? ISG_SPLIT_TRAIN : ISG_SPLIT_TEST, o.input);
     if (code == EXIT_OK) code = o.snn.steps ? eval_spiking(t, &o, &m, ds) : eval_model(t, &o, &m, ds);

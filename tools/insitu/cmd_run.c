@@ -22,7 +22,8 @@ typedef struct run_state {
     const run_options *o;
     tool_model *m;
     isg_session *session;
-    float *input, *output;
+    float *input, *output; /* the first of `outputs` */
+    float **outputs;
     cJSON *results;                     /* NULL without --json */
     float *kept;                        /* outputs of all items for --output */
     uint64_t kept_count, kept_capacity; /* items */
@@ -219,17 +220,15 @@ static int show_result(run_state *s, const char *label)
 static int run_loaded(run_state *s, const char *label)
 {
     const float *inputs[1];
-    float *outputs[1];
     isg_error err = {0};
     isg_status status;
     int code;
     if (s->collecting) return collect_input(s);
     inputs[0] = s->input;
-    outputs[0] = s->output;
     if (s->spiking)
         status = isg_snn_run(s->spiking, s->input, s->steps, 1, s->output, &s->spent, &err);
     else
-        status = isg_session_run(s->session, inputs, outputs, &err);
+        status = isg_session_run(s->session, inputs, s->outputs, &err);
     if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
     if (s->dump_status != ISG_OK) return tool_error(s->t, s->o->dump, s->dump_status, &s->dump_error);
     code = keep_output(s);
@@ -320,7 +319,8 @@ static int run_begin(run_state *s)
     status = isg_session_create(&s->session, s->m->model, &options, &err);
     if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
     s->input = calloc((size_t)s->m->in_count, sizeof *s->input);
-    s->output = calloc((size_t)s->m->out_count, sizeof *s->output);
+    s->outputs = tool_outputs_new(s->m, 1);
+    if (s->outputs) s->output = s->outputs[0];
     return s->input && s->output ? EXIT_OK : tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
 }
 
@@ -385,7 +385,7 @@ static int run_all(run_state *s, char **paths, int count)
     isg_snn_destroy(s->snn);
     free(s->images);
     free(s->input);
-    free(s->output);
+    tool_outputs_free(s->m, s->outputs);
     free(s->kept);
     return code;
 }
@@ -408,7 +408,8 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         verb,
         "FILE INPUT...",
         "An INPUT is a JPEG, a PNG or an array X.npy [N,...]. Float arrays are passed unchanged "
-        "unless --input\nis given; images and 8-bit arrays go through the input contract. With --snn a "
+        "unless --input\nis given; images go through the input contract, 8-bit arrays through its scale, mean and std: "
+        "they lie as\nthe network reads them. Of several outputs the first one counts. With --snn a "
         "ReLU network runs as\nintegrate-and-fire neurons and its spikes and synaptic operations are counted.",
         options,
         OPTION_COUNT(options),

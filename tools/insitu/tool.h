@@ -155,8 +155,14 @@ typedef struct tool_model {
 /* Contract and label offset: from the command line when given, else from the file. Returns an exit code. */
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset);
 void tool_model_close(tool_model *m);
-/* UNSUPPORTED with a message unless the network has exactly one input. */
+/* UNSUPPORTED with a message unless the network has exactly one input, of one item a run or as many as are wanted. */
 int tool_model_single(tool *t, const tool_model *m);
+/* The second half of that. */
+int tool_model_items(tool *t, const tool_model *m);
+/* Room for `batch` items of every output, of which the first is what verbs speak of: NULL where memory is short.
+ * tool_outputs_free() takes NULL. */
+float **tool_outputs_new(const tool_model *m, uint32_t batch);
+void tool_outputs_free(const tool_model *m, float **outputs);
 /* Numbers in one item of an input or output: the product of its dimensions but a symbolic (0) one. */
 uint64_t tool_io_count(const isg_rt_io *io);
 void tool_options_init(tool *t, isg_rt_options *options, uint32_t batch, uint32_t strategy);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opened models, the contract between data and network, sizes and threads of the tool. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,8 +72,39 @@ void tool_model_close(tool_model *m)
 int tool_model_single(tool *t, const tool_model *m)
 {
     isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE, "network has more than one input"};
-    if (isg_rt_input_count(isg_model_rt(m->model)) == 1) return EXIT_OK;
+    if (isg_rt_input_count(isg_model_rt(m->model)) != 1) return tool_error(t, m->path, err.status, &err);
+    return tool_model_items(t, m);
+}
+
+int tool_model_items(tool *t, const tool_model *m)
+{
+    isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE,
+                     "network has a fixed batch; data need 1 or a symbol as its leading dimension"};
+    if (!m->fixed_batch || m->in.rank < 2 || m->in.dims[0] <= 1) return EXIT_OK;
     return tool_error(t, m->path, err.status, &err);
+}
+
+void tool_outputs_free(const tool_model *m, float **outputs)
+{
+    uint32_t i;
+    for (i = 0; outputs && i < isg_rt_output_count(isg_model_rt(m->model)); i++) free(outputs[i]);
+    free(outputs);
+}
+
+float **tool_outputs_new(const tool_model *m, uint32_t batch)
+{
+    const uint32_t count = isg_rt_output_count(isg_model_rt(m->model));
+    float **outputs = calloc(count, sizeof *outputs);
+    uint32_t i;
+    for (i = 0; outputs && i < count; i++) {
+        isg_rt_io io;
+        if (isg_rt_output(isg_model_rt(m->model), i, &io) == ISG_OK)
+            outputs[i] = calloc(batch, (size_t)tool_io_count(&io) * sizeof **outputs);
+        if (outputs[i]) continue;
+        tool_outputs_free(m, outputs);
+        return NULL;
+    }
+    return outputs;
 }
 
 uint32_t tool_threads(tool *t)

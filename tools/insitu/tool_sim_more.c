@@ -29,9 +29,9 @@ static int sweep_point(sim_job *job, const char *key, double value, isg_sim_repo
     isg_error err = {0};
     isg_status status = isg_sim_profile_clone(&p, job->profile, &err);
     if (status == ISG_OK && !strcmp(key, "batch")) {
-        if (!(value >= 1.0 && value <= 1e6)) {
+        if (!(value >= 1.0 && value <= 1e6) || value != (double)(uint32_t)value) {
             isg_sim_profile_destroy(p);
-            return tool_usage_error(job->t, "option --sweep: batch must be 1 to 1000000");
+            return tool_usage_error(job->t, "option --sweep: batch must be a whole number from 1 to 1000000");
         }
         options.batch = (uint32_t)value;
     } else if (status == ISG_OK) {

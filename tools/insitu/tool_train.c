@@ -2,6 +2,7 @@
 /* Options and reports that the verbs which train or write .isg files share. */
 #include "tool_train.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -386,7 +387,10 @@ int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options,
     if (code == EXIT_OK) code = tool_model_sizes(t, &m, &rt, &written->sizes);
     if (code == EXIT_OK && options->golden) {
         status = isg_model_selftest(m.model, &rt, &written->selftest_error, &tolerance, &err);
-        if (status != ISG_OK) code = tool_error(t, path, status, &err);
+        if (status == ISG_E_UNSUPPORTED) /* many outputs, or such that are no numbers: no golden pair is stored */
+            written->selftest_error = (double)NAN;
+        else if (status != ISG_OK)
+            code = tool_error(t, path, status, &err);
     }
     if (code == EXIT_OK) {
         status = isg_model_accounting(m.model, UINT64_MAX, 0, &written->accounting, &err);
@@ -408,8 +412,11 @@ void tool_written_report(cJSON *json, const char *path, const tool_written *writ
         tool_json_number(json, "selftest_error", written->selftest_error);
         return;
     }
-    printf("written    %s, opened again, selftest error %.2g\n", tool_escape(shown, sizeof shown, path, strlen(path)),
-           written->selftest_error);
+    printf("written    %s, opened again, ", tool_escape(shown, sizeof shown, path, strlen(path)));
+    if (isnan(written->selftest_error))
+        printf("without a golden pair\n");
+    else
+        printf("selftest error %.2g\n", written->selftest_error);
     printf("file       %llu bytes (%s), %.3f %% of its float32 weights\n",
            (unsigned long long)written->sizes.file_bytes,
            tool_bytes(text, sizeof text, (double)written->sizes.file_bytes), 100.0 * a->file_ratio);

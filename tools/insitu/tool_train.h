@@ -50,7 +50,7 @@ char *tool_read_text(tool *t, const char *path, size_t max_bytes, int *code);
 typedef struct tool_written {
     tool_sizes sizes;
     isg_accounting accounting;
-    double selftest_error;
+    double selftest_error; /* NaN: the file has no golden pair */
 } tool_written;
 /* With `activations` 8: measures the ranges that int8 needs on `ds` and puts them into *pack; they are freed with
  * isg_free(pack->activations) when the file is written. 0 and 32 do nothing. */

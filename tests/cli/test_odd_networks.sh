@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# Networks of more than one output, and of a fixed batch: run, eval, compare and compress do what they say of the first
+# output, or refuse.
+. "$(dirname "$0")/common.sh"
+
+python3 - "$work" <<'EOF' || fail "making the networks"
+import struct, sys
+def varint(v):
+    out = b''
+    while True:
+        out += bytes([v & 127 | (128 if v >> 7 else 0)])
+        v >>= 7
+        if not v: return out
+def number(field, v): return varint(field << 3) + varint(v)
+def part(field, data):
+    data = data.encode() if isinstance(data, str) else data
+    return varint(field << 3 | 2) + varint(len(data)) + data
+def node(op, inputs, output, attributes=b''):
+    return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(4, op) + attributes)
+def pads():
+    return part(5, part(1, 'pads') + b''.join(number(8, 1) for _ in range(4)) + number(20, 7))
+def tensor(name, dims, values):
+    return part(5, b''.join(number(1, d) for d in dims) + number(2, 1) + part(8, name) + part(9, struct.pack('<%df' % len(values), *values)))
+def value(field, name, dims):
+    shape = b''.join(part(1, part(2, d) if isinstance(d, str) else number(1, d)) for d in dims)
+    return part(field, part(1, name) + part(2, part(1, number(1, 1) + part(2, shape))))
+def save(name, graph): open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, 8) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, 17)))
+def array(name, dims, values):
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
+    head += ' ' * (-(11 + len(head)) % 64) + '\n'
+    open(f'{sys.argv[1]}/{name}', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head.encode() + struct.pack('<%df' % len(values), *values))
+weights = [((i * 37) % 101 - 50) / 200 for i in range(16 * 27)]
+head = node('GlobalAveragePool', ['b'], 'p') + node('Flatten', ['p'], 'f') + node('Gemm', ['f', 'g'], 'y')
+body = node('Conv', ['x', 'w'], 'a', pads()) + node('Relu', ['a'], 'b') + head
+body += tensor('w', [16, 3, 3, 3], weights) + tensor('g', [16, 10], weights[:160])
+for name, batch in (('one', 'N'), ('two', 'N'), ('four', 4)):
+    more = value(12, 'b', [batch, 16, 32, 32]) if name == 'two' else b''
+    save(f'{name}.onnx', body + value(11, 'x', [batch, 3, 32, 32]) + value(12, 'y', [batch, 10]) + more)
+array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
+array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
+EOF
+
+# the first output is that of the network without the second
+expect 0 "$tool" run "$work/one.onnx" "$work/x.npy" -o "$work/one.npy"
+expect 0 "$tool" run "$work/two.onnx" "$work/x.npy" -o "$work/two.npy"
+cmp -s "$work/one.npy" "$work/two.npy" || fail "the first of two outputs"
+mkdir "$work/out.d"
+expect 0 "$tool" compress "$work/two.onnx" --bi 1 --bo 8 --quiet -o "$work/two.isg"
+grep -q "without a golden pair" "$work/out" || fail "16394 outputs are too many for a golden pair"
+expect 0 "$tool" run "$work/two.isg" "$work/x.npy"
+expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
+
+# data are single items
+refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"
+refused 3 "$tool" compare "$work/four.onnx" "$work/four.onnx" --input-npy "$work/x4.npy"
+expect 0 "$tool" compare "$work/four.onnx" "$work/four.onnx" --random 1
+finish

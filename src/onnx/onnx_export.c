@@ -3,12 +3,14 @@
 #include "onnx/onnx_export.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "host/alloc.h"
 
 #define EXPORT_OPSET 13
 #define MAX_OPERANDS 4096
+#define NAME_BYTES 400 /* of a layer, in the names derived from it */
 
 static const isg_node *export_node(const isgi_onnx_export *x)
 {
@@ -25,13 +27,23 @@ static void export_refuse(isgi_onnx_export *x, const char *reason)
     if (x->build.err) x->build.err->node = x->node;
 }
 
+/* Whether a node before this one goes by the same name, as far as derived names show it. */
+static int is_namesake(const isgi_onnx_export *x, const char *layer)
+{
+    for (int32_t i = 0; i < x->node; i++)
+        if (strncmp(isg_graph_layer_name(x->graph, i), layer, NAME_BYTES) == 0) return 1;
+    return 0;
+}
+
 const char *isgi_onnx_export_name(isgi_onnx_export *x, const char *suffix)
 {
-    const char *layer = isg_graph_layer_name(x->graph, x->node);
-    const char *name = isgi_onnx_build_name(&x->build, "%.400s/%s", layer, suffix);
+    const char *layer = isg_graph_layer_name(x->graph, x->node), *name;
+    char own[32] = "";
     int k;
+    if (is_namesake(x, layer)) snprintf(own, sizeof own, "/node_%d", (int)x->node);
+    name = isgi_onnx_build_name(&x->build, "%.*s%s/%s", NAME_BYTES, layer, own, suffix);
     for (k = 1; x->build.status == ISG_OK && isg_graph_find_value(x->graph, name) >= 0; k++)
-        name = isgi_onnx_build_name(&x->build, "%.400s/%s_%d", layer, suffix, k);
+        name = isgi_onnx_build_name(&x->build, "%.*s%s/%s_%d", NAME_BYTES, layer, own, suffix, k);
     return name;
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Networks of more than one output, and of a fixed batch: run, eval, compare and compress do what they say of the first
+# Networks of more than one output, of nodes with one name, of a fixed batch: run, eval, compare and compress do what they say of the first
 # output, or refuse.
 . "$(dirname "$0")/common.sh"
 
@@ -15,8 +15,8 @@ def number(field, v): return varint(field << 3) + varint(v)
 def part(field, data):
     data = data.encode() if isinstance(data, str) else data
     return varint(field << 3 | 2) + varint(len(data)) + data
-def node(op, inputs, output, attributes=b''):
-    return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(4, op) + attributes)
+def node(op, inputs, output, attributes=b'', name=''):
+    return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(3, name) + part(4, op) + attributes)
 def pads():
     return part(5, part(1, 'pads') + b''.join(number(8, 1) for _ in range(4)) + number(20, 7))
 def tensor(name, dims, values):
@@ -36,6 +36,9 @@ body += tensor('w', [16, 3, 3, 3], weights) + tensor('g', [16, 10], weights[:160
 for name, batch in (('one', 'N'), ('two', 'N'), ('four', 4)):
     more = value(12, 'b', [batch, 16, 32, 32]) if name == 'two' else b''
     save(f'{name}.onnx', body + value(11, 'x', [batch, 3, 32, 32]) + value(12, 'y', [batch, 10]) + more)
+twins = node('Conv', ['x', 'w'], 'a', pads(), 'c') + node('Conv', ['a', 'v'], 'y', b'', 'c')
+twins += tensor('w', [16, 3, 3, 3], weights) + tensor('v', [8, 16, 1, 1], weights[:128])
+save('twins.onnx', twins + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 8, 8, 8]))
 array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
 array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
 EOF
@@ -49,6 +52,11 @@ expect 0 "$tool" compress "$work/two.onnx" --bi 1 --bo 8 --quiet -o "$work/two.i
 grep -q "without a golden pair" "$work/out" || fail "16394 outputs are too many for a golden pair"
 expect 0 "$tool" run "$work/two.isg" "$work/x.npy"
 expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
+
+# nodes of one name
+expect 0 "$tool" compress "$work/twins.onnx" --bi 1 --bo 2 --quiet -o "$work/twins.isg"
+expect 0 "$tool" export --factored "$work/twins.isg" -o "$work/twins2.onnx"
+expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tolerance 1e-4
 
 # data are single items
 refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"

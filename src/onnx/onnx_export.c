@@ -28,8 +28,9 @@ static void export_refuse(isgi_onnx_export *x, const char *reason)
 }
 
 /* Whether a node before this one goes by the same name, as far as derived names show it. */
-static int is_namesake(const isgi_onnx_export *x, const char *layer)
+static int is_namesake(const isgi_onnx_export *x)
 {
+    const char *layer = isg_graph_layer_name(x->graph, x->node);
     for (int32_t i = 0; i < x->node; i++)
         if (strncmp(isg_graph_layer_name(x->graph, i), layer, NAME_BYTES) == 0) return 1;
     return 0;
@@ -40,7 +41,7 @@ const char *isgi_onnx_export_name(isgi_onnx_export *x, const char *suffix)
     const char *layer = isg_graph_layer_name(x->graph, x->node), *name;
     char own[32] = "";
     int k;
-    if (is_namesake(x, layer)) snprintf(own, sizeof own, "/node_%d", (int)x->node);
+    if (x->namesake) snprintf(own, sizeof own, "/node_%d", (int)x->node);
     name = isgi_onnx_build_name(&x->build, "%.*s%s/%s", NAME_BYTES, layer, own, suffix);
     for (k = 1; x->build.status == ISG_OK && isg_graph_find_value(x->graph, name) >= 0; k++)
         name = isgi_onnx_build_name(&x->build, "%.*s%s/%s_%d", NAME_BYTES, layer, own, suffix, k);
@@ -437,6 +438,7 @@ isg_status isg_onnx_export_file(const isg_graph *g, const char *path, isg_onnx_f
     }
     for (x.node = 0; x.node < g->node_count && x.build.status == ISG_OK; x.node++) {
         if (g->nodes[x.node].op == ISG_OP_CONSTANT) continue;
+        x.namesake = is_namesake(&x);
         export_one(&x);
     }
     if (x.build.status == ISG_OK) export_constant_outputs(&x);

@@ -13,6 +13,7 @@ typedef struct isgi_onnx_export {
     isg_onnx_form form;
     uint8_t *written; /* one a value: its initialiser is in the file */
     int32_t node;     /* being written */
+    int namesake;     /* a node before it goes by the same name */
 } isgi_onnx_export;
 
 /* A fresh name, deterministic: "<layer>/<suffix>", numbered where the graph has that already. */

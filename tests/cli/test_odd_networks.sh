@@ -60,6 +60,8 @@ expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tole
 
 # data are single items
 refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"
+refused 3 "$tool" compress "$work/four.onnx" --bi 1 --bo 2 --activations 8 --data "npy:$work/x4.npy" --input raw --quiet \
+    -o "$work/out.d/four.isg"
 refused 3 "$tool" compare "$work/four.onnx" "$work/four.onnx" --input-npy "$work/x4.npy"
 expect 0 "$tool" compare "$work/four.onnx" "$work/four.onnx" --random 1
 finish

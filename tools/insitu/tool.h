@@ -157,7 +157,7 @@ int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_
 void tool_model_close(tool_model *m);
 /* UNSUPPORTED with a message unless the network has exactly one input, of one item a run or as many as are wanted. */
 int tool_model_single(tool *t, const tool_model *m);
-/* The second half of that. */
+/* UNSUPPORTED with a message where a run takes a fixed batch of more than one item: data are single ones. */
 int tool_model_items(tool *t, const tool_model *m);
 /* Room for `batch` items of every output, of which the first is what verbs speak of: NULL where memory is short.
  * tool_outputs_free() takes NULL. */

@@ -20,7 +20,26 @@ typedef struct pairs_job {
     size_t pixel_step, count, ldw, channels, ldd;
 } pairs_job;
 
-static const uint8_t nothing[64]; /* what stands behind an odd number of taps */
+/* Two taps: what they read (y goes on by `step`), and their codes. */
+typedef struct two_taps {
+    const uint8_t *x, *y;
+    const void *v, *w;
+    size_t step;
+} two_taps;
+
+/* Taps t and t + 1. Behind an odd number of taps the last one meets codes 0 and, as odd codes have no 0, bytes 0. */
+ALWAYS two_taps taps_at(const pairs_job *j, size_t t, size_t offset, size_t channel)
+{
+    static const uint8_t nothing[64];
+    const int8_t *codes = j->weights + t * j->ldw + 2 * channel;
+    two_taps at = {j->taps[t] + offset, nothing, codes, nothing, 0};
+    if (t + 1 < j->count) {
+        at.y = j->taps[t + 1] + offset;
+        at.w = codes + j->ldw;
+        at.step = j->pixel_step;
+    }
+    return at;
+}
 
 /* Half 0 or 1 of sums in the order in which interleaving words in 128-bit lanes leaves them: channels 8 l .. 8 l + 3 of
  * lane l in `low`, the four after them in `high`. */
@@ -53,8 +72,7 @@ ALWAYS __m512i load_pairs(const void *p, const int half)
     return half ? _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)p)) : _mm512_loadu_si512(p);
 }
 
-/* `pixels` pixels from `p` on of up to 32 channels (half: 16). Behind an odd number of taps the last one meets codes
- * 0 and, as odd codes have no 0, bytes 0. */
+/* `pixels` pixels from `p` on of up to 32 channels (half: 16). */
 ALWAYS void pairs_tile(const pairs_job *j, int32_t *dst, size_t p, size_t channel, const int pixels, const int half,
                        const int odd)
 {
@@ -64,15 +82,12 @@ ALWAYS void pairs_tile(const pairs_job *j, int32_t *dst, size_t p, size_t channe
     ISGI_UNROLL
     for (int i = 0; i < pixels; i++) low[i] = high[i] = _mm512_setzero_si512();
     for (size_t t = 0; t < count; t += 2) {
-        const int two = t + 1 < count;
-        const size_t after = two ? step : 0;
-        const uint8_t *x = j->taps[t] + offset, *y = two ? j->taps[t + 1] + offset : nothing;
-        const int8_t *codes = j->weights + t * j->ldw + 2 * channel;
-        const void *next = two ? (const void *)(codes + j->ldw) : nothing;
-        const __m512i v = load_pairs(codes, half), w = load_pairs(next, half);
+        const two_taps at = taps_at(j, t, offset, channel);
+        const uint8_t *x = at.x, *y = at.y;
+        const __m512i v = load_pairs(at.v, half), w = load_pairs(at.w, half);
         const __m512i codes_low = _mm512_unpacklo_epi16(v, w), codes_high = _mm512_unpackhi_epi16(v, w);
         ISGI_UNROLL
-        for (int i = 0; i < pixels; i++, x += step, y += after) {
+        for (int i = 0; i < pixels; i++, x += step, y += at.step) {
             const __m512i a = load_pairs(x, half), b = load_pairs(y, half);
             low[i] = add_products(low[i], _mm512_unpacklo_epi16(a, b), codes_low, odd);
             high[i] = add_products(high[i], _mm512_unpackhi_epi16(a, b), codes_high, odd);
@@ -103,16 +118,13 @@ static __attribute__((noinline)) void four_pixels_half(const pairs_job *j, int32
     ISGI_UNROLL
     for (int i = 0; i < 2; i++) low[i] = high[i] = _mm512_setzero_si512();
     for (size_t t = 0; t < count; t += 2) {
-        const int two = t + 1 < count;
-        const size_t after = two ? step : 0;
-        const uint8_t *x = j->taps[t] + offset, *y = two ? j->taps[t + 1] + offset : nothing;
-        const int8_t *codes = j->weights + t * j->ldw + 2 * channel;
-        const void *next = two ? (const void *)(codes + j->ldw) : nothing;
-        const __m512i v = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)codes));
-        const __m512i w = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)next));
+        const two_taps at = taps_at(j, t, offset, channel);
+        const uint8_t *x = at.x, *y = at.y;
+        const __m512i v = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)at.v));
+        const __m512i w = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)at.w));
         ISGI_UNROLL
-        for (int i = 0; i < 2; i++, x += 2 * step, y += 2 * after) {
-            const __m512i a = load_two(x, step), b = load_two(y, after);
+        for (int i = 0; i < 2; i++, x += 2 * step, y += 2 * at.step) {
+            const __m512i a = load_two(x, step), b = load_two(y, at.step);
             low[i] = _mm512_dpbusd_epi32(low[i], _mm512_unpacklo_epi16(a, b), _mm512_unpacklo_epi16(v, w));
             high[i] = _mm512_dpbusd_epi32(high[i], _mm512_unpackhi_epi16(a, b), _mm512_unpackhi_epi16(v, w));
         }

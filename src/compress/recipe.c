@@ -14,6 +14,7 @@
 #define RECIPE_VERSION 1
 #define RECIPE_MAX_BYTES (4u << 20)
 #define RECIPE_MAX_RANK 65536
+#define RECIPE_KEYS 6 /* that an object can have */
 
 static const char *const family_names[] = {"raw", "paper", "midtread", "midrise"};
 
@@ -78,18 +79,40 @@ static isg_status read_family(isg_layer_choice *choice, const cJSON *item, isg_e
     return isgi_fail(err, ISG_E_FORMAT, "recipe: \"family\" is not paper, midtread or midrise");
 }
 
+/* An object has few known keys: where one is there twice, that is among the first. */
+static isg_status keys_once(const cJSON *object, isg_error *err)
+{
+    const cJSON *item, *other;
+    char key[64];
+    int count = 0;
+    cJSON_ArrayForEach(item, object)
+    {
+        for (other = item->next; other && count < RECIPE_KEYS; other = other->next) {
+            if (strcmp(item->string, other->string) == 0)
+                return isgi_fail(err, ISG_E_FORMAT, "recipe: key \"%s\" is there twice",
+                                 isgi_escape(key, sizeof key, item->string));
+        }
+        if (++count > RECIPE_KEYS) break; /* one of them is unknown */
+    }
+    return ISG_OK;
+}
+
 /* One object of "layers". */
 static isg_status read_layer(const char **name, isg_layer_choice *choice, int *keep, const cJSON *object,
                              isg_error *err)
 {
     const cJSON *item;
     char key[64];
+    int chosen = 0, bits = 0;
     *name = NULL;
     *keep = 0;
     *choice = (isg_layer_choice){0, 0, 8, 8, 8, ISG_QUANT_MIDTREAD};
     if (!cJSON_IsObject(object)) return isgi_fail(err, ISG_E_FORMAT, "recipe: an entry of \"layers\" is not an object");
+    ISGI_TRY(keys_once(object, err));
     cJSON_ArrayForEach(item, object)
     {
+        bits |= strcmp(item->string, "bits") == 0;
+        chosen |= strcmp(item->string, "name") != 0 && strcmp(item->string, "keep") != 0;
         if (strcmp(item->string, "name") == 0 && cJSON_IsString(item))
             *name = item->valuestring;
         else if (strcmp(item->string, "keep") == 0 && cJSON_IsBool(item))
@@ -107,35 +130,73 @@ static isg_status read_layer(const char **name, isg_layer_choice *choice, int *k
                              isgi_escape(key, sizeof key, item->string));
     }
     if (!*name) return isgi_fail(err, ISG_E_FORMAT, "recipe: a layer without a name");
+    isgi_escape(key, sizeof key, *name);
+    if (*keep && chosen)
+        return isgi_fail(err, ISG_E_FORMAT, "recipe: layer %s is kept and has ranks or bits as well", key);
+    if (!*keep && !bits) return isgi_fail(err, ISG_E_FORMAT, "recipe: layer %s has no \"bits\" and no \"keep\"", key);
+    return ISG_OK;
+}
+
+/* The next layer of this name: the entry number k of a name means the layer number k that bears it. */
+static isg_status next_layer(isgi_layer **out, isgi_layers *layers, uint8_t *seen, const char *name, isg_error *err)
+{
+    char shown[96];
+    int known = 0;
+    for (uint32_t i = 0; i < layers->count; i++) {
+        if (strcmp(layers->items[i].name, name) != 0) continue;
+        known = 1;
+        if (seen[i]) continue;
+        seen[i] = 1;
+        *out = &layers->items[i];
+        return ISG_OK;
+    }
+    isgi_escape(shown, sizeof shown, name);
+    if (known) return isgi_fail(err, ISG_E_FORMAT, "recipe: layer %s is there more than once", shown);
+    return isgi_fail(err, ISG_E_ARG, "recipe: the network has no layer %s", shown);
+}
+
+static isg_status walk_layers(isgi_layers *layers, uint8_t *seen, const cJSON *list, isg_error *err)
+{
+    const cJSON *object;
+    cJSON_ArrayForEach(object, list)
+    {
+        isg_layer_choice choice;
+        isgi_layer *layer = NULL;
+        const char *name;
+        int keep;
+        ISGI_TRY(read_layer(&name, &choice, &keep, object, err));
+        if (!layers) continue;
+        ISGI_TRY(next_layer(&layer, layers, seen, name, err));
+        layer->keep = keep;
+        layer->choice = choice;
+        if (!keep) ISGI_TRY(isgi_choice_normalise(&layer->choice, layer, 0, err));
+    }
     return ISG_OK;
 }
 
 static isg_status recipe_walk(isgi_layers *layers, const cJSON *root, isg_error *err)
 {
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "insitu_recipe");
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "layers"), *object;
-    char shown[96];
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "layers"), *item;
+    uint8_t *seen;
+    char key[64];
+    isg_status status;
     if (!cJSON_IsNumber(version)) return isgi_fail(err, ISG_E_FORMAT, "recipe: no \"insitu_recipe\" version");
     if (version->valueint != RECIPE_VERSION)
         return isgi_fail(err, ISG_E_VERSION, "recipe: version %d, known is 1", version->valueint);
     if (!cJSON_IsArray(list)) return isgi_fail(err, ISG_E_FORMAT, "recipe: no list \"layers\"");
-    cJSON_ArrayForEach(object, list)
+    ISGI_TRY(keys_once(root, err));
+    cJSON_ArrayForEach(item, root)
     {
-        isg_layer_choice choice;
-        const char *name;
-        int keep;
-        int32_t index;
-        ISGI_TRY(read_layer(&name, &choice, &keep, object, err));
-        if (!layers) continue;
-        index = isgi_layers_find(layers, name, strlen(name));
-        if (index < 0)
-            return isgi_fail(err, ISG_E_ARG, "recipe: the network has no layer %s",
-                             isgi_escape(shown, sizeof shown, name));
-        layers->items[index].keep = keep;
-        layers->items[index].choice = choice;
-        if (!keep) ISGI_TRY(isgi_choice_normalise(&layers->items[index].choice, &layers->items[index], 0, err));
+        if (item != version && item != list)
+            return isgi_fail(err, ISG_E_FORMAT, "recipe: unknown key \"%s\"",
+                             isgi_escape(key, sizeof key, item->string));
     }
-    return ISG_OK;
+    seen = isgi_calloc(layers ? layers->count + (size_t)1 : 1, 1);
+    if (!seen) return isgi_nomem(err);
+    status = walk_layers(layers, seen, list, err);
+    isg_free(seen);
+    return status;
 }
 
 static isg_status recipe_parse(isgi_layers *layers, const char *text, isg_error *err)

@@ -110,6 +110,19 @@ refused 2 "$tool" eval "$packed" --data "$x,$work/y.npy" --per-layer --quiet
 refused 2 "$tool" eval "$packed" --data "$x,$work/y.npy" --snn 4 --mode int8 --quiet
 refused 2 "$tool" run "$packed" "$work/x.npy" --percentile 99 --quiet
 refused 2 "$tool" train "$model" --outputs 20 --data "$x,$work/y.npy" --steps 1 --quiet -o "$out/o.onnx"
+for idle in --bits=3,3,3 --fc-bits=4 --paper-rules --quantizer=paper --calibration=9 --no-compensate; do
+    refused 2 "$tool" compress "$model" --ratio 0.5 "$idle" --quiet -o "$out/o.isg"
+    grep -q -- "${idle%%=*}" "$work/err" || fail "$idle: the error does not name it"
+done
+net=arch:mlp
+for idle in --mode=auto --form=dense8 --sweep=batch=1,2 --detail --profile=digital-edge --per-layer --limit=3; do
+    refused 2 "$tool" sim "$net" --compare "$idle"
+done
+refused 2 "$tool" sim --list "$net"
+refused 2 "$tool" sim --list --profile digital-edge
+refused 2 "$tool" sim --check digital-edge "$net"
+refused 2 "$tool" sim --check digital-edge --paper-eq8
+refused 2 "$tool" sim "$net" --profile digital-edge --snn 8 --percentile 99
 printf 'one\ntwo\n' >"$work/names"
 refused 2 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/names" --quiet -o "$out/o.isg"
 

@@ -83,6 +83,13 @@ static void recipe_cases(void **state)
         {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bi\":-1}]}", ISG_E_FORMAT},
         {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"rank\":1}]}", ISG_E_FORMAT},
         {"{\"insitu_recipe\":1,\"layers\":[{\"bi\":1}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[],\"layer\":[]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[],\"layers\":[]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bi\":2}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"keep\":true,\"bi\":2}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"bits\":[3,6,3],\"bits\":[3,6,3]}]}", ISG_E_FORMAT},
+        {"{\"insitu_recipe\":1,\"layers\":[{\"name\":\"first\",\"keep\":true},{\"name\":\"first\",\"keep\":true}]}",
+         ISG_E_FORMAT},
         {"{\"insitu_recipe\":1,\"layers\":[]} tail", ISG_E_FORMAT},
         {"", ISG_E_FORMAT},
         {"[", ISG_E_FORMAT},
@@ -97,6 +104,25 @@ static void recipe_cases(void **state)
         if (cases[i].status != ISG_OK) assert_true(err.message[0] != '\0');
         isgi_layers_clear(&layers);
     }
+    isg_graph_destroy(g);
+}
+
+/* Entries of one name mean the layers that bear it, in their order. */
+static void recipe_namesakes(void **state)
+{
+    static const char text[] = "{\"insitu_recipe\":1,\"layers\":[{\"name\":\"same\",\"bits\":[2,2,2]},"
+                               "{\"name\":\"same\",\"bits\":[5,5,5]}]}";
+    isg_graph *g = small_net();
+    isgi_layers layers;
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(isgi_layers_collect(&layers, g, &err), ISG_OK);
+    assert_int_equal(layers.count, 2);
+    layers.items[0].name = layers.items[1].name = "same";
+    assert_int_equal(isgi_recipe_apply(&layers, text, &err), ISG_OK);
+    assert_int_equal(layers.items[0].choice.bits_b, 2);
+    assert_int_equal(layers.items[1].choice.bits_b, 5);
+    isgi_layers_clear(&layers);
     isg_graph_destroy(g);
 }
 
@@ -225,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recipe_cases),
+        cmocka_unit_test(recipe_namesakes),
         cmocka_unit_test(recipe_round_trip),
         cmocka_unit_test(overrides),
         cmocka_unit_test(selection_meets_budget),

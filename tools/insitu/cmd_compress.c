@@ -49,6 +49,19 @@ static int read_overrides(tool *t, const compress_args *a, compress_job *job)
     return EXIT_OK;
 }
 
+/* Options that would change nothing. */
+static int check_given(tool *t, const compress_args *a)
+{
+    static const char *const whole_net[] = {"bits", "fc-bits", "paper-rules", NULL};
+    static const char *const chosen[] = {"quantizer", NULL};
+    static const char *const images[] = {"calibration", "no-compensate", NULL};
+    const int net = a->o.bi > 0 || a->o.bo > 0;
+    int code = EXIT_OK;
+    if (!net) code = tool_refuse(t, whole_net, "goes with --bi and --bo");
+    if (code == EXIT_OK && !net && !a->layers.count) code = tool_refuse(t, chosen, "goes with --bi, --bo and --layer");
+    return code == EXIT_OK && !a->data ? tool_refuse(t, images, "needs --data") : code;
+}
+
 static int check_args(tool *t, compress_args *a, const char *source)
 {
     const isg_compress_options *o = &a->o;
@@ -64,6 +77,8 @@ static int check_args(tool *t, compress_args *a, const char *source)
         return tool_usage_error(t, "--ratio, --target-size, --recipe and --bi/--bo exclude each other");
     if (!(o->target_ratio > 0.0) && !o->target_bytes && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
         return tool_usage_error(t, "say how small: --ratio, --target-size, --bi and --bo, --recipe or --layer");
+    code = check_given(t, a);
+    if (code != EXIT_OK) return code;
     if (a->activations && a->activations != 8 && a->activations != 32)
         return tool_usage_error(t, "option --activations: 8 or 32 are possible");
     if (o->fc_bits < 1 || (o->fc_bits > 8 && o->fc_bits != 32))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu sim: what a network, in any stored form, costs on an accelerator. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,9 +150,41 @@ static int parse_form(tool *t, sim_options *o)
     return tool_usage_error(t, "option --form: denseBITS or BI,BO,QB,QU,QV expected");
 }
 
+/* Options that would change nothing. */
+static int check_given(tool *t, const sim_options *o)
+{
+    static const char *const one_machine[] = {"profile", "mode", "form", "sweep", "detail", NULL};
+    static const char *const one_run[] = {"mode", "form", "sweep", "detail", "batch", "snn", NULL};
+    static const char *const images[] = {"limit", "input", NULL};
+    int code = EXIT_OK;
+    if (o->compare) code = tool_refuse(t, one_machine, "does not go with --compare");
+    if (code == EXIT_OK && o->inject) code = tool_refuse(t, one_run, "does not go with --inject");
+    if (code == EXIT_OK && !o->data) code = tool_refuse(t, images, "needs --data");
+    if (code == EXIT_OK && !o->data) code = tool_snn_refuse(t, "needs --snn and --data");
+    return code;
+}
+
+/* --list, --check and --paper-eq8 look at no network. */
+static int check_alone(tool *t, const char *verb_option, int files)
+{
+    static const char *const network[] = {
+        "profile",          "mode", "batch", "form",  "sweep", "detail",     "compare", "html",      "ber",
+        "inject",           "snn",  "data",  "input", "limit", "percentile", "initial", "per-layer", "calibration",
+        "calibration-data", NULL};
+    static const char *const alone[] = {"list", "check", "paper-eq8", NULL};
+    char rule[80];
+    int k, count = 0;
+    for (k = 0; alone[k]; k++) count += tool_given(t, alone[k]);
+    if (count > 1) return tool_usage_error(t, "--list, --check and --paper-eq8 exclude each other");
+    if (files) return tool_usage_error(t, "--%s looks at no model", verb_option);
+    snprintf(rule, sizeof rule, "does not go with --%s", verb_option);
+    return tool_refuse(t, network, rule);
+}
+
 static int check_options(tool *t, sim_options *o, int files)
 {
     int code = parse_form(t, o);
+    if (code == EXIT_OK) code = check_given(t, o);
     if (code != EXIT_OK) return code;
     o->mode = ISG_SIM_AUTO;
     if (o->mode_text && !isg_sim_mode_parse(&o->mode, o->mode_text))
@@ -331,9 +364,11 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv)
     const char *inputs[2];
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
-    if (o.list) return list_profiles(t);
-    if (check) return check_profile(t, check);
-    if (o.eq8) return print_eq8(t);
+    if (o.list || check || o.eq8) {
+        code = check_alone(t, o.list ? "list" : check ? "check" : "paper-eq8", files);
+        if (code != EXIT_OK) return code;
+        return o.list ? list_profiles(t) : check ? check_profile(t, check) : print_eq8(t);
+    }
     code = check_options(t, &o, files);
     if (code != EXIT_OK) return code;
     job.path = argv[0];

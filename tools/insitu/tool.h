@@ -19,6 +19,7 @@ enum {
 };
 
 #define TOOL_MAX_OUTPUTS 4u
+#define TOOL_MAX_GIVEN 64u
 typedef struct tool {
     const char *verb;
     int json, quiet, terminal;
@@ -38,6 +39,8 @@ typedef struct tool {
     isg_error held;                        /* the error of a silent rank: its line, with the exit code as offset */
     const char *outputs[TOOL_MAX_OUTPUTS]; /* files that this run replaces, checked against every input */
     uint32_t output_count;
+    const char *given[TOOL_MAX_GIVEN]; /* names of the options on the command line, each once */
+    uint32_t given_count;
 } tool;
 
 typedef struct tool_verb {
@@ -89,6 +92,11 @@ typedef struct tool_usage {
 /* Reads argv[0..argc-1] (behind the verb). Non-options are moved to the front of argv and *arguments counts them.
  * Returns -1 to go on, or an exit code (help was printed, or usage is wrong). */
 int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arguments);
+/* Whether an option, by its long name, was on the command line. */
+int tool_given(const tool *t, const char *name);
+/* EXIT_USAGE with "option --NAME RULE" for the first of these long names (NULL ends them) that was given, else EXIT_OK:
+ * for options that would change nothing here. */
+int tool_refuse(tool *t, const char *const *names, const char *rule);
 /* One "insitu: error: ..." line for wrong usage; returns EXIT_USAGE. */
 int tool_usage_error(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

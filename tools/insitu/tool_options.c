@@ -39,6 +39,21 @@ int tool_usage_error(tool *t, const char *format, ...)
     return EXIT_USAGE;
 }
 
+int tool_given(const tool *t, const char *name)
+{
+    uint32_t i;
+    for (i = 0; i < t->given_count; i++)
+        if (!strcmp(t->given[i], name)) return 1;
+    return 0;
+}
+
+int tool_refuse(tool *t, const char *const *names, const char *rule)
+{
+    for (; *names; names++)
+        if (tool_given(t, *names)) return tool_usage_error(t, "option --%s %s", *names, rule);
+    return EXIT_OK;
+}
+
 static void print_option(const tool_option *o)
 {
     char left[96];
@@ -213,6 +228,7 @@ static int parse_option(tool *t, const option_tables *tables, int argc, char **a
             return tool_usage_error(t, "option --%s: '%s' is none of %s", o->name, shown, o->argument);
         return tool_usage_error(t, "option --%s: bad value '%s'", o->name, shown);
     }
+    if (!tool_given(t, o->name) && t->given_count < TOOL_MAX_GIVEN) t->given[t->given_count++] = o->name;
     return -1;
 }
 

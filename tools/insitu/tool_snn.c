@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+int tool_snn_refuse(tool *t, const char *rule)
+{
+    static const char *const names[] = {"calibration", "calibration-data", "percentile", "initial", "per-layer", NULL};
+    return tool_refuse(t, names, rule);
+}
+
 int tool_snn_check(tool *t, const snn_options *o)
 {
-    const snn_options none = SNN_OPTIONS_INIT;
-    if (o->steps && t->mode != ISG_MODE_F32) return tool_usage_error(t, "--mode does not go with --snn");
-    if (o->steps || (!o->calibration && o->images == none.images && o->percentile == none.percentile &&
-                     o->initial == none.initial && !o->per_layer))
-        return EXIT_OK;
-    return tool_usage_error(t, "--calibration, --calibration-data, --percentile, --initial and --per-layer need --snn");
+    if (!o->steps) return tool_snn_refuse(t, "needs --snn");
+    return t->mode != ISG_MODE_F32 ? tool_usage_error(t, "--mode does not go with --snn") : EXIT_OK;
 }
 
 int tool_snn_steps(tool *t, const char *text, uint32_t steps[SNN_STEPS_MAX], uint32_t *count)

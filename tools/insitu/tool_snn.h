@@ -34,6 +34,8 @@ typedef struct snn_options {
         "per-layer", 0, OPTION_FLAG, &(o).per_layer, NULL, "--snn: one threshold a layer instead of one a channel"     \
     }
 
+/* EXIT_USAGE with "option --NAME RULE" where an option of conversion is given that would change nothing. */
+int tool_snn_refuse(tool *t, const char *rule);
 /* EXIT_USAGE where an option of spiking execution is given without --snn, or --mode with it (neurons add floats). */
 int tool_snn_check(tool *t, const snn_options *o);
 /* "16" or "4,16,64": rising from 1, at most SNN_STEPS_MAX. EXIT_USAGE with a message otherwise. */

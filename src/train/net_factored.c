@@ -10,12 +10,11 @@
 
 #include <string.h>
 
-/* Pixels that one matrix product covers at least, where the chunk has them: small products run slowly, large ones leave
- * the cache. */
+/* Pixels that go through all products at least, where the chunk has them: the gradients of factors are sums over them,
+ * and short sums run slowly; long ones leave the cache. */
 #define TILE_PIXELS 1024
-#ifndef BLOCK_ROWS
-#define BLOCK_ROWS 96u
-#endif
+#define BLOCK_ROWS 96u /* rows of the left side of a product with a factor */
+
 /* SPEC section 2 in another order of summation, x a pixel's channels:
  *   z[q] = x[q] . U;   d[p][o] = sum_t sum_i basis[t][i*bo + o] z[q(p,t)][i*bo + o];   y[p] = d[p] . V
  * Level 2 alone (taps 1): d = x . basis. Level 1 alone: y = d. A trainable network keeps z and d of
@@ -76,16 +75,12 @@ static void factored_refresh(isgi_net *net, isgi_netop *op, uint32_t stream)
     }
 }
 
-/* C[m][n] = A[m][k] . panels (+ C) by blocks of rows that stay in the nearest caches while the panels pass; the next is
- * asked for. */
+/* C[m][n] = A[m][k] . panels (+ C), by blocks of rows that stay in the nearest caches while the panels pass. */
 static void multiply_panels(const isgi_net *net, float *c, const float *a, const float *panels, size_t m, size_t n,
                             size_t k, int add)
 {
     for (size_t r = 0; r < m; r += BLOCK_ROWS) {
         const size_t rows = m - r < BLOCK_ROWS ? m - r : BLOCK_ROWS;
-        const size_t behind = (m - r - rows < BLOCK_ROWS ? m - r - rows : BLOCK_ROWS) * k;
-        const float *next = a + (r + rows) * k;
-        for (size_t i = 0; i < behind; i += 16) __builtin_prefetch(next + i, 0, 2);
         net->kernels.gemm_panels_f32(c + r * n, n, a + r * k, k, panels, rows, n, k, NULL, NULL, add);
     }
 }

@@ -106,6 +106,7 @@ static void test_clip_forms(void **state)
     assert_int_equal(g->values[g->inputs[0]].dims[0], ISG_DIM_BATCH);
     isg_graph_destroy(g);
     must_refuse_node(n, 11, ISG_E_FORMAT, "does not exist in opset");
+    must_refuse_node(n, 5, ISG_E_UNSUPPORTED, "opset 5 (7 to 22 are read)");
     free(n);
     n = node_of("Clip", LIST("x"));
     g = must_import_node(n, 13);
@@ -262,7 +263,7 @@ static void test_all_problems_are_listed(void **state)
     mk_model(model, graph, 23);
     assert_int_equal(import(&g, model, &problems, &err), ISG_E_UNSUPPORTED);
     assert_int_equal(problems.count, 4);
-    assert_string_equal(problems.items[0].reason, "opset 23");
+    assert_string_equal(problems.items[0].reason, "opset 23 (7 to 22 are read)");
     assert_int_equal(problems.items[1].node_index, 0);
     assert_string_equal(problems.items[1].op, "Erf");
     assert_string_equal(problems.items[1].node, "first\\x0a");

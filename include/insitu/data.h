@@ -50,8 +50,9 @@ int32_t isg_dataset_label(const isg_dataset *ds, uint64_t index);
 const char *isg_dataset_class_name(const isg_dataset *ds, uint32_t label); /* NULL if unknown */
 /* Natural size; folder: gives 0x0 when images differ. is_float: npy of floats. */
 void isg_dataset_shape(const isg_dataset *ds, uint32_t *channels, uint32_t *height, uint32_t *width, int *is_float);
-/* Item `index` through the contract (NULL: raw) into dst (channels*height*width floats, layout of spec, or the set's
- * own size where spec has zeros). Colour becomes grey and grey colour as channels asks. Thread-safe.
+/* Item `index` through the contract (NULL: raw) into dst (channels*height*width floats, layout of spec; where spec has
+ * zeros the set's own, but crop x crop where it crops and leaves the size open). Colour becomes grey and grey colour as
+ * channels asks. Thread-safe.
  * Errors: ARG, SHAPE (the contract does not give the network's size), IO, FORMAT. */
 ISG_NODISCARD isg_status isg_dataset_load(const isg_dataset *ds, uint64_t index, const isg_input_spec *spec, float *dst,
                                           isg_error *err);

@@ -175,10 +175,15 @@ const uint8_t *isg_dataset_pixels(const isg_dataset *ds, uint64_t index)
 static isg_status npyset_load(const isg_dataset *ds, uint64_t index, const isg_input_spec *spec, float *dst,
                               isg_error *err)
 {
-    uint64_t plane = (uint64_t)ds->height * ds->width, item = plane * ds->channels, i;
-    if (spec->channels && (uint64_t)spec->channels * spec->height * spec->width != item)
+    const uint64_t plane = (uint64_t)ds->height * ds->width, item = plane * ds->channels;
+    /* what the contract leaves open is the array's own */
+    const uint32_t channels = spec->channels ? spec->channels : spec->nhwc ? ds->width : ds->channels;
+    const uint32_t height = spec->height ? spec->height : spec->nhwc ? ds->channels : ds->height;
+    const uint32_t width = spec->width ? spec->width : spec->nhwc ? ds->height : ds->width;
+    uint64_t i;
+    if ((uint64_t)channels * height != item / width || item % width)
         return isgi_fail(err, ISG_E_SHAPE, "array items have %llu numbers, the network takes %ux%ux%u",
-                         (unsigned long long)item, spec->channels, spec->height, spec->width);
+                         (unsigned long long)item, channels, height, width);
     isgi_npy_floats(dst, &ds->view, index * item, item);
     if (spec->identity) return ISG_OK;
     for (i = 0; i < item; i++) {

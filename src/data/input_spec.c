@@ -7,6 +7,7 @@
 
 #include "data/dataset_impl.h"
 #include "host/alloc.h"
+#include "host/plain_numbers.h"
 
 #define TEXT_MAX 512
 
@@ -115,7 +116,7 @@ static isg_status spec_key(isg_input_spec *spec, const char *key, const char *va
     return ISG_OK;
 }
 
-isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_error *err)
+static isg_status parse_spec(isg_input_spec *spec, const char *text, isg_error *err)
 {
     isg_input_spec parsed;
     char copy[TEXT_MAX], shown[64], *word;
@@ -150,6 +151,16 @@ isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_erro
     parsed.given = 1;
     *spec = parsed;
     return ISG_OK;
+}
+
+isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_error *err)
+{
+    isgi_plain_numbers plain;
+    isg_status status;
+    isgi_plain_numbers_begin(&plain);
+    status = parse_spec(spec, text, err);
+    isgi_plain_numbers_end(&plain);
+    return status;
 }
 
 isg_input_spec isgi_contract_defaults(const isg_input_spec *spec)
@@ -192,7 +203,9 @@ int isg_input_spec_format(char *dst, size_t size, const isg_input_spec *spec)
 {
     isg_input_spec full = isgi_contract_defaults(spec);
     char line[TEXT_MAX], number[32];
+    isgi_plain_numbers plain;
     size_t n;
+    isgi_plain_numbers_begin(&plain);
     if (full.identity) {
         n = (size_t)snprintf(line, sizeof line, "identity");
     } else {
@@ -200,6 +213,7 @@ int isg_input_spec_format(char *dst, size_t size, const isg_input_spec *spec)
         n += (size_t)format_list(line + n, sizeof line - n, "mean", full.mean);
         n += (size_t)format_list(line + n, sizeof line - n, "std", full.std);
     }
+    isgi_plain_numbers_end(&plain);
     n += (size_t)snprintf(line + n, sizeof line - n, ",order=%s,layout=%s", full.bgr ? "bgr" : "rgb",
                           full.nhwc ? "nhwc" : "nchw");
     if (full.resize) n += (size_t)snprintf(line + n, sizeof line - n, ",resize=%u", full.resize);

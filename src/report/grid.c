@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/alloc.h"
+#include "host/plain_numbers.h"
 #include "report/page.h"
 
 #define RANK_MAX 64
@@ -272,8 +273,8 @@ static void draw(isgi_page *p, const grid *g, const char *title, const char *cap
     isgi_page_text(p, "</svg>\n");
 }
 
-isg_status isg_report_grid(char **svg, size_t *bytes, const char *csv, size_t csv_bytes, const char *title,
-                           const char *caption, isg_error *err)
+static isg_status make_grid(char **svg, size_t *bytes, const char *csv, size_t csv_bytes, const char *title,
+                            const char *caption, isg_error *err)
 {
     isgi_page p = {.status = ISG_OK, .err = err};
     grid *g = isgi_calloc(1, sizeof *g);
@@ -293,4 +294,15 @@ isg_status isg_report_grid(char **svg, size_t *bytes, const char *csv, size_t cs
     *svg = isgi_buffer_take(&p.text, bytes);
     --*bytes;
     return ISG_OK;
+}
+
+isg_status isg_report_grid(char **svg, size_t *bytes, const char *csv, size_t csv_bytes, const char *title,
+                           const char *caption, isg_error *err)
+{
+    isgi_plain_numbers plain;
+    isg_status status;
+    isgi_plain_numbers_begin(&plain);
+    status = make_grid(svg, bytes, csv, csv_bytes, title, caption, err);
+    isgi_plain_numbers_end(&plain);
+    return status;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/alloc.h"
+#include "host/plain_numbers.h"
 
 #define PAGE_MAX ((size_t)64 << 20)
 
@@ -202,7 +203,7 @@ void isgi_page_legend(isgi_page *p, unsigned used)
     isgi_page_text(p, "</div>\n");
 }
 
-isg_status isg_report_html(char **html, size_t *bytes, const char *json, size_t json_bytes, isg_error *err)
+static isg_status make_page(char **html, size_t *bytes, const char *json, size_t json_bytes, isg_error *err)
 {
     cJSON *document = cJSON_ParseWithLength(json, json_bytes);
     isgi_page p = {.status = ISG_OK, .err = err};
@@ -226,4 +227,14 @@ isg_status isg_report_html(char **html, size_t *bytes, const char *json, size_t 
     *html = isgi_buffer_take(&p.text, bytes);
     --*bytes;
     return ISG_OK;
+}
+
+isg_status isg_report_html(char **html, size_t *bytes, const char *json, size_t json_bytes, isg_error *err)
+{
+    isgi_plain_numbers plain;
+    isg_status status;
+    isgi_plain_numbers_begin(&plain);
+    status = make_page(html, bytes, json, json_bytes, err);
+    isgi_plain_numbers_end(&plain);
+    return status;
 }

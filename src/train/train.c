@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/plain_numbers.h"
 #include "train/device.h"
 #include "train/loss_kd.h"
 #include "train/trainer.h"
@@ -195,11 +196,14 @@ static void gather_logits(const isgi_net *net, float *dst)
 static isg_status log_step(isgi_trainer *t, float lr, double loss, double ce, double ortho, double accuracy,
                            double norm, isg_error *err)
 {
+    isgi_plain_numbers plain;
     char line[256];
     int n;
     if (!t->o.log_csv) return ISG_OK;
+    isgi_plain_numbers_begin(&plain);
     n = snprintf(line, sizeof line, "%llu,%llu,%.9g,%.9g,%.9g,%.9g,%.6g,%.9g\n", (unsigned long long)t->at.step,
                  (unsigned long long)t->at.epoch, (double)lr, loss, ce, ortho, accuracy, norm);
+    isgi_plain_numbers_end(&plain);
     return isgi_buffer_append(&t->csv, line, (size_t)n, err);
 }
 

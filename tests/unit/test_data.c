@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include <dirent.h>
 #include <ftw.h>
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -460,6 +461,15 @@ static void test_npy_set(void **state)
     input.channels = 1;
     input.height = input.width = 3;
     assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_E_SHAPE);
+    input.channels = 0; /* the array's own */
+    assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_E_SHAPE);
+    input.channels = 1;
+    input.height = input.width = 0;
+    assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_OK);
+    input.nhwc = 1;
+    input.channels = 0;
+    input.height = 1;
+    assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_OK);
     isg_dataset_close(ds);
     snprintf(spec, sizeof spec, "npy:%s,%s", scratch_path("x.npy"), scratch_path("w.npy"));
     assert_int_equal(isg_dataset_open(&ds, spec, ISG_SPLIT_TEST, &err), ISG_E_FORMAT);
@@ -468,6 +478,25 @@ static void test_npy_set(void **state)
     assert_false(isg_dataset_has_labels(ds));
     assert_int_equal(isg_dataset_label(ds, 0), -1);
     isg_dataset_close(ds);
+}
+
+static void test_decimal_comma(void **state)
+{
+    isg_input_spec spec = {0}, again = {0};
+    char text[256];
+    (void)state;
+    if (!setlocale(LC_NUMERIC, "de_DE.UTF-8")) {
+        print_message("no locale de_DE.UTF-8 here: skipped\n");
+        skip();
+    }
+    assert_int_equal(isg_input_spec_parse(&spec, "scale=0.5,mean=0.25:0.5", NULL), ISG_OK);
+    assert_true(isg_input_spec_format(text, sizeof text, &spec) > 0);
+    assert_non_null(strstr(text, "scale=0.5,mean=0.25:0.5"));
+    assert_int_equal(isg_input_spec_parse(&again, text, NULL), ISG_OK);
+    assert_true(again.scale == 0.5f);
+    snprintf(text, sizeof text, "%.1f", 0.5); /* the program's own locale is as it was */
+    assert_string_equal(text, "0,5");
+    setlocale(LC_NUMERIC, "C");
 }
 
 static void test_bad_specs(void **state)
@@ -589,16 +618,27 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spec_presets),    cmocka_unit_test(test_spec_keys_alone),
-        cmocka_unit_test(test_spec_round_trip), cmocka_unit_test(test_spec_rejects),
-        cmocka_unit_test(test_contract_values), cmocka_unit_test(test_contract_channels),
-        cmocka_unit_test(test_contract_crop),   cmocka_unit_test(test_resize_known),
-        cmocka_unit_test(test_resize_constant), cmocka_unit_test(test_cifar),
-        cmocka_unit_test(test_cifar100),        cmocka_unit_test(test_idx),
-        cmocka_unit_test(test_idx_gzip_lies),   cmocka_unit_test(test_npy_round_trip),
-        cmocka_unit_test(test_npy_types),       cmocka_unit_test(test_npy_rejects),
-        cmocka_unit_test(test_npy_set),         cmocka_unit_test(test_bad_specs),
-        cmocka_unit_test(test_bad_files),       cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_spec_presets),
+        cmocka_unit_test(test_spec_keys_alone),
+        cmocka_unit_test(test_spec_round_trip),
+        cmocka_unit_test(test_spec_rejects),
+        cmocka_unit_test(test_contract_values),
+        cmocka_unit_test(test_contract_channels),
+        cmocka_unit_test(test_contract_crop),
+        cmocka_unit_test(test_resize_known),
+        cmocka_unit_test(test_resize_constant),
+        cmocka_unit_test(test_cifar),
+        cmocka_unit_test(test_cifar100),
+        cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_idx_gzip_lies),
+        cmocka_unit_test(test_npy_round_trip),
+        cmocka_unit_test(test_npy_types),
+        cmocka_unit_test(test_npy_rejects),
+        cmocka_unit_test(test_npy_set),
+        cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_decimal_comma),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -37,8 +37,9 @@ fuzz: deps
 	@cmake --build build-fuzz -j $(JOBS)
 	@ctest --test-dir build-fuzz -j $(JOBS) --output-on-failure
 
+# make install PREFIX=/opt/insitu DESTDIR=...; without PREFIX /usr/local.
 install: build
-	cmake --install $(BUILD)
+	cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

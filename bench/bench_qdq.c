@@ -24,9 +24,9 @@ typedef struct range {
 typedef struct rewriter {
     isg_graph *graph; /* the same model: weights and ranges by name */
     range *ranges;
-    Onnx__GraphProto *proto;
-    Onnx__NodeProto **nodes;
-    Onnx__TensorProto **initializers;
+    IsgiOnnx__GraphProto *proto;
+    IsgiOnnx__NodeProto **nodes;
+    IsgiOnnx__TensorProto **initializers;
     size_t node_count, initializer_count;
 } rewriter;
 
@@ -101,8 +101,8 @@ static int calibrate(rewriter *w)
 static char *add_tensor(rewriter *w, char *name, int type, const int64_t *dims, size_t rank, const void *data,
                         size_t bytes)
 {
-    Onnx__TensorProto *t = take(sizeof *t);
-    onnx__tensor_proto__init(t);
+    IsgiOnnx__TensorProto *t = take(sizeof *t);
+    isgi_onnx__tensor_proto__init(t);
     t->name = name;
     t->has_data_type = 1;
     t->data_type = type;
@@ -119,8 +119,8 @@ static char *add_tensor(rewriter *w, char *name, int type, const int64_t *dims, 
 
 static char *add_node(rewriter *w, char *op, char *input, char *scale, char *zero, char *output, int axis)
 {
-    Onnx__NodeProto *n = take(sizeof *n);
-    onnx__node_proto__init(n);
+    IsgiOnnx__NodeProto *n = take(sizeof *n);
+    isgi_onnx__node_proto__init(n);
     n->op_type = op;
     n->name = joined(output, "_node");
     n->n_input = zero ? 3 : 2;
@@ -132,11 +132,11 @@ static char *add_node(rewriter *w, char *op, char *input, char *scale, char *zer
     n->output = take(sizeof *n->output);
     n->output[0] = output;
     if (axis >= 0) {
-        Onnx__AttributeProto *a = take(sizeof *a);
-        onnx__attribute_proto__init(a);
+        IsgiOnnx__AttributeProto *a = take(sizeof *a);
+        isgi_onnx__attribute_proto__init(a);
         a->name = joined("axis", "");
         a->has_type = 1;
-        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+        a->type = ISGI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
         a->has_i = 1;
         a->i = axis;
         n->n_attribute = 1;
@@ -159,14 +159,14 @@ static char *quantise_activation(rewriter *w, char *name)
     const range *r = &w->ranges[isg_graph_find_value(w->graph, name)];
     const float scale = range_scale(r);
     const uint8_t zero = (uint8_t)lrintf(-r->lo / scale);
-    char *s = add_tensor(w, joined(name, "_scale"), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NULL, 0, &scale, 4);
-    char *z = add_tensor(w, joined(name, "_zero"), ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, NULL, 0, &zero, 1);
+    char *s = add_tensor(w, joined(name, "_scale"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NULL, 0, &scale, 4);
+    char *z = add_tensor(w, joined(name, "_zero"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, NULL, 0, &zero, 1);
     char *q = add_node(w, "QuantizeLinear", name, s, z, joined(name, "_q"), -1);
     return add_node(w, "DequantizeLinear", q, s, z, joined(name, "_dq"), -1);
 }
 
 /* Weight of a Conv or of a Gemm with transB: int8 with a scale an output channel. Returns the scales. */
-static float *quantise_weight(rewriter *w, Onnx__NodeProto *n)
+static float *quantise_weight(rewriter *w, IsgiOnnx__NodeProto *n)
 {
     const isg_tensor *t = w->graph->values[isg_graph_find_value(w->graph, n->input[1])].constant;
     const int64_t co = t->dims[0], each = t->count / co;
@@ -180,15 +180,16 @@ static float *quantise_weight(rewriter *w, Onnx__NodeProto *n)
         scales[o] = largest > 0.0f ? largest / 127.0f : 1.0f;
         for (int64_t i = 0; i < each; i++) codes[o * each + i] = (int8_t)lrintf(x[i] / scales[o]);
     }
-    q = add_tensor(w, joined(base, "_q"), ONNX__TENSOR_PROTO__DATA_TYPE__INT8, t->dims, (size_t)t->rank, codes,
+    q = add_tensor(w, joined(base, "_q"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__INT8, t->dims, (size_t)t->rank, codes,
                    (size_t)t->count);
-    s = add_tensor(w, joined(base, "_scale"), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &co, 1, scales, (size_t)co * 4);
-    z = add_tensor(w, joined(base, "_zero"), ONNX__TENSOR_PROTO__DATA_TYPE__INT8, &co, 1, zeros, (size_t)co);
+    s = add_tensor(w, joined(base, "_scale"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &co, 1, scales,
+                   (size_t)co * 4);
+    z = add_tensor(w, joined(base, "_zero"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__INT8, &co, 1, zeros, (size_t)co);
     n->input[1] = add_node(w, "DequantizeLinear", q, s, z, joined(base, "_dq"), 0);
     return scales;
 }
 
-static void quantise_bias(rewriter *w, Onnx__NodeProto *n, const float *weight_scales, float input_scale)
+static void quantise_bias(rewriter *w, IsgiOnnx__NodeProto *n, const float *weight_scales, float input_scale)
 {
     const isg_tensor *t = w->graph->values[isg_graph_find_value(w->graph, n->input[2])].constant;
     const int64_t co = t->count;
@@ -199,13 +200,14 @@ static void quantise_bias(rewriter *w, Onnx__NodeProto *n, const float *weight_s
         scales[o] = weight_scales[o] * input_scale;
         codes[o] = (int32_t)lrint((double)((const float *)t->data)[o] / scales[o]);
     }
-    q = add_tensor(w, joined(base, "_q"), ONNX__TENSOR_PROTO__DATA_TYPE__INT32, &co, 1, codes, (size_t)co * 4);
-    s = add_tensor(w, joined(base, "_scale"), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &co, 1, scales, (size_t)co * 4);
-    z = add_tensor(w, joined(base, "_zero"), ONNX__TENSOR_PROTO__DATA_TYPE__INT32, &co, 1, zeros, (size_t)co * 4);
+    q = add_tensor(w, joined(base, "_q"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__INT32, &co, 1, codes, (size_t)co * 4);
+    s = add_tensor(w, joined(base, "_scale"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &co, 1, scales,
+                   (size_t)co * 4);
+    z = add_tensor(w, joined(base, "_zero"), ISGI_ONNX__TENSOR_PROTO__DATA_TYPE__INT32, &co, 1, zeros, (size_t)co * 4);
     n->input[2] = add_node(w, "DequantizeLinear", q, s, z, joined(base, "_dq"), 0);
 }
 
-static int is_op(const Onnx__NodeProto *n, const char *op)
+static int is_op(const IsgiOnnx__NodeProto *n, const char *op)
 {
     return strcmp(n->op_type, op) == 0;
 }
@@ -217,7 +219,7 @@ static int worth_a_pair(const rewriter *w, const char *name)
     size_t readers = 0, fused = 0;
     if (value < 0 || !w->ranges[value].seen) return 0;
     for (size_t i = 0; i < w->proto->n_node; i++) {
-        const Onnx__NodeProto *n = w->proto->node[i];
+        const IsgiOnnx__NodeProto *n = w->proto->node[i];
         for (size_t k = 0; k < n->n_input; k++)
             if (strcmp(n->input[k], name) == 0) {
                 readers++;
@@ -228,7 +230,7 @@ static int worth_a_pair(const rewriter *w, const char *name)
 }
 
 /* The float weights that nobody reads any more. */
-static void drop_unread(Onnx__GraphProto *g)
+static void drop_unread(IsgiOnnx__GraphProto *g)
 {
     size_t kept = 0;
     for (size_t i = 0; i < g->n_initializer; i++) {
@@ -243,7 +245,7 @@ static void drop_unread(Onnx__GraphProto *g)
 
 static void rewrite(rewriter *w)
 {
-    Onnx__GraphProto *g = w->proto;
+    IsgiOnnx__GraphProto *g = w->proto;
     const size_t room = 4 * (g->n_node + g->n_input) + 3 * g->n_initializer + 16;
     struct renamed {
         const char *from;
@@ -256,7 +258,7 @@ static void rewrite(rewriter *w)
     map[mapped].from = g->input[0]->name;
     map[mapped++].to = quantise_activation(w, g->input[0]->name);
     for (size_t i = 0; i < g->n_node; i++) {
-        Onnx__NodeProto *n = g->node[i];
+        IsgiOnnx__NodeProto *n = g->node[i];
         const char *source = n->n_input ? n->input[0] : "";
         const int linear = is_op(n, "Conv") || is_op(n, "Gemm");
         for (size_t k = 0; k < n->n_input; k++)
@@ -286,7 +288,7 @@ int main(int argc, char **argv)
 {
     rewriter w;
     isg_file file;
-    Onnx__ModelProto *model;
+    IsgiOnnx__ModelProto *model;
     uint8_t *bytes;
     size_t size;
     if (argc != 3) {
@@ -298,12 +300,12 @@ int main(int argc, char **argv)
     if (isg_onnx_import_file(&w.graph, argv[1], NULL, NULL, &error) != ISG_OK) return complain(argv[1]);
     w.ranges = take((size_t)w.graph->value_count * sizeof *w.ranges);
     if (!calibrate(&w)) return complain(argv[1]);
-    model = onnx__model_proto__unpack(NULL, file.size, file.data);
+    model = isgi_onnx__model_proto__unpack(NULL, file.size, file.data);
     if (!model || !model->graph) return complain(argv[1]);
     w.proto = model->graph;
     rewrite(&w);
-    size = onnx__model_proto__get_packed_size(model);
+    size = isgi_onnx__model_proto__get_packed_size(model);
     bytes = take(size);
-    onnx__model_proto__pack(model, bytes);
+    isgi_onnx__model_proto__pack(model, bytes);
     return isg_write_file(argv[2], bytes, size, &error) == ISG_OK ? 0 : complain(argv[2]);
 }

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests that are not one executable a file: the checks of the tree; extra_NAME.cmake adds more.
 foreach(check layers length banned format headers)
-  add_test(NAME style.${check} COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-${check})
+  add_test(NAME style.${check} COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-${check})
 endforeach()
-add_test(NAME style.symbols COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-symbols $<TARGET_FILE:insitu_rt>)
+add_test(NAME style.symbols COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-symbols $<TARGET_FILE:insitu_rt>)
 # Code grows with sanitizers and without optimisation: neither is what ships.
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT INSITU_SANITIZE)
-  add_test(NAME style.size COMMAND ${CMAKE_SOURCE_DIR}/scripts/check-size $<TARGET_FILE:insitu_rt>)
+  add_test(NAME style.size COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-size $<TARGET_FILE:insitu_rt>)
 endif()
 file(GLOB EXTRA CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/extra_*.cmake)
 foreach(extra ${EXTRA})

@@ -84,8 +84,9 @@ typedef struct isg_rt_options {
     isg_parallel parallel;
     isg_rt_hook hook;
     void *hook_user;
-    /* With a hook every tensor is kept, so that isg_rt_read() works inside it. 1: the hook only takes the time, and
-     * operations are fused and tensors overwritten as without one; a batch in parts calls it for each of them. */
+    /* With a hook every operation stores its output and overwrites no input, so that isg_rt_read() works inside it. 1:
+     * the hook only takes the time, and operations are fused and tensors overwritten as without one; a batch in parts
+     * calls it for each of them. */
     uint32_t hook_timing;
     uint32_t mode; /* isg_mode */
     /* NULL: the table built in for the instruction set in effect, so that every machine plans alike. Read while
@@ -167,9 +168,10 @@ ISG_NODISCARD isg_status isg_rt_run(isg_rt_context *ctx, const float *const *inp
 uint32_t isg_rt_isa(void);
 uint32_t isg_rt_op_count(const isg_rt_context *ctx);
 ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info);
-/* Inside a hook: copies input `k` of operation `op` (k == -1: its output) as float32 in logical order to dst, which
- * must hold the product of the dims; writes rank and dims if not NULL. Errors: ARG, UNSUPPORTED (with hook_timing: a
- * tensor that is never stored, or as codes only). */
+/* Inside the hook of operation `op`: copies its input `k` (k == -1: its output, once done) as float32 in logical order
+ * to dst, which must hold `capacity` floats, the product of the dims; writes rank and dims if not NULL. dst NULL: only
+ * those, of any operation at any time. Errors: ARG, UNSUPPORTED (another operation, whose tensors' memory may be in use
+ * for others; with hook_timing: a tensor that is never stored, or as codes only). */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
 /* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"). */

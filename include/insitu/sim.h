@@ -70,7 +70,8 @@ typedef struct isg_sim_problems {
 } isg_sim_problems;
 
 /* `which`: a file (it holds a '/' or ends in ".json") or the name of a shipped profile, looked up in the folder of the
- * environment variable INSITU_PROFILES, in the source tree the library was built from, and where it was installed.
+ * environment variable INSITU_PROFILES, in ../share/insitu/profiles beside the running program, in the source tree the
+ * library was built from, and in that folder of the install prefix it was built for.
  * Errors: ARG (no such profile; the message lists where it looked), IO, FORMAT: "FILE: KEY: REASON" of the first
  * problem. */
 ISG_NODISCARD isg_status isg_sim_profile_load(isg_sim_profile **out, const char *which, isg_error *err);

@@ -98,7 +98,9 @@ int32_t isg_graph_add_value(isg_graph *g, const char *name, isg_dtype dtype, int
 {
     isg_value *v;
     char *copy;
+    int64_t own[ISG_MAX_RANK];
     if (rank < -1 || rank > ISG_MAX_RANK || strlen(name) > MAX_NAME || g->value_count >= MAX_ITEMS) return ISG_E_LIMIT;
+    for (int32_t i = 0; i < rank; i++) own[i] = dims[i]; /* which may be those of a value that moves now */
     if (!grow_items((void **)&g->values, g->value_count, &g->value_capacity, sizeof *g->values)) return ISG_E_NOMEM;
     copy = unique_name(g, name);
     if (!copy) return ISG_E_NOMEM;
@@ -107,7 +109,7 @@ int32_t isg_graph_add_value(isg_graph *g, const char *name, isg_dtype dtype, int
     v->name = copy;
     v->dtype = dtype;
     v->rank = rank;
-    for (int32_t i = 0; i < rank; i++) v->dims[i] = dims[i];
+    for (int32_t i = 0; i < rank; i++) v->dims[i] = own[i];
     v->producer = -1;
     return g->value_count++;
 }

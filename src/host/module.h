@@ -3,8 +3,13 @@
 #ifndef INSITU_HOST_MODULE_H
 #define INSITU_HOST_MODULE_H
 
-/* The address of `symbol` in the module `file`, which lies beside the program or where it was installed; NULL where
- * there is no such module, or none with that symbol. It stays loaded. */
+#include <stddef.h>
+
+/* The path of `relative` to the folder of the running program; 0 where that is not known or does not fit. */
+int isgi_beside_program(char *dst, size_t size, const char *relative);
+
+/* The address of `symbol` in the module `file`, which lies beside the program, in ../lib/insitu of that or where it
+ * was to be installed; NULL where there is no such module, or none with that symbol. It stays loaded. */
 void *isgi_module_symbol(const char *file, const char *symbol);
 
 #endif

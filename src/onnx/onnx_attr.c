@@ -7,7 +7,7 @@
 #include "host/alloc.h"
 #include "onnx/onnx_import.h"
 
-#define TYPE(name) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##name
+#define TYPE(name) ISGI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##name
 #define MAX_ATTRIBUTES 64u
 #define MAX_PAD 4096
 
@@ -41,7 +41,7 @@ static const attr_rule attr_rules[] = {
 /* One node while its attributes are read. The first failure stops it; the next node goes on. */
 typedef struct attr_reader {
     isgi_onnx_import *in;
-    const Onnx__NodeProto *node;
+    const IsgiOnnx__NodeProto *node;
     int32_t index;
     isg_status fatal; /* NOMEM and the like */
     int refused;      /* a problem was added */
@@ -55,7 +55,7 @@ typedef struct attr_reader {
     } while (0)
 
 /* Files of IR version 1 and 2 may leave the type out. */
-static int attr_type(const Onnx__AttributeProto *a)
+static int attr_type(const IsgiOnnx__AttributeProto *a)
 {
     if (a->has_type && a->type != TYPE(UNDEFINED)) return (int)a->type;
     if (a->has_f) return TYPE(FLOAT);
@@ -68,7 +68,7 @@ static int attr_type(const Onnx__AttributeProto *a)
     return TYPE(UNDEFINED);
 }
 
-static const Onnx__AttributeProto *attr_find(const attr_reader *r, const char *name)
+static const IsgiOnnx__AttributeProto *attr_find(const attr_reader *r, const char *name)
 {
     size_t i;
     for (i = 0; i < r->node->n_attribute; i++)
@@ -93,7 +93,7 @@ static void attr_check_known(attr_reader *r, isg_op op)
         return;
     }
     for (i = 0; i < r->node->n_attribute; i++) {
-        const Onnx__AttributeProto *a = r->node->attribute[i];
+        const IsgiOnnx__AttributeProto *a = r->node->attribute[i];
         const attr_rule *rule = a->name ? attr_rule_find(op, a->name) : NULL;
         char shown[64];
         isgi_escape(shown, sizeof shown, a->name ? a->name : "");
@@ -129,13 +129,13 @@ static void attr_check_counts(attr_reader *r, isg_op op, int32_t inputs, int32_t
 
 static int64_t attr_int(const attr_reader *r, const char *name, int64_t otherwise)
 {
-    const Onnx__AttributeProto *a = attr_find(r, name);
+    const IsgiOnnx__AttributeProto *a = attr_find(r, name);
     return a ? a->i : otherwise;
 }
 
 static float attr_float(const attr_reader *r, const char *name, float otherwise)
 {
-    const Onnx__AttributeProto *a = attr_find(r, name);
+    const IsgiOnnx__AttributeProto *a = attr_find(r, name);
     return a ? a->f : otherwise;
 }
 
@@ -150,7 +150,7 @@ static int32_t attr_flag(attr_reader *r, const char *name, int32_t otherwise)
 /* Number of entries copied, at most `max`; -1 when absent. Values outside low..high are refused. */
 static int32_t attr_ints(attr_reader *r, const char *name, int64_t *dst, size_t max, int64_t low, int64_t high)
 {
-    const Onnx__AttributeProto *a = attr_find(r, name);
+    const IsgiOnnx__AttributeProto *a = attr_find(r, name);
     size_t i;
     if (!a) return -1;
     if (a->n_ints > max) {
@@ -168,7 +168,7 @@ static int32_t attr_ints(attr_reader *r, const char *name, int64_t *dst, size_t 
     return (int32_t)a->n_ints;
 }
 
-static int attr_string_is(const Onnx__AttributeProto *a, const char *text)
+static int attr_string_is(const IsgiOnnx__AttributeProto *a, const char *text)
 {
     return a->s.len == strlen(text) && (a->s.len == 0 || !memcmp(a->s.data, text, a->s.len));
 }
@@ -183,7 +183,7 @@ static int attr_axis_good(int64_t axis)
 static void attr_auto_pad(attr_reader *r, isg_conv_attr *c)
 {
     static const char *const names[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
-    const Onnx__AttributeProto *a = attr_find(r, "auto_pad");
+    const IsgiOnnx__AttributeProto *a = attr_find(r, "auto_pad");
     int i;
     if (!a || a->s.len == 0) return;
     for (i = 0; i < 4; i++) {
@@ -289,7 +289,7 @@ static void attr_constant_float(attr_reader *r, const char *suffix, float v, int
 static void attr_pad(attr_reader *r, isg_pad_attr *p, int32_t *inputs, int32_t *input_count)
 {
     static const char *const modes[] = {"constant", "reflect", "edge"};
-    const Onnx__AttributeProto *a = attr_find(r, "mode");
+    const IsgiOnnx__AttributeProto *a = attr_find(r, "mode");
     int64_t pads[2 * ISG_MAX_RANK];
     int32_t n;
     int i, mode = a ? -1 : 0;
@@ -339,7 +339,7 @@ static void attr_slice(attr_reader *r, int32_t *inputs, int32_t *input_count)
 
 static void attr_split(attr_reader *r, isg_axes_attr *x, int32_t *inputs, int32_t *input_count, int32_t output_count)
 {
-    const Onnx__AttributeProto *sizes = attr_find(r, "split");
+    const IsgiOnnx__AttributeProto *sizes = attr_find(r, "split");
     const int64_t outputs = attr_int(r, "num_outputs", output_count);
     x->n = 1;
     x->axes[0] = attr_int(r, "axis", 0);
@@ -436,7 +436,7 @@ static void attr_cast(attr_reader *r, isg_cast_attr *c)
 
 static void attr_constant_of_shape(attr_reader *r, int32_t *inputs, int32_t *input_count)
 {
-    const Onnx__AttributeProto *a = attr_find(r, "value");
+    const IsgiOnnx__AttributeProto *a = attr_find(r, "value");
     isg_tensor *t = NULL;
     isg_error why = {0};
     isg_status status;
@@ -505,7 +505,7 @@ isg_status isgi_onnx_attributes(isgi_onnx_import *in, int32_t index, isg_op op, 
 
 /* ---- Constant ---- */
 
-static isg_status constant_from_list(isg_tensor **out, const Onnx__AttributeProto *a, isgi_onnx_import *in,
+static isg_status constant_from_list(isg_tensor **out, const IsgiOnnx__AttributeProto *a, isgi_onnx_import *in,
                                      isg_error *err)
 {
     const int type = attr_type(a);
@@ -527,7 +527,7 @@ static isg_status constant_from_list(isg_tensor **out, const Onnx__AttributeProt
 isg_status isgi_onnx_constant(isgi_onnx_import *in, int32_t index, isg_tensor **out)
 {
     attr_reader r = {in, in->model->graph->node[index], index, ISG_OK, 0};
-    const Onnx__AttributeProto *a;
+    const IsgiOnnx__AttributeProto *a;
     isg_error why = {0};
     isg_status status;
     attr_check_known(&r, ISG_OP_CONSTANT);

@@ -103,7 +103,7 @@ static const char *export_scalar(isgi_onnx_export *x, const char *suffix, float 
 }
 
 /* The node with `inputs` in place of its own; all its outputs. */
-static Onnx__NodeProto *export_with(isgi_onnx_export *x, const char *const *inputs, int32_t count)
+static IsgiOnnx__NodeProto *export_with(isgi_onnx_export *x, const char *const *inputs, int32_t count)
 {
     const isg_node *n = export_node(x);
     const char **outputs = isgi_onnx_build_alloc(&x->build, (size_t)n->output_count * sizeof *outputs);
@@ -114,7 +114,7 @@ static Onnx__NodeProto *export_with(isgi_onnx_export *x, const char *const *inpu
                                 (size_t)n->output_count);
 }
 
-static Onnx__NodeProto *export_plain(isgi_onnx_export *x, int32_t input_count)
+static IsgiOnnx__NodeProto *export_plain(isgi_onnx_export *x, int32_t input_count)
 {
     const char **inputs = isgi_onnx_build_alloc(&x->build, (size_t)input_count * sizeof *inputs);
     int32_t i;
@@ -124,7 +124,7 @@ static Onnx__NodeProto *export_plain(isgi_onnx_export *x, int32_t input_count)
 
 /* ---- operators with attributes ---- */
 
-void isgi_onnx_export_conv_attr(isgi_onnx_export *x, Onnx__NodeProto *node, const isg_conv_attr *c, int32_t spatial,
+void isgi_onnx_export_conv_attr(isgi_onnx_export *x, IsgiOnnx__NodeProto *node, const isg_conv_attr *c, int32_t spatial,
                                 const int64_t *kernel, int64_t groups)
 {
     static const char *const names[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
@@ -152,7 +152,7 @@ static void export_conv(isgi_onnx_export *x)
     const isg_conv_attr *c = &n->attr.conv;
     const isg_value *w = &x->graph->values[n->inputs[n->op == ISG_OP_CONV ? 1 : 0]];
     const int32_t spatial = c->n ? c->n : w->rank - 2;
-    Onnx__NodeProto *node = export_plain(x, n->input_count);
+    IsgiOnnx__NodeProto *node = export_plain(x, n->input_count);
     if (spatial < 1 || spatial > 3) {
         export_refuse(x, "its spatial rank is unknown");
         return;
@@ -167,7 +167,7 @@ static void export_conv(isgi_onnx_export *x)
 static void export_gemm(isgi_onnx_export *x)
 {
     const isg_gemm_attr *m = &export_node(x)->attr.gemm;
-    Onnx__NodeProto *node = export_plain(x, export_node(x)->input_count);
+    IsgiOnnx__NodeProto *node = export_plain(x, export_node(x)->input_count);
     if (m->alpha != 1.0f) isgi_onnx_build_float(&x->build, node, "alpha", m->alpha);
     if (m->beta != 1.0f) isgi_onnx_build_float(&x->build, node, "beta", m->beta);
     if (m->trans_a) isgi_onnx_build_int(&x->build, node, "transA", 1);
@@ -197,7 +197,7 @@ static void export_reduce_mean(isgi_onnx_export *x)
     int64_t axes[ISG_MAX_RANK] = {0};
     const int32_t n = export_axes(x, axes);
     const char *input = isgi_onnx_export_operand(x, 0), *output = isgi_onnx_export_output(x, 0);
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     if (n < 0) return;
     if (n == 0 && a->noop_with_empty) {
         (void)isgi_onnx_build_node(&x->build, "Identity", export_node(x)->name, &input, 1, &output, 1);
@@ -247,7 +247,7 @@ static void export_clip(isgi_onnx_export *x)
 static void export_hard_swish(isgi_onnx_export *x)
 {
     const char *operands[2], *gate = isgi_onnx_export_name(x, "gate"), *output = isgi_onnx_export_output(x, 0);
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     operands[0] = isgi_onnx_export_operand(x, 0);
     operands[1] = gate;
     node = isgi_onnx_build_node(&x->build, "HardSigmoid", gate, operands, 1, &gate, 1);
@@ -263,7 +263,7 @@ static void export_pad(isgi_onnx_export *x)
     const isg_node *n = export_node(x);
     const isg_tensor *pads = export_constant(x, 1), *axes = export_constant(x, 3);
     const int32_t rank = x->graph->values[n->inputs[0]].rank;
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     if (n->input_count > 3 && n->inputs[3] >= 0) {
         int64_t all[2 * ISG_MAX_RANK] = {0};
         const char *inputs[3];
@@ -298,7 +298,7 @@ static void export_constant_of_shape(isgi_onnx_export *x)
     const isg_tensor *value = export_constant(x, 1);
     const isg_node *n = export_node(x);
     isg_tensor one;
-    Onnx__NodeProto *node = export_plain(x, 1);
+    IsgiOnnx__NodeProto *node = export_plain(x, 1);
     if (n->input_count < 2 || n->inputs[1] < 0) return;
     if (!value || value->count != 1) {
         export_refuse(x, "its value is not constant");
@@ -313,7 +313,7 @@ static void export_constant_of_shape(isgi_onnx_export *x)
 static void export_axis(isgi_onnx_export *x)
 {
     const isg_node *n = export_node(x);
-    Onnx__NodeProto *node = export_plain(x, n->input_count);
+    IsgiOnnx__NodeProto *node = export_plain(x, n->input_count);
     if (n->op == ISG_OP_TRANSPOSE) {
         if (n->attr.axes.n) isgi_onnx_build_ints(&x->build, node, "perm", n->attr.axes.axes, (size_t)n->attr.axes.n);
         return;
@@ -330,7 +330,7 @@ static void export_axis(isgi_onnx_export *x)
 static void export_scalars(isgi_onnx_export *x)
 {
     const isg_node *n = export_node(x);
-    Onnx__NodeProto *node = export_plain(x, n->input_count);
+    IsgiOnnx__NodeProto *node = export_plain(x, n->input_count);
     if (n->op == ISG_OP_BATCH_NORM) {
         if (n->attr.scalar.training) export_refuse(x, "training mode");
         isgi_onnx_build_float(&x->build, node, "epsilon", n->attr.scalar.alpha);
@@ -379,7 +379,7 @@ static void export_one(isgi_onnx_export *x)
 
 /* ---- the model ---- */
 
-static void export_infos(isgi_onnx_export *x, const int32_t *values, int32_t count, Onnx__ValueInfoProto ***list,
+static void export_infos(isgi_onnx_export *x, const int32_t *values, int32_t count, IsgiOnnx__ValueInfoProto ***list,
                          size_t *length)
 {
     int32_t i;
@@ -392,12 +392,12 @@ static void export_infos(isgi_onnx_export *x, const int32_t *values, int32_t cou
 
 static void export_metadata(isgi_onnx_export *x)
 {
-    Onnx__StringStringEntryProto *entry, **list;
+    IsgiOnnx__StringStringEntryProto *entry, **list;
     if (!x->graph->license) return;
     entry = isgi_onnx_build_alloc(&x->build, sizeof *entry);
     list = isgi_onnx_build_alloc(&x->build, sizeof *list);
     if (!entry || !list) return;
-    onnx__string_string_entry_proto__init(entry);
+    isgi_onnx__string_string_entry_proto__init(entry);
     entry->key = (char *)isgi_onnx_build_name(&x->build, "license");
     entry->value = x->graph->license;
     list[0] = entry;

@@ -21,7 +21,7 @@ const char *isgi_onnx_export_name(isgi_onnx_export *x, const char *suffix);
 /* Name of operand k, its constant written at first use; "" when omitted. */
 const char *isgi_onnx_export_operand(isgi_onnx_export *x, int32_t k);
 const char *isgi_onnx_export_output(isgi_onnx_export *x, int32_t k);
-void isgi_onnx_export_conv_attr(isgi_onnx_export *x, Onnx__NodeProto *node, const isg_conv_attr *c, int32_t spatial,
+void isgi_onnx_export_conv_attr(isgi_onnx_export *x, IsgiOnnx__NodeProto *node, const isg_conv_attr *c, int32_t spatial,
                                 const int64_t *kernel, int64_t groups);
 /* Writes node x->node as a chain over its factors. 0 when it has no chain cheaper than its dense form. */
 int isgi_onnx_export_chain(isgi_onnx_export *x);

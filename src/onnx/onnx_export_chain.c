@@ -43,7 +43,7 @@ static void chain_linear(chain *c, const char *name, const char *input, const ch
 {
     static const int64_t ones[3] = {1, 1, 1};
     const char *inputs[3];
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     inputs[0] = input;
     inputs[1] = weight;
     inputs[2] = bias;
@@ -59,7 +59,7 @@ static void chain_spatial(chain *c, const char *name, const char *input, const c
                           const char *output, int64_t groups)
 {
     const char *inputs[3];
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     inputs[0] = input;
     inputs[1] = weight;
     inputs[2] = bias;
@@ -86,7 +86,7 @@ static const char *chain_basis(chain *c)
 static void chain_sum(chain *c, const char *input, const char *output)
 {
     const char **parts = isgi_onnx_build_alloc(&c->x->build, c->f->bi * sizeof *parts);
-    Onnx__NodeProto *node;
+    IsgiOnnx__NodeProto *node;
     uint32_t i;
     if (!parts) return;
     for (i = 0; i < c->f->bi; i++) {

@@ -115,7 +115,7 @@ int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name)
 /* Where a name was declared; an input that is also an initialiser (IR 3) is the one repetition allowed. */
 enum { NAME_INPUT = 0, NAME_INITIALIZER = 1, NAME_OUTPUT = 2 };
 
-static isg_status collect_names(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status collect_names(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i, k, n = 0, total = graph->n_input + graph->n_initializer;
     if (graph->n_node > MAX_NODES || total > MAX_VALUES)
@@ -176,7 +176,7 @@ static isg_status declare(isgi_onnx_import *in, const char *name)
 }
 
 /* Values in the order of the file: inputs, initialisers, results. */
-static isg_status create_values(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status create_values(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i, k;
     for (i = 0; i < graph->n_input; i++) IMPORT_TRY(declare(in, graph->input[i]->name));
@@ -186,11 +186,11 @@ static isg_status create_values(isgi_onnx_import *in, const Onnx__GraphProto *gr
     return ISG_OK;
 }
 
-static isg_status import_initializers(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status import_initializers(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i;
     for (i = 0; i < graph->n_initializer; i++) {
-        const Onnx__TensorProto *proto = graph->initializer[i];
+        const IsgiOnnx__TensorProto *proto = graph->initializer[i];
         char shown[96];
         isg_tensor *t = NULL;
         isg_error why = {0};
@@ -210,20 +210,20 @@ static isg_status import_initializers(isgi_onnx_import *in, const Onnx__GraphPro
 /* ---- graph inputs and outputs ---- */
 
 /* Fills dtype and dims from a type; a reason on failure. The first unknown dimension of a graph input is the batch. */
-static const char *import_type(isg_value *v, const Onnx__TypeProto *type)
+static const char *import_type(isg_value *v, const IsgiOnnx__TypeProto *type)
 {
-    const Onnx__TypeProto__Tensor *t;
+    const IsgiOnnx__TypeProto__Tensor *t;
     size_t i;
-    if (!type || type->value_case == ONNX__TYPE_PROTO__VALUE__NOT_SET) return "has no type";
-    if (type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) return "is not a tensor";
+    if (!type || type->value_case == ISGI_ONNX__TYPE_PROTO__VALUE__NOT_SET) return "has no type";
+    if (type->value_case != ISGI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) return "is not a tensor";
     t = type->tensor_type;
     if (!t->has_elem_type || !isgi_onnx_dtype_known(t->elem_type)) return "has an element type that is not supported";
     v->dtype = (isg_dtype)t->elem_type;
     if (!t->shape) return NULL;
     if (t->shape->n_dim > ISG_MAX_RANK) return "has more than 8 dimensions";
     for (i = 0; i < t->shape->n_dim; i++) {
-        const Onnx__TensorShapeProto__Dimension *dim = t->shape->dim[i];
-        const int known = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        const IsgiOnnx__TensorShapeProto__Dimension *dim = t->shape->dim[i];
+        const int known = dim->value_case == ISGI_ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
         if (known && dim->dim_value < -1) return "has a negative dimension";
         if (known && dim->dim_value >= 0)
             v->dims[i] = dim->dim_value;
@@ -234,7 +234,7 @@ static const char *import_type(isg_value *v, const Onnx__TypeProto *type)
     return NULL;
 }
 
-static isg_status import_inputs(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status import_inputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i;
     for (i = 0; i < graph->n_input; i++) {
@@ -252,7 +252,7 @@ static isg_status import_inputs(isgi_onnx_import *in, const Onnx__GraphProto *gr
     return ISG_OK;
 }
 
-static isg_status import_outputs(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status import_outputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i;
     if (!graph->n_output) return isgi_fail(in->err, ISG_E_FORMAT, "the graph has no outputs");
@@ -314,7 +314,7 @@ static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size
 static isg_status add_node(isgi_onnx_import *in, size_t index, isg_op op, int32_t *inputs, int32_t input_count,
                            const int32_t *outputs, int32_t output_count)
 {
-    const Onnx__NodeProto *node = in->model->graph->node[index];
+    const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     isg_node draft = {0};
     int32_t added;
     added = isg_graph_add_node(in->graph, op, node->name ? node->name : "", inputs, input_count, outputs, output_count);
@@ -346,7 +346,7 @@ static isg_status import_constant(isgi_onnx_import *in, size_t index, int32_t ou
 
 static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *inputs, int32_t *outputs)
 {
-    const Onnx__NodeProto *node = in->model->graph->node[index];
+    const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     const char *type = node->op_type ? node->op_type : "";
     int32_t input_count = 0, output_count = 0;
     const isg_op op = find_op(type);
@@ -363,7 +363,7 @@ static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *input
     return add_node(in, index, op, inputs, input_count, outputs, output_count);
 }
 
-static isg_status import_nodes(isgi_onnx_import *in, const Onnx__GraphProto *graph)
+static isg_status import_nodes(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     int32_t *operands = isgi_malloc((2 * MAX_OPERANDS + 2 * ISGI_ONNX_EXTRA_INPUTS) * sizeof *operands);
     isg_status status = ISG_OK;
@@ -386,7 +386,7 @@ static isg_status import_nodes(isgi_onnx_import *in, const Onnx__GraphProto *gra
 
 static isg_status import_opset(isgi_onnx_import *in)
 {
-    const Onnx__ModelProto *m = in->model;
+    const IsgiOnnx__ModelProto *m = in->model;
     size_t i;
     in->opset = 0;
     for (i = 0; i < m->n_opset_import; i++) {
@@ -408,7 +408,7 @@ static isg_status import_opset(isgi_onnx_import *in)
 
 static isg_status import_refusals(isgi_onnx_import *in)
 {
-    const Onnx__ModelProto *m = in->model;
+    const IsgiOnnx__ModelProto *m = in->model;
     if (m->n_functions)
         IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "inline functions before exporting",
                                      "%zu model-local functions", m->n_functions));
@@ -421,7 +421,7 @@ static isg_status import_refusals(isgi_onnx_import *in)
 
 static isg_status import_metadata(isgi_onnx_import *in)
 {
-    const Onnx__ModelProto *m = in->model;
+    const IsgiOnnx__ModelProto *m = in->model;
     size_t i;
     if (m->producer_name && m->producer_name[0]) {
         in->graph->producer = isgi_strdup(m->producer_name);
@@ -439,7 +439,7 @@ static isg_status import_metadata(isgi_onnx_import *in)
 
 static isg_status import_graph(isgi_onnx_import *in)
 {
-    const Onnx__GraphProto *graph = in->model->graph;
+    const IsgiOnnx__GraphProto *graph = in->model->graph;
     if (!graph) return isgi_fail(in->err, ISG_E_FORMAT, "not an ONNX model: no graph");
     IMPORT_TRY(import_opset(in));
     IMPORT_TRY(import_refusals(in));
@@ -494,9 +494,9 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
     /* An honest file unpacks to a few times its size; one that wants more is a bomb. */
     arena.limit = size < limit / 128 ? (uint64_t)size * 128 : limit;
     arena.limit = arena.limit + (1u << 20) < limit ? arena.limit + (1u << 20) : limit;
-    status = isgi_onnx_unpack(&message, &onnx__model_proto__descriptor, bytes, size, &arena, err);
+    status = isgi_onnx_unpack(&message, &isgi_onnx__model_proto__descriptor, bytes, size, &arena, err);
     if (status != ISG_OK) goto done;
-    in.model = (const Onnx__ModelProto *)(const void *)message;
+    in.model = (const IsgiOnnx__ModelProto *)(const void *)message;
     in.source.folder = folder;
     in.source.left = limit - arena.used;
     if (options) {

@@ -15,7 +15,7 @@ typedef struct isgi_onnx_name {
 } isgi_onnx_name;
 
 typedef struct isgi_onnx_import {
-    const Onnx__ModelProto *model;
+    const IsgiOnnx__ModelProto *model;
     isg_graph *graph;
     isg_onnx_problems *problems;
     isg_status worst;      /* status of the most serious problem so far */
@@ -31,7 +31,7 @@ typedef struct isgi_onnx_import {
 
 /* Adds a problem; the import goes on so that all are found, and fails at its end. `index` -1: the model. Returns OK, or
  * NOMEM or LIMIT when the list cannot grow. `node` may be NULL. */
-isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const Onnx__NodeProto *node, isg_status status,
+isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx__NodeProto *node, isg_status status,
                              const char *hint, const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* Index of the value of that name, or -1. */
 int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name);

@@ -42,7 +42,7 @@ static isg_onnx_problem *problem_append(isg_onnx_problems *p)
     return &p->items[p->count++];
 }
 
-isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const Onnx__NodeProto *node, isg_status status,
+isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx__NodeProto *node, isg_status status,
                              const char *hint, const char *format, ...)
 {
     isg_onnx_problem *item, local;

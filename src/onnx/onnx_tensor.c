@@ -32,7 +32,7 @@ void isgi_onnx_little_endian(void *data, size_t element, size_t count)
     }
 }
 
-static isg_status tensor_header(const Onnx__TensorProto *proto, isg_dtype *dtype, int64_t *dims, size_t *bytes,
+static isg_status tensor_header(const IsgiOnnx__TensorProto *proto, isg_dtype *dtype, int64_t *dims, size_t *bytes,
                                 isg_error *err)
 {
     uint64_t total;
@@ -59,7 +59,7 @@ static isg_status tensor_header(const Onnx__TensorProto *proto, isg_dtype *dtype
 }
 
 /* Which list of a TensorProto holds elements of `dtype`, and how many entries it has. */
-static size_t tensor_typed_count(const Onnx__TensorProto *proto, isg_dtype dtype)
+static size_t tensor_typed_count(const IsgiOnnx__TensorProto *proto, isg_dtype dtype)
 {
     switch (dtype) {
     case ISG_DT_F32: return proto->n_float_data;
@@ -71,7 +71,7 @@ static size_t tensor_typed_count(const Onnx__TensorProto *proto, isg_dtype dtype
     }
 }
 
-static isg_status tensor_copy_typed(isg_tensor *t, const Onnx__TensorProto *proto, isg_error *err)
+static isg_status tensor_copy_typed(isg_tensor *t, const IsgiOnnx__TensorProto *proto, isg_error *err)
 {
     const size_t n = (size_t)t->count, element = isg_dtype_size(t->dtype);
     size_t i;
@@ -123,7 +123,7 @@ typedef struct tensor_location {
     int has_length;
 } tensor_location;
 
-static isg_status tensor_parse_location(const Onnx__TensorProto *proto, tensor_location *where, isg_error *err)
+static isg_status tensor_parse_location(const IsgiOnnx__TensorProto *proto, tensor_location *where, isg_error *err)
 {
     size_t i;
     unsigned seen = 0;
@@ -185,7 +185,8 @@ static isg_status tensor_open_external(int *fd, size_t bytes, const tensor_locat
 }
 
 /* Inline lengths, compared before anything is allocated. */
-static isg_status tensor_check_lengths(const Onnx__TensorProto *proto, isg_dtype dtype, size_t bytes, isg_error *err)
+static isg_status tensor_check_lengths(const IsgiOnnx__TensorProto *proto, isg_dtype dtype, size_t bytes,
+                                       isg_error *err)
 {
     const size_t typed = tensor_typed_count(proto, dtype), element = isg_dtype_size(dtype);
     const size_t lists = proto->n_float_data + proto->n_double_data + proto->n_int64_data + proto->n_uint64_data +
@@ -203,7 +204,7 @@ static isg_status tensor_check_lengths(const Onnx__TensorProto *proto, isg_dtype
 }
 
 /* Everything but the elements: type, dims and lengths agree; for external data the file is open in *fd. */
-static isg_status tensor_prepare(const Onnx__TensorProto *proto, const isgi_onnx_source *source, isg_dtype *dtype,
+static isg_status tensor_prepare(const IsgiOnnx__TensorProto *proto, const isgi_onnx_source *source, isg_dtype *dtype,
                                  int64_t *dims, size_t *bytes, tensor_location *where, int *fd, isg_error *err)
 {
     const int external = proto->has_data_location && proto->data_location != 0;
@@ -218,7 +219,8 @@ static isg_status tensor_prepare(const Onnx__TensorProto *proto, const isgi_onnx
     return tensor_open_external(fd, *bytes, where, source, err);
 }
 
-isg_status isgi_onnx_tensor(isg_tensor **out, const Onnx__TensorProto *proto, isgi_onnx_source *source, isg_error *err)
+isg_status isgi_onnx_tensor(isg_tensor **out, const IsgiOnnx__TensorProto *proto, isgi_onnx_source *source,
+                            isg_error *err)
 {
     tensor_location where = {0};
     isg_tensor *t = NULL;
@@ -255,9 +257,9 @@ isg_status isg_onnx_tensor_from_memory(isg_tensor **out, const void *bytes, size
     isg_status status;
     if (!out || (!bytes && size)) return isgi_fail(err, ISG_E_ARG, "null argument");
     arena.limit = (uint64_t)size * 128u + (1u << 20);
-    status = isgi_onnx_unpack(&message, &onnx__tensor_proto__descriptor, bytes, size, &arena, err);
+    status = isgi_onnx_unpack(&message, &isgi_onnx__tensor_proto__descriptor, bytes, size, &arena, err);
     if (status == ISG_OK)
-        status = isgi_onnx_tensor(out, (const Onnx__TensorProto *)(const void *)message, &source, err);
+        status = isgi_onnx_tensor(out, (const IsgiOnnx__TensorProto *)(const void *)message, &source, err);
     isgi_onnx_arena_free(&arena);
     return status;
 }

@@ -15,8 +15,8 @@ typedef struct isgi_onnx_source {
 } isgi_onnx_source;
 
 /* Errors: FORMAT (lengths, dims, paths), UNSUPPORTED (type, rank), LIMIT, IO, NOMEM. Messages name no tensor. */
-ISG_NODISCARD isg_status isgi_onnx_tensor(isg_tensor **out, const Onnx__TensorProto *proto, isgi_onnx_source *source,
-                                          isg_error *err);
+ISG_NODISCARD isg_status isgi_onnx_tensor(isg_tensor **out, const IsgiOnnx__TensorProto *proto,
+                                          isgi_onnx_source *source, isg_error *err);
 /* Turns elements between the host's byte order and the file's, little-endian. */
 void isgi_onnx_little_endian(void *data, size_t element, size_t count);
 /* 1 for an element type that tensors of ours can hold. */

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/module.h"
 
 #include <insitu/host.h>
 
@@ -120,16 +121,20 @@ isg_status isg_sim_profile_check_text(const char *text, size_t bytes, const char
 
 /* ---- from files ---- */
 
-/* Folder `index` that holds shipped profiles, or NULL after the last. */
-static const char *profile_folder(int index)
+/* Folder `index` that holds shipped profiles, "" where there is none by that number; 0 after the last. */
+static int profile_folder(char folder[MAX_PATH], int index)
 {
     const char *from_environment = getenv("INSITU_PROFILES");
-    const char *folders[4];
-    int count = 0;
-    if (from_environment && *from_environment) folders[count++] = from_environment;
-    folders[count++] = INSITU_PROFILES_SOURCE;
-    folders[count++] = INSITU_PROFILES_INSTALLED;
-    return index < count ? folders[index] : NULL;
+    int fits = 1;
+    switch (index) {
+    case 0: fits = snprintf(folder, MAX_PATH, "%s", from_environment ? from_environment : "") < MAX_PATH; break;
+    case 1: fits = isgi_beside_program(folder, MAX_PATH, "../share/insitu/profiles"); break;
+    case 2: snprintf(folder, MAX_PATH, "%s", INSITU_PROFILES_SOURCE); break;
+    case 3: snprintf(folder, MAX_PATH, "%s", INSITU_PROFILES_INSTALLED); break;
+    default: return 0;
+    }
+    if (!fits) folder[0] = '\0';
+    return 1;
 }
 
 static int is_path(const char *which)
@@ -140,17 +145,18 @@ static int is_path(const char *which)
 
 static isg_status find_file(char path[MAX_PATH], const char *which, isg_error *err)
 {
-    char shown[64];
+    char shown[64], folder[MAX_PATH];
     if (is_path(which)) {
         if (strlen(which) >= MAX_PATH) return isgi_fail(err, ISG_E_ARG, "the path of the profile is too long");
         snprintf(path, MAX_PATH, "%s", which);
         return ISG_OK;
     }
-    for (int i = 0; profile_folder(i); i++) {
-        if (snprintf(path, MAX_PATH, "%s/%s.json", profile_folder(i), which) < MAX_PATH && access(path, F_OK) == 0)
+    for (int i = 0; profile_folder(folder, i); i++) {
+        if (folder[0] && snprintf(path, MAX_PATH, "%s/%s.json", folder, which) < MAX_PATH && access(path, F_OK) == 0)
             return ISG_OK;
     }
-    return isgi_fail(err, ISG_E_ARG, "no profile %s (looked in INSITU_PROFILES, %.60s and %.60s)",
+    return isgi_fail(err, ISG_E_ARG,
+                     "no profile %s (looked in INSITU_PROFILES, ../share beside the program, %.60s and %.60s)",
                      isgi_escape(shown, sizeof shown, which), INSITU_PROFILES_SOURCE, INSITU_PROFILES_INSTALLED);
 }
 
@@ -205,9 +211,9 @@ isg_status isg_sim_profile_list(const char *const **names, uint32_t *count, isg_
 {
     shipped_name *found = isgi_calloc(MAX_LISTED, sizeof *found);
     uint32_t n = 0;
-    char **list, *text;
+    char **list, *text, folder[MAX_PATH];
     if (!found) return isgi_nomem(err);
-    for (int i = 0; profile_folder(i); i++) list_folder(found, &n, profile_folder(i));
+    for (int i = 0; profile_folder(folder, i); i++) list_folder(found, &n, folder);
     qsort(found, n, sizeof *found, by_name);
     list = isgi_calloc(1, (n + 1) * sizeof *list + n * sizeof *found);
     if (!list) {

@@ -133,6 +133,8 @@ static void log_hook(void *user, const isg_rt_context *ctx, uint32_t op, int don
         assert_int_equal(dims[1], 96);
         assert_memory_equal(now, log->last, sizeof now);
         assert_int_equal(isg_rt_read(ctx, 4, 1, now, 96, &rank, dims), ISG_E_ARG);
+        assert_int_equal(isg_rt_read(ctx, 3, -1, NULL, 0, &rank, dims), ISG_OK);
+        assert_int_equal(isg_rt_read(ctx, 3, -1, now, 96, &rank, dims), ISG_E_UNSUPPORTED);
     }
 }
 

@@ -3,7 +3,8 @@
 foreach(check layers length banned format headers)
   add_test(NAME style.${check} COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-${check})
 endforeach()
-add_test(NAME style.symbols COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-symbols $<TARGET_FILE:insitu_rt>)
+add_test(NAME style.symbols COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-symbols $<TARGET_FILE:insitu_rt>
+         $<TARGET_FILE:insitu>)
 # Code grows with sanitizers and without optimisation: neither is what ships.
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT INSITU_SANITIZE)
   add_test(NAME style.size COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-size $<TARGET_FILE:insitu_rt>)

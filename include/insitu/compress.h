@@ -37,7 +37,7 @@ typedef struct isg_compress_options {
     const char *recipe;             /* JSON text (docs/recipes.md): choices per layer; NULL: none */
     uint32_t method;                /* isg_factor_method; 0: ALS */
     uint8_t raw_bits, bias_bits;    /* as isg_pack_options, so that a target counts what is written; 0: 32 */
-    uint32_t fc_bits;               /* for fully connected layers without a target; 0: 8 */
+    uint32_t fc_bits;               /* with bi and bo: of layers that neither level fits; 1..8 or 32; 0: 8 */
     int paper_rules;                /* exactly SPEC 2.1: 0.9 rule, first layer included, FC never factored */
     int dry_run;                    /* decide and account only */
     const isg_dataset *calibration; /* NULL: data-free */

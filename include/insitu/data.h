@@ -61,11 +61,13 @@ const uint8_t *isg_dataset_pixels(const isg_dataset *ds, uint64_t index);
 
 /* One JPEG or PNG file through the contract. */
 ISG_NODISCARD isg_status isg_image_load(const char *path, const isg_input_spec *spec, float *dst, isg_error *err);
-/* The same from memory: decoded 8-bit RGB, *pixels to be freed with isg_free(). max_pixels caps the allocation. */
+/* The same from memory: decoded 8-bit RGB, *pixels to be freed with isg_free(). max_pixels caps the allocation;
+ * 0: no image at all fits. */
 ISG_NODISCARD isg_status isg_image_decode(const void *bytes, size_t size, uint64_t max_pixels, uint8_t **pixels,
                                           uint32_t *width, uint32_t *height, isg_error *err);
 
-/* NumPy arrays, version 1.0 to 3.0, C order, little-endian f4 f8 u1 i1 i4 i8; read as float32, written as float32. */
+/* NumPy arrays, version 1.0 to 3.0, C order, little-endian f4 f8 u1 i1 i4 i8; read as float32 (*data to be
+ * freed with isg_free()), written as float32. */
 ISG_NODISCARD isg_status isg_npy_read(const char *path, float **data, int32_t *rank, int64_t dims[8], isg_error *err);
 ISG_NODISCARD isg_status isg_npy_write(const char *path, const float *data, int32_t rank, const int64_t *dims,
                                        isg_error *err);

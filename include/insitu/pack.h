@@ -19,25 +19,27 @@ typedef struct isg_activation_range {
 } isg_activation_range;
 
 typedef struct isg_pack_options {
-    uint32_t struct_size;
-    uint8_t raw_bits;  /* weights without factors and constants: 32 or 16 */
-    uint8_t bias_bits; /* biases and per-channel affine: 32 or 16 */
-    uint8_t golden;    /* embed a golden pair (runs the image once on a seeded input) */
+    uint32_t struct_size; /* sizeof(isg_pack_options); another size is an ARG error */
+    uint8_t raw_bits;     /* weights without factors and constants: 32 or 16 */
+    uint8_t bias_bits;    /* biases and per-channel affine: 32 or 16 */
+    uint8_t golden;       /* embed a golden pair (runs the image once on a seeded input) */
     uint8_t reserved;
     uint64_t golden_seed;
     const isg_input_spec *input;    /* NULL: none */
     int32_t label_offset;           /* output index of class 0 (DESIGN section 6) */
-    const char *const *class_names; /* NULL: none */
+    const char *const *class_names; /* NULL: none, with class_count 0 */
     uint32_t class_count;
     const char *recipe;                      /* JSON text kept in the file; NULL: none */
     const char *license;                     /* NULL: the graph's */
-    const isg_activation_range *activations; /* one a conv and fc in the order of the file's operations; NULL: none */
+    const isg_activation_range *activations; /* one a conv and fc in the order of the file's operations; NULL: none,
+                                                with count 0 */
     uint32_t activation_count;
 } isg_pack_options;
 
 /* The image of a prepared graph (isg_graph_prepare), 64-byte aligned, free with isg_free(). Deterministic: same graph
  * and options give the same bytes. options NULL: 32 bits, nothing extra. The golden pair is left out where the outputs
- * have more than 16384 numbers or are not finite. Errors: UNSUPPORTED naming the node, NUMERIC, LIMIT, NOMEM. */
+ * have more than 16384 numbers or are not finite. Errors: ARG, UNSUPPORTED naming the node,
+ * NUMERIC, LIMIT, NOMEM. */
 ISG_NODISCARD isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image,
                                         size_t *bytes, isg_error *err);
 /* isg_pack_image, atomic write, re-open and verify. */
@@ -78,7 +80,8 @@ ISG_NODISCARD isg_status isg_model_plan(const isg_model *m, const isg_rt_options
                                         isg_error *err);
 
 /* A context with its own workspace. options NULL: the defaults. Where isa_mask is ISG_ISA_ALL, the environment variable
- * INSITU_ISA (scalar, avx2, avx512, neon) limits it; another value of it is an ARG error. */
+ * INSITU_ISA (scalar, avx2, avx512, avx512vnni, avx512bf16, neon, neondot) limits it; another value of it is an ARG
+ * error. The model is borrowed: it outlives the session. */
 typedef struct isg_session isg_session;
 ISG_NODISCARD isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options,
                                             isg_error *err);

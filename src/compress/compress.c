@@ -81,15 +81,18 @@ static uint64_t dense_bytes(const isg_graph *g)
 static isg_status check_options(const isg_compress_options *o, isg_error *err)
 {
     if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "compress: options of another library version");
-    if (o->target_ratio < 0.0 || o->target_ratio >= 1.0) {
+    if (!(o->target_ratio >= 0.0 && o->target_ratio < 1.0)) {
         return isgi_fail(err, ISG_E_ARG, "ratio %g is not between 0 and 1", o->target_ratio);
     }
     if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (o->recipe != NULL) + (o->bi || o->bo) > 1) {
-        return isgi_fail(err, ISG_E_ARG, "give one of a ratio, a size, a recipe, or --bi and --bo");
+        return isgi_fail(err, ISG_E_ARG,
+                         "a ratio, a size, a recipe, and ranks for the whole network exclude each other");
     }
     if (!(o->target_ratio > 0.0) && !o->target_bytes && !o->recipe && !o->bi && !o->bo && !o->override_count) {
-        return isgi_fail(err, ISG_E_ARG, "nothing to do: give a ratio, a size, a recipe, or --bi and --bo");
+        return isgi_fail(err, ISG_E_ARG, "nothing to do: no ratio, size, recipe, ranks or overrides");
     }
+    if (o->fc_bits > 8 && o->fc_bits != 32)
+        return isgi_fail(err, ISG_E_ARG, "fc_bits is %u, possible are 1 to 8 and 32", (unsigned)o->fc_bits);
     if (o->calibration && !o->input) return isgi_fail(err, ISG_E_ARG, "calibration data without an input contract");
     return ISG_OK;
 }
@@ -163,7 +166,10 @@ static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
     if (status == ISG_OK) status = isgi_recipe_write(&recipe, &j->layers, err);
     pack.recipe = recipe;
     if (status == ISG_OK) status = isg_pack_image(copy, &pack, &image, &size, err);
-    if (status == ISG_OK) *bytes = size + j->options->reserved_bytes;
+    if (status == ISG_OK) {
+        const uint64_t more = j->options->reserved_bytes;
+        *bytes = more < UINT64_MAX - size ? size + more : UINT64_MAX;
+    }
     isg_free(recipe);
     isg_free(image);
     isg_graph_destroy(copy);

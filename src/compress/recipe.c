@@ -274,7 +274,8 @@ static isg_status parse_setting(isg_layer_choice *choice, int *keep, const char 
         *choice = (isg_layer_choice){0, 0, (uint8_t)b, (uint8_t)b, (uint8_t)b, family};
         return ISG_OK;
     }
-    if (sscanf(setting, "%5u,%5u,%2u,%2u,%2u%n", &bi, &bo, &b, &u, &v, &used) == 5 && setting[used] == '\0' &&
+    if (setting[strspn(setting, "0123456789,")] == '\0' &&
+        sscanf(setting, "%5u,%5u,%2u,%2u,%2u%n", &bi, &bo, &b, &u, &v, &used) == 5 && setting[used] == '\0' &&
         b <= 32 && u <= 32 && v <= 32) {
         *choice = (isg_layer_choice){bi, bo, (uint8_t)b, (uint8_t)u, (uint8_t)v, family};
         return ISG_OK;

@@ -157,6 +157,8 @@ isg_status isg_factorise(isg_factors *f, const float *hwio, const isg_factor_opt
     isg_factor_report r = {0};
     isg_factors *work = NULL;
     isg_status status;
+    if (options->struct_size != sizeof *options)
+        return isgi_fail(err, ISG_E_ARG, "factorisation options of another library version");
     if (options->method > ISG_FACTOR_L2)
         return isgi_fail(err, ISG_E_ARG, "no factorisation method %u", options->method);
     status = check_numbers(f, hwio, options->moment, err);

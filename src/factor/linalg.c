@@ -58,6 +58,7 @@ void isgi_dgemm(int trans_a, int trans_b, size_t m, size_t n, size_t k, double a
 static isg_status lapack_failed(lapack_int info, const char *what, isg_error *err)
 {
     if (info == LAPACK_WORK_MEMORY_ERROR || info == LAPACK_TRANSPOSE_MEMORY_ERROR) return isgi_nomem(err);
+    if (info < 0) return isgi_fail(err, ISG_E_NUMERIC, "the %s met numbers that are not finite", what);
     return isgi_fail(err, ISG_E_NUMERIC, "the %s did not converge (info %d)", what, (int)info);
 }
 

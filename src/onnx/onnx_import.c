@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/alloc.h"
+#include "host/system.h"
 #include "onnx/onnx_wire.h"
 
 #define DEFAULT_MAX_BYTES (UINT64_C(1) << 34)
@@ -16,6 +17,7 @@
 #define MAX_OPERANDS ((size_t)1 << 12)
 #define MIN_OPSET 7
 #define MAX_OPSET 22
+#define FIRST_FIELD 8u /* a file that is wrong before this byte is of another kind */
 
 #define IMPORT_TRY(call)                                                                                               \
     do {                                                                                                               \
@@ -495,6 +497,11 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
     arena.limit = size < limit / 128 ? (uint64_t)size * 128 : limit;
     arena.limit = arena.limit + (1u << 20) < limit ? arena.limit + (1u << 20) : limit;
     status = isgi_onnx_unpack(&message, &isgi_onnx__model_proto__descriptor, bytes, size, &arena, err);
+    if (status == ISG_E_FORMAT && err && err->offset < FIRST_FIELD) {
+        char reason[sizeof err->message];
+        memcpy(reason, err->message, sizeof reason);
+        isgi_fail(err, ISG_E_FORMAT, "neither an .isg nor an ONNX file: %.180s", reason);
+    }
     if (status != ISG_OK) goto done;
     in.model = (const IsgiOnnx__ModelProto *)(const void *)message;
     in.source.folder = folder;
@@ -521,14 +528,12 @@ isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onn
                                 isg_onnx_problems *problems, isg_error *err)
 {
     isg_file file = {0};
-    const char *slash;
     char *folder = NULL;
     isg_status status;
     if (!out || !path) return isgi_fail(err, ISG_E_ARG, "null argument");
     status = isg_file_open(&file, path, err);
     if (status != ISG_OK) return status;
-    slash = strrchr(path, '/');
-    folder = slash ? isgi_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : isgi_strdup(".");
+    folder = isgi_folder_of(path);
     if (folder)
         status = isg_onnx_import_memory(out, file.data, file.size, folder, options, problems, err);
     else

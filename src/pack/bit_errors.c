@@ -102,6 +102,8 @@ static void seal(uint8_t *image)
 
 static isg_status begin(injection *j, const isg_bit_errors *errors, isg_error *err)
 {
+    if (errors->struct_size != sizeof *errors)
+        return isgi_fail(err, ISG_E_ARG, "bit errors of another library version");
     for (uint32_t s = 0; s < ISG_ERROR_STREAMS; s++) {
         if (!(errors->rate[s] >= 0.0 && errors->rate[s] <= 1.0))
             return isgi_fail(err, ISG_E_ARG, "bit error rate of %s is no probability",

@@ -126,12 +126,20 @@ isg_status isgi_classes_get(const isg_rt_model *m, char ***names, uint32_t *coun
     return ISG_OK;
 }
 
+int isgi_input_fits(const isg_input_spec *s)
+{
+    int finite = isfinite(s->scale);
+    for (int i = 0; i < 4; i++) finite = finite && isfinite(s->mean[i]) && isfinite(s->std[i]);
+    return finite && s->bgr <= 1 && s->nhwc <= 1 && s->identity <= 1 && s->channels <= ISG_FORMAT_MAX_DIM &&
+           s->height <= ISG_FORMAT_MAX_DIM && s->width <= ISG_FORMAT_MAX_DIM && s->resize <= ISG_FORMAT_MAX_DIM &&
+           s->crop <= ISG_FORMAT_MAX_DIM;
+}
+
 isg_status isgi_input_get(const isg_rt_model *m, isg_input_spec *spec, int32_t *label_offset, isg_error *err)
 {
     size_t bytes;
     const uint8_t *p = isg_rt_section(m, ISG_SECTION_INPUT, &bytes);
     uint32_t offset;
-    int finite;
     memset(spec, 0, sizeof *spec);
     *label_offset = 0;
     if (!p) return ISG_OK;
@@ -144,19 +152,15 @@ isg_status isgi_input_get(const isg_rt_model *m, isg_input_spec *spec, int32_t *
     spec->identity = p[14];
     spec->given = 1;
     spec->scale = isgi_load_f32(p + 16);
-    finite = isfinite(spec->scale);
     for (int i = 0; i < 4; i++) {
         spec->mean[i] = isgi_load_f32(p + 20 + 4 * i);
         spec->std[i] = isgi_load_f32(p + 36 + 4 * i);
-        finite = finite && isfinite(spec->mean[i]) && isfinite(spec->std[i]);
     }
     spec->resize = isgi_load_u32(p + 52);
     spec->crop = isgi_load_u32(p + 56);
     offset = isgi_load_u32(p + 60);
     memcpy(label_offset, &offset, sizeof offset);
-    if (!finite || spec->bgr > 1 || spec->nhwc > 1 || spec->identity > 1 || p[15] ||
-        spec->channels > ISG_FORMAT_MAX_DIM || spec->height > ISG_FORMAT_MAX_DIM || spec->width > ISG_FORMAT_MAX_DIM ||
-        spec->resize > ISG_FORMAT_MAX_DIM || spec->crop > ISG_FORMAT_MAX_DIM) {
+    if (!isgi_input_fits(spec) || p[15]) {
         return isgi_fail(err, ISG_E_FORMAT, "the INPUT section has a value out of range");
     }
     return ISG_OK;

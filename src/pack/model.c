@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/system.h"
 #include "pack/isa.h"
 #include "pack/meta.h"
 
@@ -44,10 +45,15 @@ static isg_status pack_in_memory(isg_model *m, const isg_graph *prepared, isg_er
     return open_image(m, m->image, bytes, err);
 }
 
+/* From the open file, not by its name again: it may be a pipe. */
 static isg_status open_onnx(isg_model *m, const char *path, isg_error *err)
 {
     isg_graph *g = NULL;
-    isg_status status = isg_onnx_import_file(&g, path, NULL, NULL, err);
+    char *folder = isgi_folder_of(path);
+    isg_status status =
+        folder ? isg_onnx_import_memory(&g, m->file.data, m->file.size, folder, NULL, NULL, err) : isgi_nomem(err);
+    isg_free(folder);
+    isg_file_close(&m->file);
     if (status == ISG_OK) status = isg_graph_prepare(g, err);
     if (status == ISG_OK) status = pack_in_memory(m, g, err);
     isg_graph_destroy(g);
@@ -75,7 +81,6 @@ isg_status isg_model_open(isg_model **out, const char *path, isg_error *err)
         if (m->is_isg) {
             status = open_image(m, m->file.data, m->file.size, err);
         } else {
-            isg_file_close(&m->file);
             status = open_onnx(m, path, err);
         }
     }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "host/alloc.h"
 #include "pack/golden.h"
+#include "pack/meta.h"
 #include "pack/program.h"
 
 #define SMALL_SECTION ((size_t)64 << 20) /* bytes of any section but WEIGHTS */
@@ -192,6 +193,11 @@ isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, v
     void *built = NULL;
     size_t size = 0;
     isg_status status;
+    if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "packing options of another library version");
+    if ((o->class_count && !o->class_names) || (o->activation_count && !o->activations))
+        return isgi_fail(err, ISG_E_ARG, "class names or activation ranges are counted but not given");
+    if (o->input && o->input->given && !isgi_input_fits(o->input))
+        return isgi_fail(err, ISG_E_ARG, "the input contract has a value out of range");
     if ((o->raw_bits != 16 && o->raw_bits != 32) || (o->bias_bits != 16 && o->bias_bits != 32)) {
         return isgi_fail(err, ISG_E_ARG, "raw weights and biases have 16 or 32 bits");
     }

@@ -242,7 +242,9 @@ isg_status isg_sim_evaluate(isg_sim_report **out, const isg_sim_network *n, cons
     run r = {.n = n, .p = p};
     isg_sim_report *report;
     isg_status status;
-    if (options->struct_size != sizeof *options || options->mode > ISG_SIM_RESIDENT || n->layer_count == 0)
+    if (options->struct_size != sizeof *options)
+        return isgi_error(err, ISG_E_ARG, "isg_sim_options: wrong struct_size", ISG_ERROR_NONE, -1);
+    if (options->mode > ISG_SIM_RESIDENT || n->layer_count == 0)
         return isgi_error(err, ISG_E_ARG, "unknown mode, or a network without layers", ISG_ERROR_NONE, -1);
     for (uint32_t i = 0; i < n->layer_count; i++) ISGI_TRY(check_layer(&n->layers[i], p, ISG_SIM_DENSE, err));
     for (int k = 0; k < CORNERS; k++) isgi_machine_at(&r.corner[k], p, k);

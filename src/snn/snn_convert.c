@@ -187,6 +187,7 @@ isg_status isg_snn_create(isg_snn **out, const isg_graph *prepared, const float 
     const double percentile = o->percentile == 0.0 ? fresh.percentile : o->percentile;
     isg_snn *snn;
     isg_status status;
+    if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "conversion options of another library version");
     if (!prepared || !images || !count) return isgi_fail(err, ISG_E_ARG, "conversion needs at least one image");
     if (!(percentile > 0.0 && percentile <= 100.0 && o->initial >= 0.0 && o->initial <= 1.0))
         return isgi_fail(err, ISG_E_ARG, "percentile or initial potential out of range");

@@ -73,7 +73,7 @@ static void set_quant(isg_factors *f, uint32_t family, uint32_t qb, uint32_t qu,
 static isg_factor_report fit(isg_factors *f, const float *w, uint32_t method, const float *moment, int aware,
                              uint32_t iterations)
 {
-    isg_factor_options o = {0};
+    isg_factor_options o = {.struct_size = sizeof o};
     isg_factor_report r;
     isg_error err = {0};
     o.struct_size = sizeof o;
@@ -288,7 +288,7 @@ static void test_bad_input(void **unused)
 {
     isg_factors *f = make(9, 8, 12, 2, 5, 0);
     float *w = make_weight(9 * 8 * 12);
-    isg_factor_options o = {0};
+    isg_factor_options o = {.struct_size = sizeof o};
     (void)unused;
     o.method = ISG_FACTOR_ALS;
     w[7] = NAN;

@@ -237,6 +237,7 @@ static void test_refusals(void **state)
 {
     isg_graph *g = twins_graph(0);
     isg_pack_options o = full_options();
+    isg_input_spec input;
     isg_error err = {0};
     size_t bytes;
     void *image = NULL;
@@ -250,6 +251,20 @@ static void test_refusals(void **state)
     assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_NUMERIC);
     assert_non_null(strstr(err.message, "'b'"));
     o.raw_bits = 8;
+    assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_ARG);
+    o = full_options();
+    o.class_names = NULL;
+    assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_ARG);
+    o = full_options();
+    o.struct_size--;
+    assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_ARG);
+    o = full_options();
+    input = *o.input;
+    o.input = &input;
+    input.scale = NAN;
+    assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_ARG);
+    input.scale = 1;
+    input.resize = UINT32_MAX;
     assert_int_equal(isg_pack_image(g, &o, &image, &bytes, &err), ISG_E_ARG);
     assert_null(image);
     isg_graph_destroy(g);

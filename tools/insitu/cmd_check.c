@@ -11,15 +11,15 @@ static int is_isg_file(const isg_file *file)
 }
 
 /* Import finds all problems of the file; what later stages refuse is added with the reason they give. */
-static isg_status check_onnx(const char *path, const char *shape, isg_onnx_problems *problems, const char **stage,
-                             isg_error *err)
+static isg_status check_onnx(const isg_file *file, const char *path, const char *shape, isg_onnx_problems *problems,
+                             const char **stage, isg_error *err)
 {
     isg_onnx_options options = {.struct_size = sizeof options, .shape = shape};
     isg_graph *graph = NULL;
     isg_model *model = NULL;
     isg_status status;
     *stage = "import";
-    status = isg_onnx_import_file(&graph, path, &options, problems, err);
+    status = tool_onnx_import(&graph, file, path, &options, problems, err);
     if (status == ISG_OK) {
         *stage = "prepare";
         status = isg_graph_prepare(graph, err);
@@ -105,20 +105,19 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
     isg_file file;
     isg_error err = {0};
     isg_status status;
-    int files, code = tool_parse(t, &usage, argc, argv, &files), isg;
+    int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     status = isg_file_open(&file, argv[0], &err);
     if (status != ISG_OK) return tool_error(t, argv[0], status, &err);
-    isg = is_isg_file(&file);
-    isg_file_close(&file);
-    if (isg) {
+    if (is_isg_file(&file)) {
         isg_model *model = NULL;
         stage = "open";
         status = isg_model_open(&model, argv[0], &err);
         isg_model_close(model);
     } else {
-        status = check_onnx(argv[0], shape, &problems, &stage, &err);
+        status = check_onnx(&file, argv[0], shape, &problems, &stage, &err);
     }
+    isg_file_close(&file);
     if (status != ISG_OK && tool_exit_code(status) != EXIT_UNSUPPORTED)
         code = tool_error(t, argv[0], status, &err);
     else

@@ -57,8 +57,8 @@ typedef struct isg_layer_report {
     isg_layer_choice choice;
     uint8_t level1, level2, kept, reserved;
     uint64_t params, params_full, bytes, bytes_full;
-    double sensitivity; /* growth of the output divergence per unit of relative output error, alone */
-    double weight_error, output_error;
+    double sensitivity;                /* growth of the output divergence per unit of relative output error, alone */
+    double weight_error, output_error; /* NaN with dry_run, where nothing is fitted */
 } isg_layer_report;
 
 typedef struct isg_compress_report {

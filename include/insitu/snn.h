@@ -5,6 +5,7 @@
 #define INSITU_SNN_H
 
 #include <insitu/graph.h>
+#include <insitu/host.h>
 #include <insitu/status.h>
 #include <stdint.h>
 
@@ -64,9 +65,11 @@ typedef struct isg_snn_counts {
 typedef struct isg_snn_state isg_snn_state;
 ISG_NODISCARD isg_status isg_snn_state_create(isg_snn_state **out, const isg_snn *snn, isg_error *err);
 void isg_snn_state_destroy(isg_snn_state *state);
+/* progress->cancelled() is asked before every time step of every run to come; nothing is reported. NULL: none. */
+void isg_snn_state_set_progress(isg_snn_state *state, const isg_progress *progress);
 /* Runs one image from rest. steps[0..step_count-1] rises; the last is the length of the run, and after each of them
  * outputs[k * output_count ..] gets the mean output so far, so that one run gives every shorter one. totals (NULL or
- * step_count entries) gets what this image cost up to there. Errors: ARG, NUMERIC, NOMEM. */
+ * step_count entries) gets what this image cost up to there. Errors: ARG, NUMERIC, NOMEM, CANCELLED. */
 ISG_NODISCARD isg_status isg_snn_run(isg_snn_state *state, const float *image, const uint32_t *steps,
                                      uint32_t step_count, float *outputs, isg_snn_counts *totals, isg_error *err);
 /* The counts of one layer, summed over all runs of this state. */

@@ -2,6 +2,7 @@
 /* The compression pipeline: calibrate, measure sensitivity, decide ranks and bits, factorise, compensate, account. */
 #include <insitu/compress.h>
 #include <insitu/pack.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -345,7 +346,7 @@ static void attach(job *j)
 
 /* ---- reporting ---- */
 
-static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, isg_error *err)
+static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, int dry, isg_error *err)
 {
     isg_factors *f;
     snprintf(r->name, sizeof r->name, "%s", layer->name);
@@ -359,8 +360,8 @@ static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, isg
     r->params_full = (uint64_t)layer->rows * layer->cols;
     r->bytes_full = r->params_full * sizeof(float);
     r->sensitivity = layer->sensitivity;
-    r->weight_error = layer->fit.weight_error;
-    r->output_error = layer->fit.output_error;
+    r->weight_error = dry && !layer->keep ? NAN : layer->fit.weight_error;
+    r->output_error = dry && !layer->keep ? NAN : layer->fit.output_error;
     r->params = r->params_full;
     r->bytes = r->bytes_full;
     if (layer->keep) return ISG_OK;
@@ -385,7 +386,7 @@ static isg_status fill_report(isg_compress_report *report, const job *j, isg_err
         isg_layer_report *r = &report->layers[i];
         const uint64_t bn = layer->has_bias && !layer->fc ? 2 * (uint64_t)layer->co : 0;
         double bytes = (double)r->bytes_full;
-        ISGI_TRY(report_layer(r, layer, err));
+        ISGI_TRY(report_layer(r, layer, j->options->dry_run, err));
         bytes = (double)r->bytes_full;
         if (!layer->keep) {
             isg_factors *f;

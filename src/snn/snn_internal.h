@@ -65,6 +65,7 @@ struct isg_snn_state {
     double *sum; /* of the outputs of one run */
     isgi_snn_visit visit;
     void *visit_user;
+    isg_progress progress; /* its cancelled() is asked */
 };
 
 /* One image through all nodes for one time step (`first`: constants of the run are computed too). */

@@ -353,6 +353,11 @@ void isg_snn_state_destroy(isg_snn_state *s)
     isg_free(s);
 }
 
+void isg_snn_state_set_progress(isg_snn_state *s, const isg_progress *progress)
+{
+    s->progress = progress ? *progress : (isg_progress){0};
+}
+
 static void add_counts(isg_snn_counts *to, const isg_snn_counts *c)
 {
     to->inputs += c->inputs;
@@ -385,6 +390,8 @@ isg_status isg_snn_run(isg_snn_state *s, const float *image, const uint32_t *ste
     memset(s->sum, 0, (size_t)snn->output_count * sizeof *s->sum);
     for (int32_t i = 0; i < snn->g->node_count; i++) memset(&s->nodes[i].run, 0, sizeof s->nodes[i].run);
     for (t = 1; t <= steps[step_count - 1]; t++) {
+        if (s->progress.cancelled && s->progress.cancelled(s->progress.user))
+            return isgi_fail(err, ISG_E_CANCELLED, "cancelled");
         ISGI_TRY(isgi_snn_step(s, ISGI_SNN_SPIKING, t == 1, err));
         out = s->view[snn->output]->data;
         for (uint64_t p = 0; p < snn->output_count; p++) s->sum[p] += (double)out[p];

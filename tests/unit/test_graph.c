@@ -136,6 +136,21 @@ static isg_graph *prepare_and_compare(const isg_graph *g, int64_t batch)
 
 static const int64_t image[4] = {ISG_DIM_BATCH, 3, 7, 6};
 
+/* The dims may be those of a value that moves while the list grows. */
+static void a_value_shaped_like_another(void **unused)
+{
+    static const int64_t dims[2] = {3, 7};
+    isg_graph *g = new_graph();
+    const int32_t first = isg_graph_add_value(g, "v", ISG_DT_F32, 2, dims);
+    (void)unused;
+    for (int i = 0; i < 200; i++) {
+        const int32_t v = isg_graph_add_value(g, "v", ISG_DT_F32, g->values[first].rank, g->values[first].dims);
+        assert_true(v > first);
+        assert_true(g->values[v].dims[0] == 3 && g->values[v].dims[1] == 7);
+    }
+    isg_graph_destroy(g);
+}
+
 static void names_are_made_unique(void **unused)
 {
     isg_graph *g = new_graph();
@@ -443,7 +458,7 @@ static void out_of_memory_is_an_error(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_made_unique),        cmocka_unit_test(sort_orders_and_finds_cycles),
+        cmocka_unit_test(a_value_shaped_like_another), cmocka_unit_test(names_are_made_unique),        cmocka_unit_test(sort_orders_and_finds_cycles),
         cmocka_unit_test(inference_keeps_the_batch),    cmocka_unit_test(flatten_chain_becomes_reshape),
         cmocka_unit_test(batch_arithmetic_is_refused),  cmocka_unit_test(pad_conv_bias_batchnorm_become_one),
         cmocka_unit_test(a_pad_that_others_read_stays), cmocka_unit_test(gemm_forms_become_one),

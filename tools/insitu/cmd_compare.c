@@ -11,7 +11,7 @@
 typedef struct compare_options {
     const char *data, *npy, *input;
     uint64_t random, limit;
-    double tolerance;
+    double tolerance; /* negative: none */
     uint32_t strategy;
     int has_random, layers;
 } compare_options;
@@ -290,7 +290,7 @@ static int compare_report(compare_job *job, int missed)
         tool_json_text(json, "a", job->a.m.path);
         tool_json_text(json, "b", job->b.m.path);
         cJSON_AddNumberToObject(json, "items", (double)job->items);
-        if (job->o->tolerance > 0.0) cJSON_AddNumberToObject(json, "tolerance", job->o->tolerance);
+        if (job->o->tolerance >= 0.0) cJSON_AddNumberToObject(json, "tolerance", job->o->tolerance);
         cJSON_AddBoolToObject(json, "ok", !missed);
         outputs = cJSON_AddArrayToObject(json, "outputs");
         if (job->o->layers) layers = cJSON_AddArrayToObject(json, "layers");
@@ -337,7 +337,7 @@ static int compare_models(compare_job *job)
             snprintf(err.message, sizeof err.message, "an output of one of the two is not a finite number");
             return tool_error(job->t, job->b.m.path, ISG_E_NUMERIC, &err);
         }
-        missed |= o->tolerance > 0.0 && !(relative_error(&job->sums[i]) <= o->tolerance);
+        missed |= o->tolerance >= 0.0 && !(relative_error(&job->sums[i]) <= o->tolerance);
     }
     code = compare_report(job, missed);
     if (code != EXIT_OK || !missed) return code;
@@ -348,7 +348,7 @@ static int compare_models(compare_job *job)
 
 int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
 {
-    compare_options o = {.random = UINT64_MAX};
+    compare_options o = {.random = UINT64_MAX, .tolerance = -1.0};
     const tool_option options[] = {
         {"data", 'd', OPTION_TEXT, &o.data, "KIND:PATH", "inputs from a dataset (the first 16, see --limit)"},
         {"input-npy", 0, OPTION_TEXT, &o.npy, "X.npy", "inputs from an array [N,...]"},
@@ -376,7 +376,9 @@ int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
     o.has_random = o.random != UINT64_MAX;
     if ((o.data != NULL) + (o.npy != NULL) + o.has_random > 1)
         return tool_usage_error(t, "--data, --input-npy and --random exclude each other");
-    if (o.tolerance < 0.0) return tool_usage_error(t, "option --tolerance: must not be negative");
+    if (tool_given(t, "tolerance") && !(o.tolerance >= 0.0))
+        return tool_usage_error(t, "option --tolerance: must not be negative");
+    if (tool_given(t, "limit") && !o.limit) return tool_usage_error(t, "option --limit: at least 1");
     code = tool_model_open(t, &job.a.m, argv[0], o.input, LABEL_OFFSET_UNSET);
     if (code == EXIT_OK) code = tool_model_open(t, &job.b.m, argv[1], o.input, LABEL_OFFSET_UNSET);
     if (code == EXIT_OK) code = compare_models(&job);

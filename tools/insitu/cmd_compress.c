@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu compress: an ONNX network to packed factors, with a report of what each layer cost. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,7 +178,7 @@ static void print_layers(const isg_compress_report *r)
            "w error", "out error", "sensitive");
     for (i = 0; i < r->layer_count; i++) {
         const isg_layer_report *l = &r->layers[i];
-        char shape[40], ranks[24] = "-", bits[16] = "-", name[100];
+        char shape[40], ranks[24] = "-", bits[16] = "-", errors[32], name[100];
         snprintf(shape, sizeof shape, "%ux%ux%ux%u", l->co, l->ci, l->kh, l->kw);
         if (l->level1 && l->level2)
             snprintf(ranks, sizeof ranks, "%u,%u", l->choice.bi, l->choice.bo);
@@ -195,10 +196,13 @@ static void print_layers(const isg_compress_report *r)
             snprintf(bits, sizeof bits, "%u,-,%u", l->choice.bits_b, l->choice.bits_v);
         else
             snprintf(bits, sizeof bits, "%u", l->choice.bits_b);
-        printf("%-32.32s %-18s %-9s %-6s %9llu %7.2f%% %9.2e %9.2e %9.2e\n",
+        snprintf(errors, sizeof errors, "%9s %9s", "-", "-");
+        if (isfinite(l->weight_error) && isfinite(l->output_error))
+            snprintf(errors, sizeof errors, "%9.2e %9.2e", l->weight_error, l->output_error);
+        printf("%-32.32s %-18s %-9s %-6s %9llu %7.2f%% %s %9.2e\n",
                tool_escape(name, sizeof name, l->name, strlen(l->name)), shape, ranks, bits,
                (unsigned long long)l->bytes, 100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1),
-               l->weight_error, l->output_error, l->sensitivity);
+               errors, l->sensitivity);
     }
 }
 

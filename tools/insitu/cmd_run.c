@@ -27,6 +27,8 @@ typedef struct run_state {
     cJSON *results;                     /* NULL without --json */
     float *kept;                        /* outputs of all items for --output */
     uint64_t kept_count, kept_capacity; /* items */
+    char *const *files;                 /* the model and the inputs */
+    int file_count;
     isg_status dump_status;
     isg_error dump_error;
     /* --snn */
@@ -39,16 +41,39 @@ typedef struct run_state {
     isg_snn_counts spent;
 } run_state;
 
-static void dump_name(char *dst, size_t size, const run_state *s, uint32_t op, const isg_rt_op *info)
+/* 0 where the folder's name is too long. */
+static int dump_name(char *dst, size_t size, const run_state *s, uint32_t op, const isg_rt_op *info)
 {
     size_t n = (size_t)snprintf(dst, size, "%s/%03u-%s-", s->o->dump, op, info->kind);
     uint32_t i;
+    if (n + 5 >= size) return 0;
     for (i = 0; i < info->name_bytes && n + 5 < size; i++) {
         char c = info->name[i];
         int plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
         dst[n++] = plain ? c : '.';
     }
     memcpy(dst + n, ".npy", 5);
+    return 1;
+}
+
+static isg_status dump_write(run_state *s, uint32_t op, const isg_rt_op *info, const float *data, uint32_t rank,
+                             const uint32_t *dims)
+{
+    char path[4096];
+    int64_t shape[8];
+    uint32_t d;
+    int i;
+    for (d = 0; d < rank; d++) shape[d] = dims[d];
+    if (!dump_name(path, sizeof path, s, op, info)) {
+        snprintf(s->dump_error.message, sizeof s->dump_error.message, "the name of the folder is too long");
+        return s->dump_error.status = ISG_E_LIMIT;
+    }
+    for (i = 0; i < s->file_count; i++) {
+        if (!isg_same_file(path, s->files[i])) continue;
+        snprintf(s->dump_error.message, sizeof s->dump_error.message, "a dump would replace the model or the input");
+        return s->dump_error.status = ISG_E_ARG;
+    }
+    return isg_npy_write(path, data, (int32_t)rank, shape, &s->dump_error);
 }
 
 static void dump_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
@@ -56,10 +81,8 @@ static void dump_hook(void *user, const isg_rt_context *ctx, uint32_t op, int do
     run_state *s = user;
     isg_rt_op info;
     uint32_t dims[ISG_RT_MAX_RANK], rank, d;
-    int64_t shape[8];
     size_t count = 1;
     float *data;
-    char path[1024];
     if (!done || s->dump_status != ISG_OK) return;
     s->dump_status = isg_rt_op_info(ctx, op, &info);
     if (s->dump_status != ISG_OK) return;
@@ -70,11 +93,7 @@ static void dump_hook(void *user, const isg_rt_context *ctx, uint32_t op, int do
         return;
     }
     s->dump_status = isg_rt_read(ctx, op, -1, data, count, &rank, dims);
-    if (s->dump_status == ISG_OK) {
-        for (d = 0; d < rank; d++) shape[d] = dims[d];
-        dump_name(path, sizeof path, s, op, &info);
-        s->dump_status = isg_npy_write(path, data, (int32_t)rank, shape, &s->dump_error);
-    }
+    if (s->dump_status == ISG_OK) s->dump_status = dump_write(s, op, &info, data, rank, dims);
     free(data);
 }
 
@@ -252,6 +271,9 @@ static int run_array(run_state *s, const char *path)
     memcpy(spec, "npy:", 4);
     memcpy(spec + 4, path, n + 1);
     code = tool_data_open(s->t, &ds, &fitted, spec, ISG_SPLIT_TEST, s->o->input);
+    if (code == EXIT_OK && s->o->dump && isg_dataset_count(ds) > 1)
+        code = tool_usage_error(s->t, "--dump takes exactly one input, %s has %llu", path,
+                                (unsigned long long)isg_dataset_count(ds));
     for (i = 0; code == EXIT_OK && i < isg_dataset_count(ds); i++) {
         isg_status status = isg_dataset_load(ds, i, &fitted.input, s->input, &err);
         if (status == ISG_OK && tool_cancelled()) status = ISG_E_CANCELLED;
@@ -337,6 +359,7 @@ static int run_inputs(run_state *s, char **paths, int count)
 /* Thresholds from --calibration-data, else from the inputs themselves. */
 static int begin_spiking(run_state *s, char **paths, int count)
 {
+    const isg_progress progress = tool_progress_callbacks(s->t);
     uint32_t steps;
     isg_dataset *ds = NULL;
     isg_error err = {0};
@@ -361,6 +384,7 @@ static int begin_spiking(run_state *s, char **paths, int count)
     if (isg_snn_output_count(s->snn) != s->m->out_count)
         return tool_usage_error(s->t, "%s: the spiking form has another output", s->m->path);
     status = isg_snn_state_create(&s->spiking, s->snn, &err);
+    if (status == ISG_OK) isg_snn_state_set_progress(s->spiking, &progress);
     return status == ISG_OK ? EXIT_OK : tool_error(s->t, s->m->path, status, &err);
 }
 
@@ -431,6 +455,8 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
+    s.files = argv;
+    s.file_count = files;
     if (code == EXIT_OK) code = run_all(&s, argv + 1, files - 1);
     tool_model_close(&m);
     return code;

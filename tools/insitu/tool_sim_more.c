@@ -228,6 +228,8 @@ static int measure(sim_job *job, const isg_snn *snn, const tool_model *m, const 
     isg_snn_state *state = NULL;
     isg_error err = {0};
     isg_status status = input && output && counts ? isg_snn_state_create(&state, snn, &err) : ISG_E_NOMEM;
+    const isg_progress progress = tool_progress_callbacks(job->t);
+    if (status == ISG_OK) isg_snn_state_set_progress(state, &progress);
     for (i = 0; i < images && status == ISG_OK; i++) {
         status = isg_dataset_load(ds, i, &m->input, input, &err);
         if (status == ISG_OK) status = isg_snn_run(state, input, &steps, 1, output, NULL, &err);

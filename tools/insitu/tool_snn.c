@@ -186,7 +186,9 @@ static isg_status snn_workers(snn_job *job, isg_error *err)
     job->worker = calloc(job->workers, sizeof *job->worker);
     if (!job->worker) return ISG_E_NOMEM;
     for (i = 0; i < job->workers; i++) {
+        const isg_progress progress = tool_progress_callbacks(job->t);
         isg_status status = isg_snn_state_create(&job->worker[i].state, job->snn, err);
+        if (status == ISG_OK) isg_snn_state_set_progress(job->worker[i].state, &progress);
         if (status != ISG_OK) return status;
         job->worker[i].input = calloc((size_t)job->m->in_count, sizeof(float));
         job->worker[i].outputs = calloc(job->step_count, (size_t)job->outputs * sizeof(float));

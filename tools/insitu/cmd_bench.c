@@ -428,7 +428,8 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        NULL};
     bench_side sides[2] = {{.m = {0}}, {.m = {0}}};
     double load[3] = {0, 0, 0};
     int files, count, code = tool_parse(t, &usage, argc, argv, &files);

@@ -100,7 +100,8 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        "max-memory"};
     isg_onnx_problems problems = {0};
     isg_file file;
     isg_error err = {0};

@@ -368,7 +368,8 @@ int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
                               options,
                               OPTION_COUNT(options),
                               2,
-                              2};
+                              2,
+                              NULL};
     compare_job job = {.t = t, .o = &o};
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     uint32_t i;

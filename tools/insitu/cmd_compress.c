@@ -415,7 +415,8 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        NULL};
     compress_job *job;
     int files, code;
     isg_compress_options_default(&a.o);

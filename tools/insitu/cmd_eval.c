@@ -274,7 +274,8 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        NULL};
     tool_model m;
     isg_dataset *ds = NULL;
     int files, code = tool_parse(t, &usage, argc, argv, &files);

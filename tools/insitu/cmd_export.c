@@ -20,7 +20,8 @@ int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv)
                               options,
                               OPTION_COUNT(options),
                               1,
-                              1};
+                              1,
+                              "max-memory"};
     isg_graph *graph = NULL;
     isg_error err = {0};
     isg_status status;

@@ -274,7 +274,8 @@ int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        "max-memory"};
     tool_model m;
     isg_session *session = NULL;
     isg_rt_options rt;

@@ -62,7 +62,8 @@ int cmd_report(tool *t, const tool_verb *verb, int argc, char **argv)
                               options,
                               OPTION_COUNT(options),
                               0,
-                              1};
+                              1,
+                              "max-memory"};
     const char *source;
     int files, code;
     code = tool_parse(t, &usage, argc, argv, &files);

@@ -438,7 +438,8 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         2,
-        -1};
+        -1,
+        NULL};
     tool_model m;
     run_state s = {.t = t, .o = &o, .m = &m};
     int files, code = tool_parse(t, &usage, argc, argv, &files);

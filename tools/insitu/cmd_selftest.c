@@ -16,7 +16,8 @@ int cmd_selftest(tool *t, const tool_verb *verb, int argc, char **argv)
                               options,
                               OPTION_COUNT(options),
                               1,
-                              1};
+                              1,
+                              NULL};
     isg_model *model = NULL;
     isg_rt_options rt;
     isg_error err = {0};

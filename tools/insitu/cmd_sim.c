@@ -359,7 +359,8 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         0,
-        1};
+        1,
+        "max-memory"};
     sim_job job = {.t = t, .o = &o};
     const char *inputs[2];
     int files, code = tool_parse(t, &usage, argc, argv, &files);

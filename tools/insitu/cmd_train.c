@@ -109,7 +109,8 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
                               options,
                               OPTION_COUNT(options),
                               0,
-                              1};
+                              1,
+                              NULL};
     train_job job = {.graph = NULL};
     const char *inputs[2];
     int files, code;

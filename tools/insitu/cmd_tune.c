@@ -201,7 +201,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         options,
         OPTION_COUNT(options),
         1,
-        1};
+        1,
+        NULL};
     tune_job job = {.graph = NULL};
     const char *inputs[2];
     int files, code;

@@ -85,6 +85,7 @@ typedef struct tool_usage {
     const tool_option *options;
     size_t option_count;
     int min_arguments, max_arguments; /* max < 0: any number */
+    const char *idle;                 /* a common option that would change nothing here: refused; NULL: none */
 } tool_usage;
 
 #define OPTION_COUNT(list) (sizeof(list) / sizeof *(list))

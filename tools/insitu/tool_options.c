@@ -77,7 +77,8 @@ static void print_usage(const tool_usage *u, const tool_option *common)
     if (u->option_count) printf("\noptions:\n");
     for (i = 0; i < u->option_count; i++) print_option(&u->options[i]);
     printf("\ncommon options:\n");
-    for (i = 0; i < COMMON_COUNT; i++) print_option(&common[i]);
+    for (i = 0; i < COMMON_COUNT; i++)
+        if (!u->idle || strcmp(u->idle, common[i].name) != 0) print_option(&common[i]);
 }
 
 static int read_unsigned(uint64_t *value, const char *text, uint64_t max)
@@ -278,6 +279,8 @@ int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arg
         printf("insitu %s\n", ISG_VERSION_STRING);
         return EXIT_OK;
     }
+    if (usage->idle && tool_given(t, usage->idle))
+        return tool_usage_error(t, "option --%s changes nothing here", usage->idle);
     if (*arguments < usage->min_arguments)
         return tool_usage_error(t, "%s expected (see insitu %s --help)", usage->arguments, t->verb);
     if (usage->max_arguments >= 0 && *arguments > usage->max_arguments) {

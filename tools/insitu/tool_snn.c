@@ -15,6 +15,7 @@ int tool_snn_refuse(tool *t, const char *rule)
 int tool_snn_check(tool *t, const snn_options *o)
 {
     if (!o->steps) return tool_snn_refuse(t, "needs --snn");
+    if (t->max_memory) return tool_usage_error(t, "--max-memory does not go with --snn");
     return t->mode != ISG_MODE_F32 ? tool_usage_error(t, "--mode does not go with --snn") : EXIT_OK;
 }
 
@@ -180,13 +181,13 @@ static void snn_task(void *arg, uint32_t index, uint32_t worker)
     }
 }
 
-static isg_status snn_workers(snn_job *job, isg_error *err)
+static isg_status snn_workers(tool *t, snn_job *job, isg_error *err)
 {
+    const isg_progress progress = tool_progress_callbacks(t);
     uint32_t i;
     job->worker = calloc(job->workers, sizeof *job->worker);
     if (!job->worker) return ISG_E_NOMEM;
     for (i = 0; i < job->workers; i++) {
-        const isg_progress progress = tool_progress_callbacks(job->t);
         isg_status status = isg_snn_state_create(&job->worker[i].state, job->snn, err);
         if (status == ISG_OK) isg_snn_state_set_progress(job->worker[i].state, &progress);
         if (status != ISG_OK) return status;
@@ -201,7 +202,7 @@ static isg_status snn_evaluate(tool *t, snn_job *job, isg_error *err)
 {
     isg_parallel parallel = isg_pool_parallel(t->pool);
     uint64_t done, round = (uint64_t)job->workers * 4;
-    isg_status status = snn_workers(job, err);
+    isg_status status = snn_workers(t, job, err);
     uint32_t i;
     for (done = 0; done < job->images && status == ISG_OK; done += round) {
         uint32_t tasks = (uint32_t)(job->images - done < round ? job->images - done : round);

@@ -95,7 +95,8 @@ typedef struct isg_train_options {
 typedef struct isg_train_report {
     uint64_t steps;
     uint32_t epochs;
-    double seconds, final_loss, train_accuracy, validation_accuracy; /* validation: of the chosen epoch, fraction */
+    double seconds, final_loss, train_accuracy, validation_accuracy; /* validation: of the chosen epoch,
+                                                                         fraction; NaN where nothing was held back */
     uint32_t ranks;
     /* Of this call, a step: numbers that this rank handed in to be summed, and the time it spent on that and on waiting
      * for the others. 0 for a process alone. */

@@ -213,8 +213,8 @@ isg_status isgi_npy_label(int32_t *label, const isgi_npy_view *view, uint64_t in
     case ISGI_NPY_I8: value = (double)(int64_t)isgi_load_u64(p); break;
     }
     if (!(value >= 0.0 && value <= ISGI_DATA_MAX_LABEL) || value != floor(value))
-        return isgi_fail(err, ISG_E_FORMAT, "%s: label %llu is not a class number",
-                         isgi_escape(shown, sizeof shown, name), (unsigned long long)index);
+        return isgi_fail(err, ISG_E_FORMAT, "%s: the label of item %llu is %g, which is no class number",
+                         isgi_escape(shown, sizeof shown, name), (unsigned long long)index, value);
     *label = (int32_t)value;
     return ISG_OK;
 }

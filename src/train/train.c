@@ -75,7 +75,8 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     if (o->match_teacher && !(teacher && o->renormalise)) {
         return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
     }
-    if (o->batch > 65536) return isgi_fail(err, ISG_E_LIMIT, "batch of %u", (unsigned)o->batch);
+    if (o->batch > 65536)
+        return isgi_fail(err, ISG_E_LIMIT, "a batch of %u, at most 65536 are possible", (unsigned)o->batch);
     return ISG_OK;
 }
 
@@ -530,7 +531,7 @@ static void fill_report(const isgi_trainer *t, isg_train_report *r)
     r->seconds = elapsed(t);
     r->final_loss = part ? t->at.epoch_loss / n : t->at.last_loss;
     r->train_accuracy = part ? (double)t->at.epoch_correct / n : t->at.last_accuracy;
-    r->validation_accuracy = t->at.best_accuracy < 0 ? 0 : t->at.best_accuracy;
+    r->validation_accuracy = t->at.best_accuracy < 0 ? (double)NAN : t->at.best_accuracy;
     r->ranks = t->o.comm ? t->o.comm->size : 1;
     if (t->device) snprintf(r->device, sizeof r->device, "%s", t->device->name);
     if (t->o.comm && t->at.step > t->steps_before) {

@@ -126,6 +126,28 @@ refused 2 "$tool" sim "$net" --profile digital-edge --snn 8 --percentile 99
 printf 'one\ntwo\n' >"$work/names"
 refused 2 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/names" --quiet -o "$out/o.isg"
 
+# dumps: one item, a folder whose name fits, never over the model or the input
+python3 - "$work" <<'PYTHON'
+import struct, sys
+head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 12, 12), }"
+head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
+open(sys.argv[1] + "/one.npy", "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + struct.pack("<144f", *[0.5] * 144))
+PYTHON
+refused 2 "$tool" run "$packed" "$work/x.npy" --quiet --dump "$work/dump"
+refused 1 "$tool" run "$packed" "$work/one.npy" --quiet --dump "$(printf './%.0s' $(seq 2040))"
+expect 0 "$tool" run "$packed" "$work/one.npy" --quiet --dump "$work/dump"
+first=$(find "$work/dump" -name '000-*')
+cp "$work/one.npy" "$first"
+refused 2 "$tool" run "$packed" "$first" --quiet --dump "$work/dump"
+cmp -s "$work/one.npy" "$first" || fail "a dump replaced its input"
+
+# a tolerance of zero is one, a limit of zero is none
+expect 0 "$tool" compare "$packed" "$packed" --tolerance 0 --quiet
+refused 2 "$tool" compare "$packed" "$packed" --limit 0 --quiet
+refused 2 "$tool" check "$packed" --max-memory 1
+refused 2 "$tool" check "$packed" --shape x=1x1
+refused 2 "$tool" tune "$packed" --data "$x,$work/y.npy" --steps 1 --batch 0 --quiet -o "$out/o.isg"
+
 # files of words
 refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"
 refused 1 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/absent" --quiet -o "$out/o.isg"

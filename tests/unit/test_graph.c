@@ -458,12 +458,19 @@ static void out_of_memory_is_an_error(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_value_shaped_like_another), cmocka_unit_test(names_are_made_unique),        cmocka_unit_test(sort_orders_and_finds_cycles),
-        cmocka_unit_test(inference_keeps_the_batch),    cmocka_unit_test(flatten_chain_becomes_reshape),
-        cmocka_unit_test(batch_arithmetic_is_refused),  cmocka_unit_test(pad_conv_bias_batchnorm_become_one),
-        cmocka_unit_test(a_pad_that_others_read_stays), cmocka_unit_test(gemm_forms_become_one),
-        cmocka_unit_test(windows_become_explicit),      cmocka_unit_test(mean_over_space_becomes_a_pool),
-        cmocka_unit_test(a_computed_weight_is_refused), cmocka_unit_test(factored_weight_is_generated),
+        cmocka_unit_test(a_value_shaped_like_another),
+        cmocka_unit_test(names_are_made_unique),
+        cmocka_unit_test(sort_orders_and_finds_cycles),
+        cmocka_unit_test(inference_keeps_the_batch),
+        cmocka_unit_test(flatten_chain_becomes_reshape),
+        cmocka_unit_test(batch_arithmetic_is_refused),
+        cmocka_unit_test(pad_conv_bias_batchnorm_become_one),
+        cmocka_unit_test(a_pad_that_others_read_stays),
+        cmocka_unit_test(gemm_forms_become_one),
+        cmocka_unit_test(windows_become_explicit),
+        cmocka_unit_test(mean_over_space_becomes_a_pool),
+        cmocka_unit_test(a_computed_weight_is_refused),
+        cmocka_unit_test(factored_weight_is_generated),
         cmocka_unit_test(out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

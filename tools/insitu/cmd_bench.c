@@ -105,6 +105,8 @@ static int side_open(tool *t, bench_side *side, const char *path, const bench_op
     const isg_rt_model *rt;
     int code = tool_model_open(t, &side->m, path, NULL, LABEL_OFFSET_UNSET);
     if (code != EXIT_OK) return code;
+    if (side->m.fixed_batch && o->batch > 1)
+        return tool_usage_error(t, "option --batch: %s has a fixed batch", side->m.path);
     side->batch = side->m.fixed_batch ? 1 : o->batch;
     code = make_session(t, side, o, 0, &side->session);
     if (code != EXIT_OK) return code;

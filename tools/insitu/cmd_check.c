@@ -110,6 +110,10 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code >= 0) return code;
     status = isg_file_open(&file, argv[0], &err);
     if (status != ISG_OK) return tool_error(t, argv[0], status, &err);
+    if (is_isg_file(&file) && shape) {
+        isg_file_close(&file);
+        return tool_usage_error(t, "option --shape goes with an .onnx file");
+    }
     if (is_isg_file(&file)) {
         isg_model *model = NULL;
         stage = "open";

@@ -58,6 +58,12 @@ static int check_given(tool *t, const compress_args *a)
     static const char *const images[] = {"calibration", "no-compensate", NULL};
     const int net = a->o.bi > 0 || a->o.bo > 0;
     int code = EXIT_OK;
+    if (tool_given(t, "ratio") && !(a->o.target_ratio > 0.0))
+        return tool_usage_error(t, "option --ratio: must lie between 0 and 1");
+    if (tool_given(t, "calibration") && !a->o.calibration_count)
+        return tool_usage_error(t, "option --calibration: at least one image is needed");
+    if (tool_given(t, "activations") && !a->activations)
+        return tool_usage_error(t, "option --activations: 8 or 32 are possible");
     if (!net) code = tool_refuse(t, whole_net, "goes with --bi and --bo");
     if (code == EXIT_OK && !net && !a->layers.count) code = tool_refuse(t, chosen, "goes with --bi, --bo and --layer");
     return code == EXIT_OK && !a->data ? tool_refuse(t, images, "needs --data") : code;

@@ -226,6 +226,8 @@ static int eval_model(tool *t, const eval_options *o, tool_model *m, const isg_d
     isg_status status;
     int code;
     double seconds;
+    if (m->fixed_batch && tool_given(t, "batch") && o->batch > 1)
+        return tool_usage_error(t, "option --batch: %s has a fixed batch", m->path);
     if (o->limit < images) images = o->limit;
     if (job.batch > images) job.batch = (uint32_t)images; /* images > 0: no dataset is empty */
     batches = (images + job.batch - 1) / job.batch;

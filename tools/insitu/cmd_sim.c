@@ -65,7 +65,8 @@ static int check_profile(tool *t, const char *which)
                 tool_json_text(o, "reason", p->reason);
                 cJSON_AddItemToArray(list, o);
             } else {
-                printf("%s: %s\n", tool_escape(key, sizeof key, p->key, strlen(p->key)),
+                const char *place = *p->key ? p->key : which; /* no key: the file as a whole */
+                printf("%s: %s\n", tool_escape(key, sizeof key, place, strlen(place)),
                        tool_escape(reason, sizeof reason, p->reason, strlen(p->reason)));
             }
         }

@@ -79,7 +79,8 @@ static int train_run(tool *t, train_args *a, train_job *job)
     isg_input_spec_format(text, sizeof text, &job->input);
     if (!t->json) {
         tool_train_report(t, NULL, &job->training);
-        printf("written    %s\n", a->output);
+        char shown[256];
+        printf("written    %s\n", tool_escape(shown, sizeof shown, a->output, strlen(a->output)));
         tool_note(t, "an .onnx file does not keep its input contract: use --input=%s", text);
         return EXIT_OK;
     }
@@ -122,6 +123,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     if (!a.output) return tool_usage_error(t, "--output is needed");
     if (!a.data) return tool_usage_error(t, "--data is needed");
     if ((files == 1) == (a.arch != NULL)) return tool_usage_error(t, "give either --arch or MODEL.onnx");
+    if (tool_given(t, "outputs") && !a.outputs) return tool_usage_error(t, "option --outputs: at least 1");
     if (a.outputs && !a.arch) return tool_usage_error(t, "--outputs needs --arch");
     if (!tool_trains(&a.o)) return tool_usage_error(t, "--epochs=0 needs --seconds or --steps");
     if (a.label_offset < 0) return tool_usage_error(t, "option --label-offset: must not be negative");

@@ -50,6 +50,10 @@ int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *sh
         isg_file_close(&file);
         return code;
     }
+    if (shape) {
+        isg_file_close(&file);
+        return tool_usage_error(t, "option --shape goes with an .onnx file");
+    }
     status = isg_unpack_image(graph, file.data, file.size, &err);
     isg_file_close(&file);
     return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);

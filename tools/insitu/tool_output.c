@@ -105,14 +105,14 @@ int tool_data_error(tool *t, const char *path, isg_status status, const isg_erro
 
 void tool_note(tool *t, const char *format, ...)
 {
+    char message[1024], shown[1024];
     va_list args;
     if (t->quiet) return;
     tool_progress_end(t);
-    fputs("insitu: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fprintf(stderr, "insitu: %s\n", tool_escape(shown, sizeof shown, message, strlen(message)));
 }
 
 void tool_warning(tool *t, const char *name, const char *format, ...)

@@ -39,7 +39,8 @@ static int sweep_point(sim_job *job, const char *key, double value, isg_sim_repo
     }
     if (status == ISG_OK) status = isg_sim_evaluate(report, job->network, p, &options, &err);
     isg_sim_profile_destroy(p);
-    if (status == ISG_E_ARG) return tool_usage_error(job->t, "option --sweep: %s", err.message);
+    if (status == ISG_E_ARG || status == ISG_E_FORMAT)
+        return tool_usage_error(job->t, "option --sweep: %s", err.message);
     return status == ISG_OK ? EXIT_OK : tool_error(job->t, NULL, status, &err);
 }
 
@@ -172,7 +173,11 @@ static void report_errors(const sim_job *job, const isg_bit_errors *errors, cons
                    (unsigned long long)r->flipped[s], (unsigned long long)r->spared[s]);
         }
     }
-    if (!json) printf("wrote %s (seed %llu)\n", job->o->inject, (unsigned long long)errors->seed);
+    if (!json) {
+        char shown[256];
+        printf("wrote %s (seed %llu)\n", tool_escape(shown, sizeof shown, job->o->inject, strlen(job->o->inject)),
+               (unsigned long long)errors->seed);
+    }
 }
 
 int sim_inject(sim_job *job, cJSON *json)

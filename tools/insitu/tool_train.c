@@ -85,6 +85,8 @@ int tool_check_train_outputs(tool *t, const char *output, const isg_train_option
     const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
     int code = EXIT_OK;
     size_t i;
+    if (tool_given(t, "batch") && (o->batch < 1 || o->batch > 65536))
+        return tool_usage_error(t, "option --batch: 1 to 65536");
     if (o->resume && !o->checkpoint) return tool_usage_error(t, "--resume needs --checkpoint");
     if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
     for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++)
@@ -207,10 +209,10 @@ void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
     cJSON *o;
     tool_progress_end(t);
     if (!json) {
-        printf(
-            "trained    %llu steps, %u epochs, %.0f s, loss %.4f, training accuracy %.4f, validation accuracy %.4f\n",
-            (unsigned long long)r->steps, r->epochs, r->seconds, r->final_loss, r->train_accuracy,
-            r->validation_accuracy);
+        printf("trained    %llu steps, %u epochs, %.0f s, loss %.4f, training accuracy %.4f",
+               (unsigned long long)r->steps, r->epochs, r->seconds, r->final_loss, r->train_accuracy);
+        if (!isnan(r->validation_accuracy)) printf(", validation accuracy %.4f", r->validation_accuracy);
+        putchar('\n');
         if (*r->device) printf("device     %s\n", r->device);
         if (r->ranks > 1) {
             printf("ranks      %u, each hands in %s a step to be summed and spends %.4f s on that and on waiting\n",

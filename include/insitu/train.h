@@ -60,7 +60,7 @@ typedef struct isg_train_options {
     int renormalise;            /* re-insert BatchNorm from measured statistics, fold again at the end */
     uint64_t seed;
     uint32_t threads;
-    const char *checkpoint;    /* path; NULL: none */
+    const char *checkpoint;    /* path; NULL: none. Locked meanwhile (PATH.lock): a second run on it is an IO error */
     double checkpoint_seconds; /* interval; 0: 120 */
     int resume;                /* continue from `checkpoint` if it exists: of the same options, data and networks as
                                 * they were when that run began (ARG otherwise) */

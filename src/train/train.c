@@ -171,6 +171,7 @@ static void trainer_clear(isgi_trainer *t)
     isg_free(t->grad_logits);
     isg_free(t->x);
     isg_free(t->labels);
+    isgi_lock_release(&t->lock);
 }
 
 /* ---- one step ---- */
@@ -600,7 +601,8 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     err = err ? err : &unwanted;
     ISGI_TRY(check_ranks(&t.o, err));
     ISGI_TRY(open_device(&t, err));
-    status = isg_pool_create(&t.pool, t.o.threads, err);
+    status = t.o.checkpoint ? isgi_lock_take(&t.lock, t.o.checkpoint, err) : ISG_OK;
+    if (status == ISG_OK) status = isg_pool_create(&t.pool, t.o.threads, err);
     if (status == ISG_OK) status = isgi_untie(g, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);

@@ -6,6 +6,7 @@
 #include <insitu/train.h>
 
 #include "host/buffer.h"
+#include "host/lock.h"
 #include "train/batch.h"
 #include "train/net.h"
 #include "train/optim.h"
@@ -43,6 +44,7 @@ typedef struct isgi_trainer {
     float *student_logits, *teacher_logits, *grad_logits, *x;
     int32_t *labels;
     uint64_t steps_before; /* of earlier runs */
+    isgi_lock lock;        /* of the checkpoint */
 } isgi_trainer;
 
 /* ---- ranks (ranks.c); all of it does nothing for a process alone ---- */

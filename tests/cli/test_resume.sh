@@ -38,6 +38,13 @@ same killed
 before=exec train term --checkpoint "$work/term.ckpt" --checkpoint-seconds 0.02 --resume >/dev/null 2>&1 &
 pid=$!
 while kill -0 "$pid" 2>/dev/null && [ ! -e "$work/term.ckpt" ]; do sleep 0.05; done
+# meanwhile nobody else may write that checkpoint
+if kill -STOP "$pid" 2>/dev/null && [ -e "$work/term.ckpt.lock" ]; then
+    before=
+    expect_error 1 train second --checkpoint "$work/term.ckpt" --resume
+    grep -q 'another run' "$work/err" || fail "two runs on one checkpoint: $(cat "$work/err")"
+fi
+kill -CONT "$pid" 2>/dev/null
 kill -TERM "$pid"
 wait "$pid"
 code=$?

@@ -2,6 +2,7 @@
 /* What needs shapes: the user's --shape, and the Softmax of old opsets. */
 #include <string.h>
 
+#include "graph/infer.h"
 #include "host/alloc.h"
 #include "onnx/onnx_import.h"
 
@@ -134,12 +135,23 @@ static isg_status softmax_by_matrix(isgi_onnx_import *in, int32_t index, int64_t
     return ISG_OK;
 }
 
-isg_status isgi_onnx_lower_softmax(isgi_onnx_import *in)
+/* All shapes, where a rank is asked for that shape_rank() does not find; while the graph is as it came. */
+static void infer_ranks(const isg_graph *g, isgi_shapes *s)
+{
+    isg_error unwanted;
+    for (int32_t i = 0; i < g->node_count; i++) {
+        const isg_node *n = &g->nodes[i];
+        if (n->op != ISG_OP_SOFTMAX || n->attr.axes.axes[0] == -1 || shape_rank(g, n->inputs[0]) >= 0) continue;
+        if (isgi_shapes_infer(s, g, &unwanted) != ISG_OK) s->count = 0;
+        return;
+    }
+}
+
+static isg_status lower_softmax(isgi_onnx_import *in, const isgi_shapes *s)
 {
     isg_graph *g = in->graph;
     const int32_t count = g->node_count;
     int32_t i;
-    if (in->opset >= 13) return ISG_OK;
     for (i = 0; i < count; i++) {
         const isg_node *n = &g->nodes[i];
         int64_t axis;
@@ -148,6 +160,7 @@ isg_status isgi_onnx_lower_softmax(isgi_onnx_import *in)
         if (n->op != ISG_OP_SOFTMAX || n->inputs[0] < 0 || n->outputs[0] < 0) continue;
         axis = n->attr.axes.axes[0];
         rank = shape_rank(g, n->inputs[0]);
+        if (rank < 0 && n->inputs[0] < s->count) rank = s->run[0][n->inputs[0]].rank;
         if (axis == -1 || (rank > 0 && axis == rank - 1)) {
             g->nodes[i].attr.axes.axes[0] = -1;
             continue;
@@ -156,4 +169,15 @@ isg_status isgi_onnx_lower_softmax(isgi_onnx_import *in)
         if (status != ISG_OK) return status;
     }
     return g->node_count == count ? ISG_OK : isg_graph_sort(g, in->err);
+}
+
+isg_status isgi_onnx_lower_softmax(isgi_onnx_import *in)
+{
+    isgi_shapes shapes = {0};
+    isg_status status;
+    if (in->opset >= 13) return ISG_OK;
+    infer_ranks(in->graph, &shapes);
+    status = lower_softmax(in, &shapes);
+    isgi_shapes_clear(&shapes);
+    return status;
 }

@@ -157,7 +157,7 @@ static void test_attributes_become_inputs(void **state)
 
 static void test_softmax_by_opset(void **state)
 {
-    maker *n = node_of("Softmax", LIST("x"));
+    maker *n = node_of("Softmax", LIST("x")), *graph;
     isg_graph *g = must_import_node(n, 13);
     (void)state;
     assert_int_equal(g->node_count, 1);
@@ -173,6 +173,20 @@ static void test_softmax_by_opset(void **state)
     assert_int_equal(g->nodes[0].attr.axes.axes[0], -1);
     isg_graph_destroy(g);
     free(n);
+    /* behind an operator whose rank follows from two inputs */
+    graph = fresh();
+    n = fresh();
+    mk_node(n, "Mul", LIST("x", "x"), LIST("m"));
+    mk_sub(graph, 1, n);
+    free(n);
+    n = node_of("Softmax", LIST("m"));
+    mk_attr_int(n, "axis", 3);
+    g = must_import(one_node_model(n, graph, 11));
+    assert_int_equal(g->node_count, 2);
+    assert_int_equal(g->nodes[1].attr.axes.axes[0], -1);
+    isg_graph_destroy(g);
+    free(n);
+    free(graph);
 }
 
 static void test_constant_forms(void **state)

@@ -15,7 +15,6 @@
 #define MAX_NODES ((size_t)1 << 16)
 #define MAX_VALUES ((size_t)1 << 18)
 #define MAX_OPERANDS ((size_t)1 << 12)
-#define MIN_OPSET 7
 #define MAX_OPSET 22
 #define FIRST_FIELD 8u /* a file that is wrong before this byte is of another kind */
 
@@ -401,9 +400,10 @@ static isg_status import_opset(isgi_onnx_import *in)
     if (m->ir_version < 3)
         IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "IR version %lld (3 or later is read)",
                                      (long long)m->ir_version));
-    if (in->opset < MIN_OPSET || in->opset > MAX_OPSET)
+    if (in->opset < ISGI_ONNX_MIN_OPSET || in->opset > MAX_OPSET)
         IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "export with an opset from 7 to 22",
-                                     "opset %lld (%d to %d are read)", (long long)in->opset, MIN_OPSET, MAX_OPSET));
+                                     "opset %lld (%d to %d are read)", (long long)in->opset, ISGI_ONNX_MIN_OPSET,
+                                     MAX_OPSET));
     in->graph->opset = in->opset;
     return ISG_OK;
 }
@@ -445,7 +445,6 @@ static isg_status import_graph(isgi_onnx_import *in)
     if (!graph) return isgi_fail(in->err, ISG_E_FORMAT, "not an ONNX model: no graph");
     IMPORT_TRY(import_opset(in));
     IMPORT_TRY(import_refusals(in));
-    if (in->opset < MIN_OPSET) return ISG_OK; /* what we know of attributes would call a sound file wrong */
     IMPORT_TRY(collect_names(in, graph));
     IMPORT_TRY(unite_names(in));
     IMPORT_TRY(create_values(in, graph));

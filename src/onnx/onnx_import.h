@@ -8,6 +8,8 @@
 #include "onnx.pb-c.h"
 #include "onnx/onnx_tensor.h"
 
+#define ISGI_ONNX_MIN_OPSET 7
+
 typedef struct isgi_onnx_name {
     const char *name;
     int32_t value; /* -1 until it exists */

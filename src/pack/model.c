@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
-#include "host/system.h"
 #include "pack/isa.h"
 #include "pack/meta.h"
 
@@ -49,10 +48,7 @@ static isg_status pack_in_memory(isg_model *m, const isg_graph *prepared, isg_er
 static isg_status open_onnx(isg_model *m, const char *path, isg_error *err)
 {
     isg_graph *g = NULL;
-    char *folder = isgi_folder_of(path);
-    isg_status status =
-        folder ? isg_onnx_import_memory(&g, m->file.data, m->file.size, folder, NULL, NULL, err) : isgi_nomem(err);
-    isg_free(folder);
+    isg_status status = isg_onnx_import_opened(&g, &m->file, path, NULL, NULL, err);
     isg_file_close(&m->file);
     if (status == ISG_OK) status = isg_graph_prepare(g, err);
     if (status == ISG_OK) status = pack_in_memory(m, g, err);

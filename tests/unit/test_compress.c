@@ -9,6 +9,7 @@
 
 #include <insitu/compress.h>
 #include <insitu/memory.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,23 @@ static void recipe_cases(void **state)
         if (cases[i].status != ISG_OK) assert_true(err.message[0] != '\0');
         isgi_layers_clear(&layers);
     }
+    isg_graph_destroy(g);
+}
+
+/* Numbers that no option can have. */
+static void options_out_of_range(void **state)
+{
+    isg_graph *g = small_net();
+    isg_compress_report report;
+    isg_compress_options o;
+    (void)state;
+    isg_compress_options_default(&o);
+    o.target_ratio = (double)NAN;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);
+    isg_compress_options_default(&o);
+    o.bi = o.bo = 2;
+    o.fc_bits = 260;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);
     isg_graph_destroy(g);
 }
 
@@ -251,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recipe_cases),
+        cmocka_unit_test(options_out_of_range),
         cmocka_unit_test(recipe_namesakes),
         cmocka_unit_test(recipe_round_trip),
         cmocka_unit_test(overrides),

@@ -9,8 +9,10 @@
 
 #include <insitu/factors.h>
 
+#include "factor/linalg.h"
 #include "host/alloc.h"
 
+#include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,11 +307,25 @@ static void test_bad_input(void **unused)
     free(w);
 }
 
+/* The host's number of threads is its own again afterwards. */
+static void test_blas_threads(void **unused)
+{
+    const float a[4] = {1, 2, 3, 4};
+    float c[4];
+    int before;
+    (void)unused;
+    openblas_set_num_threads(2);
+    before = openblas_get_num_threads();
+    isgi_sgemm(0, 0, 2, 2, 2, 1, a, 2, a, 2, 0, c, 2);
+    assert_true(c[0] == 7.0f && c[3] == 22.0f);
+    assert_int_equal(openblas_get_num_threads(), before);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_methods),   cmocka_unit_test(test_recovery),
-                                       cmocka_unit_test(test_quantised), cmocka_unit_test(test_l2),
-                                       cmocka_unit_test(test_depthwise), cmocka_unit_test(test_rounding),
-                                       cmocka_unit_test(test_grouped),   cmocka_unit_test(test_bad_input)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blas_threads), cmocka_unit_test(test_methods), cmocka_unit_test(test_recovery),
+        cmocka_unit_test(test_quantised),    cmocka_unit_test(test_l2),      cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_grouped), cmocka_unit_test(test_bad_input)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ static isg_status check_onnx(const isg_file *file, const char *path, const char 
     isg_model *model = NULL;
     isg_status status;
     *stage = "import";
-    status = tool_onnx_import(&graph, file, path, &options, problems, err);
+    status = isg_onnx_import_opened(&graph, file, path, &options, problems, err);
     if (status == ISG_OK) {
         *stage = "prepare";
         status = isg_graph_prepare(graph, err);

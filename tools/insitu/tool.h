@@ -192,9 +192,6 @@ int tool_data_open(tool *t, isg_dataset **ds, tool_model *m, const char *spec, i
 /* The same contract logic without a packed model (compress, tune, train). */
 int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const char *model, const char *input_text);
 
-/* An ONNX file that is open (it may be a pipe), as isg_onnx_import_file() would read it. */
-isg_status tool_onnx_import(isg_graph **graph, const isg_file *file, const char *path, const isg_onnx_options *options,
-                            isg_onnx_problems *problems, isg_error *err);
 /* A prepared graph from an .onnx or a .isg file. shape as in isg_onnx_options, or NULL. Returns an exit code. */
 int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape);
 

@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prepared graphs from .onnx and .isg files, for the verbs that change or rewrite a network. */
 #include <insitu/format.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
-
-isg_status tool_onnx_import(isg_graph **graph, const isg_file *file, const char *path, const isg_onnx_options *options,
-                            isg_onnx_problems *problems, isg_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    const size_t n = slash ? (size_t)(slash - path) + (slash == path) : 1;
-    char *folder = malloc(n + 1);
-    isg_status status = ISG_E_NOMEM;
-    if (folder) {
-        memcpy(folder, slash ? path : ".", n);
-        folder[n] = '\0';
-        status = isg_onnx_import_memory(graph, file->data, file->size, folder, options, problems, err);
-    }
-    free(folder);
-    return status;
-}
 
 static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, const char *path, const char *shape)
 {
@@ -28,7 +11,7 @@ static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, con
         .struct_size = sizeof options, .shape = shape, .outputs = t->outputs, .output_count = t->output_count};
     isg_onnx_problems problems = {0};
     isg_error err = {0};
-    isg_status status = tool_onnx_import(graph, file, path, &options, &problems, &err);
+    isg_status status = isg_onnx_import_opened(graph, file, path, &options, &problems, &err);
     int more = problems.count > 1;
     isg_onnx_problems_clear(&problems);
     if (status == ISG_OK) status = isg_graph_prepare(*graph, &err);

@@ -252,6 +252,32 @@ static void bench_avgpool_f32(isgk_avgpool_f32_fn *fn, const char *name, uint32_
     report_bytes(name, "pixels=64 taps=9 c=64", 64 * 64 * 10 * 4.0, s);
 }
 
+static void bench_winograd_input_f32(isgk_winograd_input_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    fill_taps(36, 1, 64);
+    MEASURE(s, fn(buffers[0], 80, tap_list, 64));
+    report_bytes(name, "c=64", 64 * 2 * 36 * 4.0, s);
+}
+
+static void bench_winograd_weights_f32(isgk_winograd_weights_f32_fn *fn, const char *name, uint32_t bit)
+{
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 80, buffers[1], 64, 64));
+    report_bytes(name, "c=64", 64 * (9 + 36) * 4.0, s);
+}
+
+static void bench_winograd_output_f32(isgk_winograd_output_f32_fn *fn, const char *name, uint32_t bit)
+{
+    const isgk_finish finish = {buffers[2], NULL, 0, 0.0f, 6.0f};
+    double s;
+    (void)bit;
+    MEASURE(s, fn(buffers[0], 4 * 64, 64, buffers[1], 80, 4, 4, 64, &finish));
+    report_bytes(name, "c=64", 64 * (16 + 36) * 4.0, s);
+}
+
 static void bench_rowsum_f32(isgk_rowsum_f32_fn *fn, const char *name, uint32_t bit)
 {
     double s;

@@ -110,6 +110,26 @@ typedef struct isgk_dwrow {
  * pixels as rows; finish NULL: the sum as it is. */
 typedef void isgk_dwrow_f32_fn(float *dst, size_t ldd, const isgk_dwrow *g, size_t pixels, size_t channels,
                                const isgk_finish *finish);
+
+/* Winograd's F(4x4, 3x3) at the points 0, 1, -1, 2, -2 and infinity of both axes (Lavin and Gray, arXiv 1509.09308,
+ * section 4.3). Number (y, x) of the 36 of channel c lies at points[(6 y + x) * step + c]. Every transform is that of
+ * one axis along x, then along y; sums and products in the order written, none fused. */
+#define ISGK_WINOGRAD_SIDE 6u
+#define ISGK_WINOGRAD_POINTS (ISGK_WINOGRAD_SIDE * ISGK_WINOGRAD_SIDE)
+#define ISGK_WINOGRAD_OUTPUTS 4u
+/* Of the pixels of a tile, [6 y + x], NULL where all channels are 0. Along an axis, with t = d3 - d1, s = d4 - d2:
+ * 4 (d0 - d2) + s, (d4 - 4 d2) + (d3 - 4 d1), (d4 - 4 d2) - (d3 - 4 d1), s + 2 t, s - 2 t, (d5 - d3) - 4 t.
+ * channels is a multiple of 4 and at least 8. */
+typedef void isgk_winograd_input_f32_fn(float *points, size_t step, const float *const *pixels, size_t channels);
+/* Of the taps taps[(3 y + x) * tap_step + c]. Along an axis, with e = (w0 + w2) * (-1/6), o = w1 * (-1/6),
+ * f = (w0 / 4 + w2) * (1/6), p = w1 * (1/12): w0 / 4, e + o, e - o, f + p, f - p, w2. channels is a multiple of 16. */
+typedef void isgk_winograd_weights_f32_fn(float *points, size_t step, const float *taps, size_t tap_step,
+                                          size_t channels);
+/* dst[y * line + x * ldd + c], y < rows <= 4, x < columns <= 4: finish(what the points say), the residual lying as dst
+ * does (ldr does not count). Along an axis, with s = m1 + m2, d = m1 - m2, u = m3 + m4, v = m3 - m4: (m0 + s) + u,
+ * d + 2 v, s + 4 u, (d + 8 v) + m5. channels is a multiple of 16. */
+typedef void isgk_winograd_output_f32_fn(float *dst, size_t line, size_t ldd, const float *points, size_t step,
+                                         size_t rows, size_t columns, size_t channels, const isgk_finish *finish);
 /* The same indirection as dwconv_f32; a NULL tap is skipped. dst = maximum over the taps, -infinity if there are none.
  * Exact for numbers (of a NaN nothing is promised). */
 typedef void isgk_maxpool_f32_fn(float *dst, size_t ldd, const float *const *taps, size_t pixels, size_t tap_count,

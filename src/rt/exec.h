@@ -32,12 +32,12 @@ typedef struct isgi_fused {
     uint32_t strips;         /* tasks an image */
 } isgi_fused;
 
-/* Dense 3x3 layers by F(2x2, 3x3): 16 points, each a product of tiles with one matrix. Steps are from point to point.
- */
-#define ISGI_WINOGRAD_POINTS 16u
-#define ISGI_WINOGRAD_CHANNELS 4u /* of the input, whose weights a task transforms */
+/* Layers by Winograd's algorithm (ops_winograd.c): 36 points, each a product of tiles with one matrix. Steps are from
+ * point to point. */
+#define ISGI_WINOGRAD_BLOCK 32u /* channels whose weights a task makes at once */
 typedef struct isgi_winograd_way {
-    uint32_t rows; /* of tiles a task; 0: another way */
+    uint32_t rows;    /* of tiles a task; 0: another way */
+    uint32_t columns; /* few tiles: output channels a task, which makes the weights' points for itself; 0: strips */
     size_t weights_step, inputs_step, outputs_step;
 } isgi_winograd_way;
 
@@ -71,6 +71,17 @@ typedef struct isgi_conv {
     uint64_t macs, dense_macs, cost, dense_cost; /* costs in nanoseconds */
     uint32_t tasks;
 } isgi_conv;
+
+/* Tiles along an axis of `n` outputs, and rows of them in all images. */
+static inline uint32_t isgi_winograd_tiles(uint32_t n)
+{
+    return (n - 1) / ISGK_WINOGRAD_OUTPUTS + 1;
+}
+
+static inline uint64_t isgi_winograd_rows(const isgi_conv *c)
+{
+    return (uint64_t)c->batch * isgi_winograd_tiles(c->oh);
+}
 
 typedef struct isgi_step {
     isgi_op op;
@@ -146,7 +157,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
 /* Whether every output element is written once, after its residual was read: they may share memory. */
 static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
 {
-    return (c->fused.on && w->level2) || c->panels;
+    return (c->fused.on && w->level2) || c->panels || c->winograd.rows;
 }
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
 /* The fused way, depthwise and Winograd's; each makes what it needs of the weights. */
@@ -159,9 +170,9 @@ void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const 
 int isgi_can_pair(const isgi_conv *a, const isgi_conv *b, uint32_t workers);
 void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers);
 void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step);
-/* The panels of a layer, in its scratch; and the weights [taps][channels] of a depthwise one. */
+/* All rows of W, where they lie in the image or made in the layer's scratch; and its panels, there. */
+const float *isgi_conv_matrix(const isg_rt_context *ctx, const isgi_step *step);
 void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step);
-const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *step);
 /* What a product does to its elements in registers: bias, residual (of output pixel 0) and clamp. Returns another
  * activation, to be applied afterwards, or NULL. */
 const isgk_act *isgi_conv_finish(const isg_rt_context *ctx, const isgi_step *step, const float *bias,

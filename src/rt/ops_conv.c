@@ -100,21 +100,14 @@ static void dequant_factors(const isg_rt_context *ctx, const isgi_conv *c, const
     if (w->level2) dequant_factor(ctx, &w->v, ctx->scratch + c->v);
 }
 
-/* All rows of the matrix, where they lie or in the scratch memory. */
-static const float *whole_matrix(const isg_rt_context *ctx, const isgi_step *step, uint32_t rows)
+const float *isgi_conv_matrix(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
     const isg_weight *w = &ctx->weights[step->op.weight];
     if (c->in_place) return (const float *)(const void *)w->basis.data;
     dequant_factors(ctx, c, w);
-    make_rows(ctx, c, w, 0, rows);
+    make_rows(ctx, c, w, 0, w->taps * w->ci);
     return ctx->scratch + c->tile;
-}
-
-const float *isgi_depthwise_weights(const isg_rt_context *ctx, const isgi_step *step)
-{
-    const isg_weight *w = &ctx->weights[step->op.weight];
-    return whole_matrix(ctx, step, w->taps * w->ci);
 }
 
 /* ---- gathering pixels ---- */
@@ -269,7 +262,7 @@ static void panel_task(void *arg, uint32_t index, uint32_t worker)
 void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
-    panels_job p = {ctx, c, whole_matrix(ctx, step, c->k)};
+    panels_job p = {ctx, c, isgi_conv_matrix(ctx, step)};
     isgi_run_few(ctx, (uint64_t)c->k * c->width, panel_task, &p, (c->width + ISGK_PANEL - 1) / ISGK_PANEL);
 }
 

@@ -77,6 +77,6 @@ void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step)
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
     j.last_after = isgi_conv_finish(ctx, next, isgi_vector(ctx, next->op.vector, ctx->scratch + j.b->bias), &j.last);
     isgi_conv_panels(ctx, step);
-    j.weights = isgi_depthwise_weights(ctx, next);
+    j.weights = isgi_conv_matrix(ctx, next);
     isgi_run_tasks(ctx, pair_task, &j, j.b->tasks);
 }

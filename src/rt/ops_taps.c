@@ -76,7 +76,7 @@ static void depthwise_task(void *arg, uint32_t index, uint32_t worker)
 void isgi_conv_depthwise(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
-    const float *weights = isgi_depthwise_weights(ctx, step);
+    const float *weights = isgi_conv_matrix(ctx, step);
     taps_job j = {.ctx = ctx, .step = step, .x = ctx->tensors[step->op.inputs[0]].data, .weights = weights};
     j.out = ctx->tensors[step->op.output].data;
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);

@@ -1,185 +1,181 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dense 3x3 convolutions of stride 1 by Winograd's algorithm F(2x2, 3x3).
+/* Dense 3x3 convolutions of stride 1 by Winograd's algorithm F(4x4, 3x3).
  *
- * Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), section 4.1: a tile of 2x2
- * outputs reads 4x4 inputs d and takes 16 products a channel where the plain sum takes 36:
- * y = At [ sum over ci of (G w Gt) . (Bt d B) ] A. The points of the transforms are 0, 1, -1 and infinity, so that
- * inputs and outputs are only added and subtracted. */
-#include <string.h>
-
+ * Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: a tile of 4x4
+ * outputs reads 6x6 inputs d and takes 36 products a channel where the plain sum takes 144:
+ * y = At [ sum over ci of (G w Gt) . (Bt d B) ] A. Factors, if there are any, are multiplied out first. */
 #include "rt/exec.h"
-#include "rt/gen.h"
 
-#define POINTS ISGI_WINOGRAD_POINTS
+#define POINTS ISGK_WINOGRAD_POINTS
+#define SIDE ISGK_WINOGRAD_SIDE
+#define OUTPUTS ISGK_WINOGRAD_OUTPUTS
 
-/* Four channels at once: a register of every baseline. They lie anywhere in memory. */
-typedef float lanes __attribute__((vector_size(16)));
-typedef float loose_lanes __attribute__((vector_size(16), aligned(sizeof(float)), may_alias));
-#define LANES 4u
-#define CHANNELS_A_TASK ISGI_WINOGRAD_CHANNELS
-#define load(from) ((lanes)(*(const loose_lanes *)(from)))
-#define store(to, x) (*(loose_lanes *)(to) = (x))
+#define CHANNELS_AHEAD 4u /* whose weights are asked for: processors do not guess across rows */
 
 typedef struct winograd_job {
     const isg_rt_context *ctx;
     const isgi_step *step;
     const isgi_conv *c;
-    const isg_weight *w;
-    const float *bias;
-    float *points; /* panels of 16 matrices [ic][oc] */
+    const float *matrix;
+    float *points; /* of the weights, in panels of 36 matrices [depth][oc]; or of the inputs of all tiles */
+    isgk_finish finish;
+    const isgk_act *after;
 } winograd_job;
+
+/* Columns of the panel that begins at `n`: all, or half of them behind the last. */
+static uint32_t panel_width(const isgi_conv *c, uint32_t n)
+{
+    return c->oc - n < ISGK_PANEL ? c->oc - n : ISGK_PANEL;
+}
 
 /* ---- weights ---- */
 
-/* G along one axis. */
-static inline void weight_line(lanes o[4], lanes a, lanes b, lanes c)
+/* Input channels [first, first + count) of the panel of outputs that begins at `n`, to rows of a panel. */
+static void weight_rows(const winograd_job *j, float *to, size_t step, uint32_t n, uint32_t first, uint32_t count)
 {
-    const lanes even = (a + c) * 0.5f, odd = b * 0.5f;
-    o[0] = a;
-    o[1] = even + odd;
-    o[2] = even - odd;
-    o[3] = c;
-}
-
-/* Four output channels of one input channel, whose taps follow each other `step` floats apart. */
-static inline void weight_points(float *to, size_t point, const float *taps, size_t step)
-{
-    lanes half[3][4], out[4];
-    for (size_t y = 0; y < 3; y++) {
-        const float *line = taps + 3 * y * step;
-        weight_line(half[y], load(line), load(line + step), load(line + 2 * step));
-    }
-    for (size_t x = 0; x < 4; x++) {
-        weight_line(out, half[0][x], half[1][x], half[2][x]);
-        for (size_t y = 0; y < 4; y++) store(to + (4 * y + x) * point, out[y]);
+    const isgi_conv *c = j->c;
+    const size_t tap = (size_t)c->ic * c->oc;
+    const float *from = j->matrix + (size_t)first * c->oc + n;
+    for (uint32_t i = first; i < first + count; i++, to += ISGK_PANEL, from += c->oc) {
+        for (size_t t = 0; t < 9 && i + CHANNELS_AHEAD < c->ic; t++) {
+            const float *ahead = from + t * tap + (size_t)CHANNELS_AHEAD * c->oc;
+            __builtin_prefetch(ahead);
+            __builtin_prefetch(ahead + ISGK_PANEL / 2);
+        }
+        j->ctx->kernels.winograd_weights_f32(to, step, from, tap, panel_width(c, n));
     }
 }
 
-/* Some input channels, to the panels of every point. */
+/* All of one panel, once for all strips. */
 static void weight_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
-    const uint32_t first = index * CHANNELS_A_TASK, left = c->ic - first;
-    const uint32_t count = left < CHANNELS_A_TASK ? left : CHANNELS_A_TASK;
-    const size_t oc = c->oc, point = c->winograd.weights_step;
-    const float *taps = (const float *)(const void *)j->w->basis.data + (size_t)first * oc;
-    size_t step = (size_t)c->ic * oc;
-    if (!c->in_place) {
-        float *made = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats;
-        for (uint32_t t = 0; t < 9; t++)
-            isgi_gen_dequant(&j->ctx->kernels, made + t * count * oc, &j->w->basis, t * c->ic + first, count);
-        taps = made;
-        step = count * oc;
-    }
-    for (size_t panel = 0; panel < oc; panel += ISGK_PANEL) {
-        float *to = j->points + panel * c->ic + (size_t)first * ISGK_PANEL;
-        for (size_t i = 0; i < count; i++, to += ISGK_PANEL) {
-            for (size_t k = 0; k < ISGK_PANEL; k += LANES)
-                weight_points(to + k, point, taps + i * oc + panel + k, step);
-        }
-    }
+    (void)worker;
+    weight_rows(j, j->points + (size_t)index * ISGK_PANEL * c->ic, c->winograd.weights_step, index * ISGK_PANEL, 0,
+                c->ic);
 }
 
 /* ---- tiles ---- */
 
-/* Bt along one axis. */
-static inline void input_line(lanes o[4], lanes a, lanes b, lanes c, lanes d)
-{
-    o[0] = a - c;
-    o[1] = b + c;
-    o[2] = c - b;
-    o[3] = b - d;
-}
-
-/* The tile whose first input is pixel (y0, x0) of the image; outside lies zero. */
-static void input_tile(float *to, size_t step, const isgi_conv *c, const float *image, int64_t y0, int64_t x0)
-{
-    const float *in[4][4];
-    for (int64_t y = 0; y < 4; y++) {
-        for (int64_t x = 0; x < 4; x++) {
-            const int inside = y0 + y >= 0 && y0 + y < c->ih && x0 + x >= 0 && x0 + x < c->iw;
-            in[y][x] = inside ? image + (size_t)((y0 + y) * c->iw + x0 + x) * c->ic : NULL;
-        }
-    }
-    for (size_t k = 0; k < c->ic; k += LANES) {
-        const lanes zero = {0.0f, 0.0f, 0.0f, 0.0f};
-        lanes half[4][4], out[4];
-        for (int y = 0; y < 4; y++) {
-            const lanes a = in[y][0] ? load(in[y][0] + k) : zero, b = in[y][1] ? load(in[y][1] + k) : zero;
-            const lanes d = in[y][2] ? load(in[y][2] + k) : zero, e = in[y][3] ? load(in[y][3] + k) : zero;
-            input_line(half[y], a, b, d, e);
-        }
-        for (size_t x = 0; x < 4; x++) {
-            input_line(out, half[0][x], half[1][x], half[2][x], half[3][x]);
-            for (size_t y = 0; y < 4; y++) store(to + (4 * y + x) * step + k, out[y]);
-        }
-    }
-}
-
-/* The outputs of one tile, as many of them as the image has. */
-static void output_tile(float *to, const isgi_conv *c, const float *from, size_t step, int two_rows, int two_columns)
-{
-    const size_t line = (size_t)c->ow * c->oc;
-    for (size_t k = 0; k < c->oc; k += LANES) {
-        lanes top[4], low[4];
-        for (size_t x = 0; x < 4; x++) {
-            const lanes a = load(from + x * step + k), b = load(from + (4 + x) * step + k);
-            const lanes d = load(from + (8 + x) * step + k), e = load(from + (12 + x) * step + k);
-            top[x] = a + b + d;
-            low[x] = b - d - e;
-        }
-        store(to + k, top[0] + top[1] + top[2]);
-        if (two_columns) store(to + c->oc + k, top[1] - top[2] - top[3]);
-        if (!two_rows) continue;
-        store(to + line + k, low[0] + low[1] + low[2]);
-        if (two_columns) store(to + line + c->oc + k, low[1] - low[2] - low[3]);
-    }
-}
-
 /* Output pixels before row `row` of tiles, rows of all images one behind the other. */
 static uint64_t pixels_before(const isgi_conv *c, uint64_t row)
 {
-    const uint32_t all = (c->oh + 1) / 2;
-    return (row / all * c->oh + 2 * (row % all)) * c->ow;
+    const uint32_t all = isgi_winograd_tiles(c->oh);
+    return (row / all * c->oh + OUTPUTS * (row % all)) * c->ow;
+}
+
+/* One row of tiles, to the points from `v` on. */
+static void input_row(const winograd_job *j, float *v, uint64_t row)
+{
+    const isgi_conv *c = j->c;
+    const uint32_t all = isgi_winograd_tiles(c->oh), across = isgi_winograd_tiles(c->ow);
+    const int64_t y0 = (int64_t)(row % all) * OUTPUTS - c->window.top;
+    const float *image = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)(row / all) * c->ih * c->iw * c->ic;
+    for (uint32_t t = 0; t < across; t++) {
+        const int64_t x0 = (int64_t)t * OUTPUTS - c->window.left;
+        const float *pixels[POINTS];
+        for (uint32_t p = 0; p < POINTS; p++) {
+            const int64_t y = y0 + p / SIDE, x = x0 + p % SIDE;
+            const int inside = y >= 0 && y < c->ih && x >= 0 && x < c->iw;
+            pixels[p] = inside ? image + (size_t)(y * c->iw + x) * c->ic : NULL;
+        }
+        j->ctx->kernels.winograd_input_f32(v + (size_t)t * c->ic, c->winograd.inputs_step, pixels, c->ic);
+    }
+}
+
+/* The panel of channels from `n` on of some rows of tiles, from their points `m` to the output. */
+static void output_rows(const winograd_job *j, const float *m, uint64_t row0, uint32_t rows, uint32_t n)
+{
+    const isgi_conv *c = j->c;
+    const isgi_winograd_way *g = &c->winograd;
+    const uint32_t all = isgi_winograd_tiles(c->oh), across = isgi_winograd_tiles(c->ow);
+    const uint64_t first = pixels_before(c, row0);
+    float *out = j->ctx->tensors[j->step->op.output].data + n;
+    for (uint32_t t = 0; t < rows * across; t++) {
+        const uint64_t row = row0 + t / across;
+        const uint32_t y = (uint32_t)(row % all) * OUTPUTS, x = t % across * OUTPUTS;
+        const uint32_t below = c->oh - y, beside = c->ow - x;
+        const uint64_t pixel = pixels_before(c, row) + x;
+        isgk_finish finish = isgi_finish_from(&j->finish, pixel);
+        if (finish.bias) finish.bias += n;
+        if (finish.residual) finish.residual += n;
+        j->ctx->kernels.winograd_output_f32(
+            out + (size_t)pixel * c->oc, (size_t)c->ow * c->oc, c->oc, m + (size_t)t * ISGK_PANEL, g->outputs_step,
+            below < OUTPUTS ? below : OUTPUTS, beside < OUTPUTS ? beside : OUTPUTS, panel_width(c, n), &finish);
+    }
+    if (j->after)
+        j->ctx->kernels.epilogue_f32(out + (size_t)first * c->oc, c->oc,
+                                     (size_t)(pixels_before(c, row0 + rows) - first), panel_width(c, n), NULL,
+                                     j->after);
 }
 
 /* Some rows of tiles, of one image or several: to the points, the products there, and back. */
-static void tiles_task(void *arg, uint32_t index, uint32_t worker)
+static void strip_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
     const isgi_winograd_way *g = &c->winograd;
-    const uint32_t all = (c->oh + 1) / 2, across = (c->ow + 1) / 2;
-    const uint64_t row0 = (uint64_t)index * g->rows, left = (uint64_t)c->batch * all - row0;
-    const uint32_t rows = left < g->rows ? (uint32_t)left : g->rows, tiles = rows * across;
-    const uint64_t first = pixels_before(c, row0);
-    const float *x = j->ctx->tensors[j->step->op.inputs[0]].data;
-    float *out = j->ctx->tensors[j->step->op.output].data;
+    const uint32_t across = isgi_winograd_tiles(c->ow);
+    const uint64_t row0 = (uint64_t)index * g->rows, left = isgi_winograd_rows(c) - row0;
+    const uint32_t rows = left < g->rows ? (uint32_t)left : g->rows;
     float *v = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *m = v + POINTS * g->inputs_step;
-    for (uint32_t t = 0; t < tiles; t++) {
-        const uint64_t row = row0 + t / across, image = row / all;
-        const int64_t y = (int64_t)(2 * (row % all)), at = 2 * (t % across);
-        input_tile(v + (size_t)t * c->ic, g->inputs_step, c, x + (size_t)image * c->ih * c->iw * c->ic,
-                   y - c->window.top, at - c->window.left);
+    for (uint32_t r = 0; r < rows; r++) input_row(j, v + (size_t)r * across * c->ic, row0 + r);
+    for (uint32_t n = 0; n < c->oc; n += ISGK_PANEL) {
+        const float *w = j->points + (size_t)n * c->ic;
+        for (size_t p = 0; p < POINTS; p++)
+            j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, ISGK_PANEL, v + p * g->inputs_step, c->ic,
+                                            w + p * g->weights_step, rows * across, panel_width(c, n), c->ic, NULL,
+                                            NULL, 0);
+        output_rows(j, m, row0, rows, n);
     }
-    for (size_t p = 0; p < POINTS; p++)
-        j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, c->oc, v + p * g->inputs_step, c->ic,
-                                        j->points + p * g->weights_step, tiles, c->oc, c->ic, NULL, NULL, 0);
-    for (uint32_t t = 0; t < tiles; t++) {
-        const uint64_t row = row0 + t / across;
-        const uint32_t y = (uint32_t)(2 * (row % all)), at = 2 * (t % across);
-        output_tile(out + (size_t)(pixels_before(c, row) + at) * c->oc, c, m + (size_t)t * c->oc, g->outputs_step,
-                    y + 1 < c->oh, at + 1 < c->ow);
+}
+
+/* ---- few tiles: weights that are read once need not be kept ---- */
+
+static void input_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const winograd_job *j = (const winograd_job *)arg;
+    const isgi_conv *c = j->c;
+    (void)worker;
+    input_row(j, j->points + (size_t)index * isgi_winograd_tiles(c->ow) * c->ic, index);
+}
+
+/* Some panels of output channels of all tiles, the sums going on from block to block of input channels. */
+static void panels_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const winograd_job *j = (const winograd_job *)arg;
+    const isgi_conv *c = j->c;
+    const isgi_winograd_way *g = &c->winograd;
+    const uint32_t rows = (uint32_t)isgi_winograd_rows(c), tiles = rows * isgi_winograd_tiles(c->ow);
+    const uint32_t from = index * g->columns, to = c->oc - from < g->columns ? c->oc : from + g->columns;
+    float *w = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *m = w + POINTS * g->weights_step;
+    for (uint32_t k = 0; k < c->ic; k += ISGI_WINOGRAD_BLOCK) {
+        const uint32_t left = c->ic - k, count = left < ISGI_WINOGRAD_BLOCK ? left : ISGI_WINOGRAD_BLOCK;
+        for (uint32_t n = from; n < to; n += ISGK_PANEL) {
+            float *sums = m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step;
+            weight_rows(j, w, g->weights_step, n, k, count);
+            for (size_t p = 0; p < POINTS; p++)
+                j->ctx->kernels.gemm_panels_f32(sums + p * g->outputs_step, ISGK_PANEL,
+                                                j->points + p * g->inputs_step + k, c->ic, w + p * g->weights_step,
+                                                tiles, panel_width(c, n), count, NULL, NULL, k > 0);
+        }
     }
-    isgi_conv_epilogue(j->ctx, j->step, j->bias, first, (size_t)(pixels_before(c, row0 + rows) - first), 0, c->oc);
+    for (uint32_t n = from; n < to; n += ISGK_PANEL)
+        output_rows(j, m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step, 0, rows, n);
 }
 
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
-    winograd_job j = {ctx, step, c, &ctx->weights[step->op.weight], bias, ctx->scratch + c->packed};
-    const uint64_t rows = (uint64_t)c->batch * ((c->oh + 1) / 2), some = c->winograd.rows;
-    isgi_run_tasks(ctx, weight_task, &j, (c->ic + CHANNELS_A_TASK - 1) / CHANNELS_A_TASK);
-    isgi_run_tasks(ctx, tiles_task, &j, (rows + some - 1) / some);
+    winograd_job j = {ctx, step, c, isgi_conv_matrix(ctx, step), ctx->scratch + c->packed, {0}, NULL};
+    const uint64_t rows = isgi_winograd_rows(c), some = c->winograd.rows;
+    j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
+    if (c->winograd.columns) {
+        isgi_run_tasks(ctx, input_task, &j, rows);
+        isgi_run_tasks(ctx, panels_task, &j, (c->oc + c->winograd.columns - 1) / c->winograd.columns);
+        return;
+    }
+    isgi_run_tasks(ctx, weight_task, &j, (c->oc + ISGK_PANEL - 1) / ISGK_PANEL);
+    isgi_run_tasks(ctx, strip_task, &j, (rows + some - 1) / some);
 }

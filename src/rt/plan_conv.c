@@ -23,9 +23,11 @@
 #define LINES_COLUMNS 8u    /* fewer pixels in a row make short products */
 #define LINES_FLOATS 12288u /* of input rows, padded */
 #define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
-#define WINOGRAD_TILES 48u  /* of 2x2 output pixels a task */
-#define GROUP_PIXELS 64u    /* fused way: output pixels whose sums and outputs stay in L1 */
-#define SHARED_FLOATS 131072u /* fused way: products with U of all maps that every worker reads */
+#define WINOGRAD_TILES 16u  /* a task */
+#define WINOGRAD_FEW 64u    /* so many read each weight once, */
+#define WINOGRAD_FLOATS 32768u /* and so many sums of a task stay in the cache */
+#define GROUP_PIXELS 64u       /* fused way: output pixels whose sums and outputs stay in L1 */
+#define SHARED_FLOATS 131072u  /* fused way: products with U of all maps that every worker reads */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -72,12 +74,13 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
     const uint32_t batch = c->batch;
+    const uint8_t whole =
+        w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
     uint64_t least;
     /* A forced way that a layer does not have leaves it to the costs: those of one image, for bits are the batch's not.
      */
     c->batch = f->forced == ISG_STRATEGY_AUTO ? f->images : 1;
-    c->strategy =
-        w->basis.family == ISG_QUANT_RAW && !w->level1 && !w->level2 ? ISG_STRATEGY_DENSE : ISG_STRATEGY_GENERATE;
+    c->strategy = whole;
     least = isgi_way_cost(c, w, c->strategy, f);
     for (size_t i = 0; i < sizeof ways && c->groups == 1 && !w->depthwise; i++) {
         const int possible = ways[i] == ISG_STRATEGY_HALF       ? w->level2
@@ -91,8 +94,11 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
         if (possible && ways[i] == f->forced) break;
     }
     /* in bfloat16 transformed weights and tiles would have to be rounded, and lose more by it */
-    if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c, w))
-        c->winograd.rows = isgi_winograd_cost(c, w, f) < least; /* set_winograd_tiles() makes it more */
+    if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c) &&
+        isgi_winograd_cost(c, w, f) < least) {
+        c->winograd.rows = 1; /* set_winograd_tiles() makes it more */
+        c->strategy = whole;
+    }
     c->batch = batch;
 }
 
@@ -101,7 +107,7 @@ static void count_work(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
     const int winograd = c->winograd.rows > 0;
     c->cost = winograd ? isgi_winograd_cost(c, w, f) : isgi_way_cost(c, w, c->strategy, f);
     c->dense_cost = isgi_dense_cost(c, w, f);
-    c->macs = winograd ? isgi_winograd_work(c).macs : isgi_work_of(c, w, c->strategy).macs;
+    c->macs = winograd ? isgi_winograd_work(c, w).macs : isgi_work_of(c, w, c->strategy).macs;
     c->dense_macs = (uint64_t)c->batch * c->oh * c->ow * c->k * c->oc;
 }
 
@@ -276,8 +282,8 @@ static void set_depthwise_tiles(isgi_conv *c, uint32_t workers)
 /* Tiles enough for a product, and so few that they stay in the cache. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
-    const uint32_t across = (c->ow + 1) / 2;
-    const uint64_t all = (uint64_t)c->batch * ((c->oh + 1) / 2); /* rows of tiles, of all images */
+    const uint32_t across = isgi_winograd_tiles(c->ow);
+    const uint64_t all = isgi_winograd_rows(c);
     isgi_winograd_way *g = &c->winograd;
     uint64_t least = UINT64_MAX;
     for (uint64_t rows = min_u64(all, ceil_div(WINOGRAD_TILES, across)); rows; rows--) {
@@ -287,9 +293,15 @@ static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
         g->rows = (uint32_t)rows;
     }
     g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
+    if (all * across <= WINOGRAD_FEW) {
+        const uint64_t panels = ceil_div(c->oc, ISGK_PANEL), one = all * across * ISGK_WINOGRAD_POINTS * ISGK_PANEL;
+        const uint64_t some = min_u64(ceil_div(panels, workers), one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
+        g->rows = (uint32_t)all;
+        g->columns = (uint32_t)some * ISGK_PANEL;
+    }
     c->width = c->oc;
-    c->tile_rows = c->ic;
-    c->strip = 4 * g->rows * across;
+    c->tile_rows = c->k;
+    c->strip = ISGK_WINOGRAD_OUTPUTS * ISGK_WINOGRAD_OUTPUTS * g->rows * across;
     c->blocks = 1;
     c->span = (uint64_t)c->batch * c->oh * c->ow;
 }
@@ -332,22 +344,27 @@ static void set_fused_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, ui
 static size_t place_points(uint64_t *at, uint64_t floats)
 {
     const uint64_t step = (floats + 31u) / 16u * 16u;
-    (void)place(at, ISGI_WINOGRAD_POINTS * step);
+    (void)place(at, ISGK_WINOGRAD_POINTS * step);
     return (size_t)step;
 }
 
 static void set_winograd_scratch(isgi_conv *c, uint64_t at, uint32_t workers)
 {
     isgi_winograd_way *g = &c->winograd;
-    const uint64_t tiles = (uint64_t)g->rows * ((c->ow + 1) / 2);
-    const uint64_t made = (uint64_t)ISGI_WINOGRAD_CHANNELS * c->taps * c->oc; /* rows of W, before there are tiles */
-    uint64_t part = 0, rows = 0;
+    const uint64_t across = isgi_winograd_tiles(c->ow), tiles = g->rows * across;
+    uint64_t part = 0;
     c->packed = (size_t)at;
-    g->weights_step = place_points(&at, (uint64_t)c->ic * c->oc);
+    if (g->columns) {
+        g->inputs_step = place_points(&at, tiles * c->ic);
+        g->weights_step = place_points(&part, (uint64_t)ISGI_WINOGRAD_BLOCK * ISGK_PANEL);
+        for (uint64_t n = 0; n < g->columns; n += ISGK_PANEL) g->outputs_step = place_points(&part, tiles * ISGK_PANEL);
+        finish_scratch(c, at, part, workers);
+        return;
+    }
+    g->weights_step = place_points(&at, (uint64_t)c->ic * ceil_div(c->oc, ISGK_PANEL) * ISGK_PANEL);
     g->inputs_step = place_points(&part, tiles * c->ic);
-    g->outputs_step = place_points(&part, tiles * c->oc);
-    (void)place(&rows, made);
-    finish_scratch(c, at, part > rows ? part : rows, workers);
+    g->outputs_step = place_points(&part, tiles * ISGK_PANEL);
+    finish_scratch(c, at, part, workers);
 }
 
 static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bias, uint32_t workers)
@@ -359,13 +376,15 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
         set_fused_scratch(c, w, at, workers);
         return;
     }
-    if (c->winograd.rows) {
-        set_winograd_scratch(c, at, workers);
-        return;
-    }
     if (w->level1) c->basis = place(&at, (uint64_t)w->basis.rows * w->basis.cols);
     if (w->level1) c->u = place(&at, (uint64_t)w->u.rows * w->u.cols);
     if (w->level2) c->v = place(&at, (uint64_t)w->v.rows * w->v.cols);
+    if (c->winograd.rows) {
+        if (!c->in_place) c->tile = place(&at, (uint64_t)c->k * c->oc);
+        if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->k * w->bo);
+        set_winograd_scratch(c, at, workers);
+        return;
+    }
     if (c->depthwise) {
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->taps * c->oc);
         if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->taps * w->bo);
@@ -392,7 +411,8 @@ static uint32_t count_tasks(const isgi_conv *c)
     if (c->fused.on)
         n = (uint64_t)c->batch * c->fused.strips;
     else if (c->winograd.rows)
-        n = ceil_div((uint64_t)c->batch * ((c->oh + 1) / 2), c->winograd.rows);
+        n = c->winograd.columns ? ceil_div(c->oc, c->winograd.columns)
+                                : ceil_div(isgi_winograd_rows(c), c->winograd.rows);
     else if (c->depthwise || c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->parts)

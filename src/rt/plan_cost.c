@@ -3,8 +3,8 @@
 #include "rt/plan_cost.h"
 #include "rt/int8_ops.h"
 
-#define WINOGRAD_CHANNELS 32u /* with fewer the transforms take what the products save, */
-#define WINOGRAD_TILES 32u    /* and so does that of the weights */
+#define WINOGRAD_CHANNELS 16u /* with fewer channels the transforms take what the products save, */
+#define WINOGRAD_TILES 1u     /* and so does that of the weights */
 #define NOMINAL_STRIP 192u    /* pixels a product: the workers' number, which shortens strips, must not decide */
 #define COMPOSE_ROWS 16u      /* rows of W that one product with V makes */
 
@@ -83,24 +83,34 @@ static isgi_work dense_work(const isgi_conv *c)
 
 static uint64_t winograd_tiles(const isgi_conv *c)
 {
-    return (uint64_t)c->batch * ((c->oh + 1) / 2) * ((c->ow + 1) / 2);
+    return isgi_winograd_rows(c) * isgi_winograd_tiles(c->ow);
 }
 
-int isgi_can_winograd(const isgi_conv *c, const isg_weight *w)
+int isgi_can_winograd(const isgi_conv *c)
 {
     const isgi_window *g = &c->window;
-    return !w->level1 && !w->level2 && !w->depthwise && c->groups == 1 && g->kh == 3 && g->kw == 3 && g->sh == 1 &&
-           g->sw == 1 && g->dh == 1 && g->dw == 1 && c->ic >= WINOGRAD_CHANNELS && c->oc >= WINOGRAD_CHANNELS &&
-           c->ic % 4 == 0 && c->oc % ISGK_PANEL == 0 && winograd_tiles(c) >= WINOGRAD_TILES;
+    return c->groups == 1 && g->kh == 3 && g->kw == 3 && g->sh == 1 && g->sw == 1 && g->dh == 1 && g->dw == 1 &&
+           c->ic >= WINOGRAD_CHANNELS && c->ic % 4 == 0 && c->oc % 16 == 0 && winograd_tiles(c) >= WINOGRAD_TILES;
 }
 
-isgi_work isgi_winograd_work(const isgi_conv *c)
+/* W, made from its factors if it has any. */
+static void add_making(isgi_work *n, const isg_weight *w)
 {
-    const uint64_t tiles = winograd_tiles(c), points = ISGI_WINOGRAD_POINTS;
+    const uint64_t rows = (uint64_t)w->taps * w->ci;
+    if (w->level1) n->compose += rows * w->bi * (w->level2 ? w->bo : w->co);
+    if (w->level2) n->gemm += rows * w->bo * columns(w->co);
+    if (w->level2) n->weight += ceil_div(rows, COMPOSE_ROWS) * w->bo * w->co;
+    n->macs += n->compose + (w->level2 ? rows * w->bo * w->co : 0);
+}
+
+isgi_work isgi_winograd_work(const isgi_conv *c, const isg_weight *w)
+{
+    const uint64_t tiles = winograd_tiles(c), points = ISGK_WINOGRAD_POINTS, depth = c->ic;
     isgi_work n = {0};
-    n.macs = points * tiles * c->ic * c->oc;
-    n.panel = points * tiles * c->ic * c->oc;
-    n.gather = points * (tiles * c->ic + tiles * c->oc + (uint64_t)c->ic * c->oc);
+    n.macs = points * tiles * depth * c->oc;
+    n.panel = points * tiles * depth * c->oc;
+    n.gather = points * (tiles * depth + tiles * c->oc + depth * c->oc);
+    add_making(&n, w);
     return n;
 }
 
@@ -137,7 +147,6 @@ static isgi_work half_work(const isgi_conv *c, const isg_weight *w)
 
 isgi_work isgi_work_of(const isgi_conv *c, const isg_weight *w, uint32_t way)
 {
-    const uint64_t rows = (uint64_t)w->taps * w->ci;
     isgi_work n;
     if (way == ISG_STRATEGY_FACTORED) {
         n = factored_work(c, w);
@@ -145,10 +154,7 @@ isgi_work isgi_work_of(const isgi_conv *c, const isg_weight *w, uint32_t way)
         n = half_work(c, w);
     } else {
         n = dense_work(c);
-        if (w->level1) n.compose = rows * w->bi * (w->level2 ? w->bo : w->co);
-        if (w->level2) n.gemm += rows * w->bo * columns(w->co);
-        if (w->level2) n.weight += ceil_div(rows, COMPOSE_ROWS) * w->bo * w->co;
-        n.macs += n.compose + (w->level2 ? rows * w->bo * w->co : 0);
+        add_making(&n, w);
     }
     n.unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
     n.bytes = w->basis.data_bytes + w->u.data_bytes + w->v.data_bytes;
@@ -184,21 +190,22 @@ uint64_t isgi_way_cost(const isgi_conv *c, const isg_weight *w, uint32_t way, co
 
 uint64_t isgi_winograd_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
-    isgi_work n = isgi_winograd_work(c);
+    isgi_work n = isgi_winograd_work(c, w);
     n.unpack = isgi_lies_ready(w) ? 0 : codes_of(w);
-    n.bytes = w->basis.data_bytes;
+    n.bytes = w->basis.data_bytes + w->u.data_bytes + w->v.data_bytes;
     return cost_of(&n, f->costs, f->streams);
 }
 
 uint64_t isgi_dense_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     isg_weight plain = *w; /* the same layer without its factors */
-    isgi_work sum = dense_work(c), tiles = isgi_winograd_work(c);
+    isgi_work sum = dense_work(c), tiles;
     uint64_t cost, other = UINT64_MAX;
     plain.level1 = plain.level2 = 0;
+    tiles = isgi_winograd_work(c, &plain);
     sum.bytes = tiles.bytes = (uint64_t)w->taps * w->ci * w->co * sizeof(float);
     cost = cost_of(&sum, f->costs, f->dense_streams);
-    if (isgi_can_winograd(c, &plain)) other = cost_of(&tiles, f->costs, f->dense_streams);
+    if (isgi_can_winograd(c)) other = cost_of(&tiles, f->costs, f->dense_streams);
     return other < cost ? other : cost;
 }
 

@@ -16,9 +16,9 @@ typedef struct isgi_work {
 int isgi_is_pointwise(const isgi_conv *c);
 /* Whether a way runs fused over strips of pixels. */
 int isgi_fuses(const isgi_conv *c, const isg_weight *w, uint32_t way);
-/* Whether F(2x2, 3x3) can run the layer, the work of it, and its nanoseconds. */
-int isgi_can_winograd(const isgi_conv *c, const isg_weight *w);
-isgi_work isgi_winograd_work(const isgi_conv *c);
+/* Whether Winograd's algorithm can run the layer with W made first, the work of it, and its nanoseconds. */
+int isgi_can_winograd(const isgi_conv *c);
+isgi_work isgi_winograd_work(const isgi_conv *c, const isg_weight *w);
 uint64_t isgi_winograd_cost(const isgi_conv *c, const isg_weight *w, const isgi_plan_for *f);
 isgi_work isgi_work_of(const isgi_conv *c, const isg_weight *w, uint32_t way);
 /* Nanoseconds of one core: of a way, and of the layer had its weights been stored as plain floats. */

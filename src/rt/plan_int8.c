@@ -104,16 +104,21 @@ static int factored_pays(const isgi_conv *c, const isg_weight *w)
 
 /* In hundredths of the time of one multiply-add in binary32 of AVX2 (docs/kernels.md): one of integers takes 60 where a
  * code has eight bits, 45 where seven, else 34; a number that comes out 1400, one that goes in 800, one that is
- * gathered for a product 750. Winograd's algorithm makes of the one in binary32 63. */
+ * gathered for a product 750. Winograd's algorithm in binary32: a multiply-add of its points 100, of 36 points one that
+ * goes in 480, one that comes out 660, a weight 300. */
 static int dense_pays(const isgi_conv *c, const isg_weight *w)
 {
-    const uint64_t pixels = (uint64_t)c->oh * c->ow, macs = pixels * c->oc * c->k;
+    const uint64_t pixels = (uint64_t)c->oh * c->ow, ic = c->ic, oc = c->oc, macs = pixels * oc * c->k;
+    const uint64_t tiles = (uint64_t)isgi_winograd_tiles(c->oh) * isgi_winograd_tiles(c->ow);
+    const uint64_t winograd = ISGK_WINOGRAD_POINTS * (tiles * (ic * oc * 100 + ic * 480 + oc * 660) + ic * oc * 300);
     const uint64_t gathered = isgi_is_pointwise(c) ? 0 : pixels * c->k;
     const uint32_t bits = w->basis.bits, integer = bits > 7 ? 60 : bits > 6 ? 45 : 34;
     isgi_conv one = *c; /* the batch does not count */
+    uint64_t floats = macs * 100;
     one.batch = 1;
-    return 9 * (macs * (isgi_can_winograd(&one, w) ? 63 : 100)) >=
-           10 * (macs * integer + pixels * c->oc * 1400 + (uint64_t)c->ih * c->iw * c->ic * 800 + gathered * 750);
+    if (isgi_can_winograd(&one) && winograd < floats) floats = winograd;
+    return 9 * floats >=
+           10 * (macs * integer + pixels * oc * 1400 + (uint64_t)c->ih * c->iw * ic * 800 + gathered * 750);
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)

@@ -648,6 +648,129 @@ static void check_dwrow_f32(isgk_dwrow_f32_fn *fn)
     for (int i = 0; i < 300; i++) check_dwrow_once(fn, 1 + random_below(40), random_below(110));
 }
 
+/* The matrices of the three transforms (Lavin and Gray, arXiv 1509.09308, section 4.3); A and G for 3 outputs of 4
+ * taps, then 4 of 3. */
+static const double winograd_bt[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                         {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+static const double winograd_at[4][6] = {
+    {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+static const double winograd_g[6][3] = {{1. / 4, 0, 0},
+                                        {-1. / 6, -1. / 6, -1. / 6},
+                                        {-1. / 6, 1. / 6, -1. / 6},
+                                        {1. / 24, 1. / 12, 1. / 6},
+                                        {1. / 24, -1. / 12, 1. / 6},
+                                        {0, 0, 1}};
+
+/* M x Mt at (row, column), x [inner][inner]; and the same of magnitudes. */
+static double sandwich(const double *m, size_t width, size_t inner, size_t row, size_t column, const double *x,
+                       double *size)
+{
+    double sum = 0.0;
+    *size = 0.0;
+    for (size_t y = 0; y < inner; y++) {
+        for (size_t z = 0; z < inner; z++) {
+            const double term = m[row * width + y] * x[y * inner + z] * m[column * width + z];
+            sum += term;
+            *size += fabs(term);
+        }
+    }
+    return sum;
+}
+
+/* The points of a kernel that reads side x side numbers at `from`, by its definition. */
+static void assert_points(const float *got, size_t step, const double *m, size_t side, const float *const *from,
+                          size_t channels)
+{
+    for (size_t c = 0; c < channels; c++) {
+        double x[36], size;
+        for (size_t i = 0; i < side * side; i++) x[i] = from[i] ? (double)from[i][c] : 0.0;
+        for (size_t p = 0; p < 36; p++) {
+            const double want = sandwich(m, side, side, p / 6, p % 6, x, &size);
+            assert_near(got[p * step + c], want, 20 * EPSILON * size);
+        }
+    }
+}
+
+static void check_winograd_input_f32(isgk_winograd_input_f32_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t channels = 8 + 4 * random_below(20), step = channels + random_below(20);
+        const size_t count = extent(36, step, channels);
+        const float **pixels = take_taps(36, 1, channels, i % 3 > 0);
+        float *before = take_random(2, count), *got = copy_of(3, before, count), *want = copy_of(4, before, count);
+        fn(got, step, pixels, channels);
+        isgk_winograd_input_f32__ref(want, step, pixels, channels);
+        assert_gaps(got, before, 36, step, channels);
+        assert_same(got, want, count);
+        assert_points(got, step, &winograd_bt[0][0], 6, pixels, channels);
+    }
+}
+
+static void check_winograd_weights_f32(isgk_winograd_weights_f32_fn *fn)
+{
+    for (int i = 0; i < 200; i++) {
+        const size_t channels = 16 + 16 * random_below(5), step = channels + random_below(20);
+        const size_t count = extent(36, step, channels), tap_step = channels + random_below(20);
+        const float *data = take_random(0, extent(9, tap_step, channels)), *taps[9];
+        float *before = take_random(2, count), *got = copy_of(3, before, count), *want = copy_of(4, before, count);
+        for (size_t t = 0; t < 9; t++) taps[t] = data + t * tap_step;
+        fn(got, step, data, tap_step, channels);
+        isgk_winograd_weights_f32__ref(want, step, data, tap_step, channels);
+        assert_gaps(got, before, 36, step, channels);
+        assert_same(got, want, count);
+        assert_points(got, step, &winograd_g[0][0], 3, taps, channels);
+    }
+}
+
+/* Of a tile that lies in an image of `line` numbers a row. */
+static void assert_outputs(const float *got, size_t line, size_t ldd, const float *points, size_t step, size_t rows,
+                           size_t columns, size_t channels, const isgk_finish *finish)
+{
+    for (size_t i = 0; i < rows * columns * channels; i++) {
+        const size_t c = i % channels, x = i / channels % columns, y = i / channels / columns;
+        const size_t at = y * line + x * ldd + c;
+        double m[36], size, want;
+        for (size_t p = 0; p < 36; p++) m[p] = (double)points[p * step + c];
+        want = sandwich(&winograd_at[0][0], 6, 6, y, x, m, &size);
+        if (finish->bias) want += (double)finish->bias[c];
+        if (finish->residual) want += (double)finish->residual[at];
+        want = fmin((double)finish->hi, fmax((double)finish->lo, want));
+        assert_near(got[at], want, 20 * EPSILON * (size + 2));
+    }
+}
+
+static void check_winograd_output_f32(isgk_winograd_output_f32_fn *fn)
+{
+    for (int i = 0; i < 300; i++) {
+        const size_t rows = 1 + random_below(4), columns = 1 + random_below(4);
+        const size_t channels = 16 + 16 * random_below(4), step = channels + random_below(20);
+        const size_t ldd = channels + random_below(2) * random_below(20), wide = (columns - 1) * ldd + channels;
+        const size_t line = wide + random_below(40), count = extent(rows, line, wide);
+        const float *points = take_random(0, extent(36, step, channels));
+        float *before = take_random(1, count), *got = copy_of(2, before, count), *want = copy_of(3, before, count);
+        isgk_finish finish = {0};
+        finish.bias = i % 3 ? take_random(4, channels) : NULL;
+        finish.residual = i % 5 > 1 ? take_random(5, count) : NULL;
+        finish.lo = random_below(2) ? -INFINITY : -0.5f;
+        finish.hi = random_below(2) ? INFINITY : 0.75f;
+        fn(got, line, ldd, points, step, rows, columns, channels, &finish);
+        isgk_winograd_output_f32__ref(want, line, ldd, points, step, rows, columns, channels, &finish);
+        assert_gaps(got, before, rows, line, wide);
+        for (size_t y = 0; y < rows; y++)
+            for (size_t at = y * line + channels; at < y * line + wide; at += ldd)
+                assert_memory_equal(got + at, before + at, (ldd - channels) * sizeof *got);
+        assert_same(got, want, count);
+        assert_outputs(got, line, ldd, points, step, rows, columns, channels, &finish);
+        if (!finish.residual) continue;
+        got = copy_of(2, finish.residual, count); /* the residual where the outputs go */
+        finish.residual = got;
+        fn(got, line, ldd, points, step, rows, columns, channels, &finish);
+        for (size_t y = 0; y < rows; y++)
+            for (size_t x = 0; x < columns; x++)
+                assert_same(got + y * line + x * ldd, want + y * line + x * ldd, channels);
+    }
+}
+
 static void check_maxpool_f32(isgk_maxpool_f32_fn *fn)
 {
     for (int i = 0; i < 400; i++) {

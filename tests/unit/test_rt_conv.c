@@ -57,11 +57,14 @@ static const conv_case cases[] = {
     {2, 36, 13, 9, 32, 1, {3, 3, 1, 1, 1, 1, 0, 2, 1, 0}, 0, 0, 0, ISG_QUANT_RAW, 16, 0, 6, 1},
     {3, 64, 9, 12, 32, 1, {3, 3, 1, 1, 1, 1, 2, 1, 2, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 6, 3, 0, 0},
     {5, 64, 7, 6, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
+    {1, 48, 12, 14, 80, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 9, 48, ISG_QUANT_MIDTREAD, 6, 4, 0, 1},
+    {1, 16, 36, 34, 48, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
+    {3, 36, 20, 19, 16, 1, {3, 3, 1, 1, 1, 1, 1, 0, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 5, 1, 7, 0},
 };
 
 /* From this one on few pixels meet a large matrix, which AUTO reads in parts or by columns (src/rt/ops_stream.c). */
 #define FIRST_STREAM 25
-/* From this one on AUTO runs them by Winograd's algorithm; in the last one a task's tiles are of several images. */
+/* From this one on AUTO runs them by Winograd's algorithm, the last two in strips of tiles. */
 #define FIRST_WINOGRAD 28
 
 static builder shared;
@@ -69,10 +72,10 @@ static builder shared;
 /* The bits of everything that the plain C kernels made, in every way of execution: docs/numerics.md promises them to
  * every machine. They change only with the definition of a kernel, on purpose. */
 static const uint32_t scalar_digests[sizeof cases / sizeof cases[0]] = {
-    0x727c630cu, 0x0c61336cu, 0x2c65dfb3u, 0xbfc8c0f9u, 0xddea553eu, 0x1f96b62du, 0x68db9e21u, 0x598d44beu,
-    0x487fc539u, 0x01bc6157u, 0x82f96aebu, 0x81f5ebdfu, 0x849a45a7u, 0x874f5175u, 0xad6b7432u, 0xdc8ea85bu,
-    0x92ffd5adu, 0xb932f53fu, 0x5d88be42u, 0x138f3d09u, 0x0156367cu, 0xedd54527u, 0xd388337du, 0x60d5b3dfu,
-    0xe446d883u, 0x5ab622a3u, 0x2aedfcedu, 0x8b79cb31u, 0x0f4f05cau, 0x33593249u, 0x5baca1c4u, 0xa8b822e0u,
+    0x727c630cu, 0x0c61336cu, 0x2c65dfb3u, 0xbfc8c0f9u, 0xddea553eu, 0x1f96b62du, 0x68db9e21u, 0x598d44beu, 0x487fc539u,
+    0x01bc6157u, 0x82f96aebu, 0x81f5ebdfu, 0x849a45a7u, 0x874f5175u, 0xad6b7432u, 0xdc8ea85bu, 0x92ffd5adu, 0xb932f53fu,
+    0x5d88be42u, 0x138f3d09u, 0x0156367cu, 0xedd54527u, 0xd388337du, 0x60d5b3dfu, 0xe446d883u, 0x5ab622a3u, 0x2aedfcedu,
+    0x8b79cb31u, 0x8659f430u, 0x7b463183u, 0xddea9f65u, 0xc615691au, 0xdda4fbefu, 0xb5674a6au, 0x1c8aa65eu,
 };
 
 /* Multiply-adds of a dense layer above which a case is left out with INSITU_TEST_QUICK, for emulators. */
@@ -196,7 +199,7 @@ static float *run_sum(const isg_rt_model *model, const conv_case *c, const float
     if (c >= cases + FIRST_WINOGRAD) {
         if (strategy == ISG_STRATEGY_AUTO)
             assert_true(info.macs < info.dense_macs);
-        else
+        else if (!c->bi)
             assert_int_equal(info.macs, info.dense_macs);
     }
     if (r) {

@@ -44,16 +44,16 @@ static const int8_case cases[] = {
     {{66, 9, 9, 81, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, 1, 0},
     {{66, 9, 8, 200, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDRISE, 4, 3}, 1, 1},
     {{64, 16, 15, 65, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 44, ISG_QUANT_MIDTREAD, 4, 3}, 1, 1},
-    /* Of 20 tiles, and of 40, from which on Winograd's algorithm runs these in floats. */
-    {{64, 8, 9, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, 1, 1},
-    {{64, 16, 9, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, 1, 0},
-    {{64, 16, 9, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 6, 3}, 1, 1},
+    /* Winograd's algorithm runs 64 channels in floats as fast; 72 it cannot, nor stride 2. */
+    {{64, 16, 9, 64, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 6, 3}, 1, 0},
+    {{64, 8, 9, 72, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3}, 1, 1},
+    {{64, 16, 9, 64, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_MIDTREAD, 6, 3}, 1, 1},
 };
 
 static builder shared;
 
 /* The bits of all int8 results: the same on every machine and instruction set (docs/numerics.md). */
-#define INT8_DIGEST 0xe4e5a3edu
+#define INT8_DIGEST 0x9c993cb0u
 static uint32_t int8_digest;
 
 static void check_case(const int8_case *c)

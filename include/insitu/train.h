@@ -64,7 +64,7 @@ typedef struct isg_train_options {
     double checkpoint_seconds; /* interval; 0: 120 */
     int resume;                /* continue from `checkpoint` if it exists: of the same options, data and networks as
                                 * they were when that run began (ARG otherwise) */
-    const char *log_csv;       /* NULL: none */
+    const char *log_csv;       /* NULL: none. Replaced as a whole, but a pipe, device or descriptor is added to */
     uint32_t execution;        /* isg_execution */
     uint32_t precision;        /* isg_precision; a teacher's too */
     /* with renormalise and a teacher: gamma and beta from the statistics of the teacher's convolution of the same name,
@@ -115,7 +115,9 @@ const char *const *isg_arch_names(void); /* NULL-terminated */
 /* Trains g in place (masters of factors, scales, dense weights, biases, BatchNorm). g must be prepared except that it
  * may still hold BatchNorm; biases and BatchNorm constants that nodes share become one of each node's own. teacher:
  * prepared, same inputs and outputs, or NULL. Labels are not needed when distill_beta is 1. On CANCELLED the last
- * checkpoint is complete and g holds the weights reached. NaN stops with NUMERIC naming step and layer. */
+ * checkpoint is complete and g holds the weights reached. NaN stops with NUMERIC naming step and layer. A checkpoint or
+ * log that cannot be written ends the run with IO; g then holds the weights reached (the best epoch's, if one was
+ * validated) and report->steps is not 0, which it is after other errors. report may be NULL. */
 ISG_NODISCARD isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *data,
                                    const isg_input_spec *input, int32_t label_offset, const isg_train_options *options,
                                    isg_train_report *report, isg_error *err);

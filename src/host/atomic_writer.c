@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "host/alloc.h"
+#include "host/place.h"
 
 #define WRITE_BUFFER ((size_t)1 << 16)
 #define NAME_TRIES 100u
 
 struct isg_writer {
     char *path;   /* what is replaced: the target of a link, never the link */
-    char *temp;   /* NULL when `path` is a device or a pipe, which is written directly */
+    char *temp;   /* NULL when `path` is a device, a pipe or a descriptor, which is written directly */
     char *folder; /* of path */
     int fd;
     int failed; /* a write was refused: commit must not pretend */
@@ -61,27 +62,12 @@ static isg_status create_temp(isg_writer *w, isg_error *err)
     return isgi_fail_errno(err, w->path);
 }
 
-/* Follows links, so that the file they name is replaced and the link stays. */
-static isg_status resolve_target(isg_writer *w, const char *path, isg_error *err)
-{
-    struct stat link_info;
-    if (lstat(path, &link_info) == 0 && S_ISLNK(link_info.st_mode)) {
-        char *real = realpath(path, NULL);
-        if (!real) return isgi_fail_errno(err, path);
-        w->path = isgi_strdup(real);
-        free(real);
-    } else {
-        w->path = isgi_strdup(path);
-    }
-    return w->path ? ISG_OK : isgi_nomem(err);
-}
-
 isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err)
 {
     isg_status status;
     struct stat info;
     isg_writer *w;
-    int exists;
+    int exists, descriptor;
 
     *out = NULL;
     w = isgi_malloc(sizeof *w);
@@ -91,7 +77,12 @@ isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err)
     w->failed = 0;
     w->used = 0;
     exists = stat(path, &info) == 0;
-    if (exists && S_ISDIR(info.st_mode)) {
+    descriptor = isgi_place_descriptor(path);
+    if (descriptor >= 0) { /* opened anew, a file behind it would be written from its beginning */
+        w->path = isgi_strdup(path);
+        w->fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+        status = !w->path ? isgi_nomem(err) : w->fd < 0 ? isgi_fail_errno(err, path) : ISG_OK;
+    } else if (exists && S_ISDIR(info.st_mode)) {
         errno = EISDIR;
         status = isgi_fail_errno(err, path);
     } else if (exists && !S_ISREG(info.st_mode)) {
@@ -99,7 +90,7 @@ isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err)
         w->fd = open(path, O_WRONLY | O_CLOEXEC);
         status = !w->path ? isgi_nomem(err) : w->fd < 0 ? isgi_fail_errno(err, path) : ISG_OK;
     } else {
-        status = resolve_target(w, path, err);
+        status = isgi_place_resolve(&w->path, path, err); /* the file is replaced and a link to it stays */
         if (status == ISG_OK) status = create_temp(w, err);
         if (status == ISG_OK && exists && fchmod(w->fd, info.st_mode & 0777) != 0) status = isgi_fail_errno(err, path);
     }

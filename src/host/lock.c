@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,13 +33,19 @@ static isg_status give_up(isgi_lock *lock, isg_status status)
 
 isg_status isgi_lock_take(isgi_lock *lock, const char *path, isg_error *err)
 {
-    const size_t n = strlen(path);
-    char shown[160];
+    char shown[160], *target;
+    size_t n;
     lock->fd = -1;
+    lock->path = NULL;
+    ISGI_TRY(isgi_place_resolve(&target, path, err)); /* two links to one file are one lock */
+    n = strlen(target);
     lock->path = isgi_malloc(n + sizeof ".lock");
+    if (lock->path) {
+        memcpy(lock->path, target, n);
+        memcpy(lock->path + n, ".lock", sizeof ".lock");
+    }
+    isg_free(target);
     if (!lock->path) return isgi_nomem(err);
-    memcpy(lock->path, path, n);
-    memcpy(lock->path + n, ".lock", sizeof ".lock");
     for (;;) {
         lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (lock->fd < 0) return give_up(lock, isgi_fail_errno(err, lock->path));

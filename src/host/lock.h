@@ -10,9 +10,9 @@ typedef struct isgi_lock {
     int fd;
 } isgi_lock;
 
-/* Holds PATH.lock until isgi_lock_release() or the end of the process, however it ends. A zeroed lock may be released.
- * Where the file system knows no locks, nothing is held and that is no error. Errors: IO (another process holds it, or
- * the folder cannot be written), NOMEM. */
+/* Holds PATH.lock (of the file that links lead to) until isgi_lock_release() or the end of the process, however it
+ * ends. A zeroed lock may be released. Where the file system knows no locks, nothing is held and that is no error.
+ * Errors: IO (another process holds it, or the folder cannot be written), NOMEM. */
 ISG_NODISCARD isg_status isgi_lock_take(isgi_lock *lock, const char *path, isg_error *err);
 void isgi_lock_release(isgi_lock *lock);
 

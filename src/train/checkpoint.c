@@ -7,6 +7,7 @@
 #include "base/endian.h"
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/place.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -80,6 +81,16 @@ static void fill_header(const isgi_trainer *t, uint8_t h[HEADER_BYTES], size_t f
     for (int i = 0; i < FIELDS; i++) isgi_store_u64(h + ISGI_SEALED_FIELDS + i * 8, fields[i]);
 }
 
+isg_status isgi_log_save(isgi_trainer *t, isg_error *err)
+{
+    const char *path = t->o.log_csv;
+    const size_t sent = t->csv_sent;
+    if (!path) return ISG_OK;
+    if (!isgi_place_is_stream(path)) return isg_write_file(path, t->csv.data, t->csv.size, err);
+    t->csv_sent = t->csv.size;
+    return isg_write_file(path, t->csv.data + sent, t->csv.size - sent, err);
+}
+
 isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err)
 {
     const isgi_sealed seal = seal_of(t);
@@ -87,11 +98,12 @@ isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err)
     isgi_floats parts[6];
     const int n = list_parts(t, parts);
     size_t floats = 0;
-    if (t->o.log_csv) ISGI_TRY(isg_write_file(t->o.log_csv, t->csv.data, t->csv.size, err));
-    if (!t->o.checkpoint) return ISG_OK;
+    isg_status logged = isgi_log_save(t, err); /* before it: a log that is ahead is cut when it is read again */
+    if (!t->o.checkpoint) return logged;
     for (int i = 0; i < n; i++) floats += parts[i].count;
     fill_header(t, header, floats);
-    return isgi_sealed_write(&seal, header, parts, n, err);
+    ISGI_TRY(isgi_sealed_write(&seal, header, parts, n, err));
+    return logged;
 }
 
 int isgi_checkpoint_exists(const char *path)
@@ -105,7 +117,7 @@ static isg_status reload_csv(isgi_trainer *t, isg_error *err)
     isg_file file;
     const char *p, *end;
     isg_status status = ISG_OK;
-    if (!t->o.log_csv || !isgi_checkpoint_exists(t->o.log_csv)) return ISG_OK;
+    if (!t->o.log_csv || isgi_place_is_stream(t->o.log_csv) || !isgi_checkpoint_exists(t->o.log_csv)) return ISG_OK;
     ISGI_TRY(isg_file_open(&file, t->o.log_csv, err));
     p = file.data;
     end = p + file.size;

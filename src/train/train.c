@@ -439,7 +439,9 @@ static isg_status checkpoint_if_due(isgi_trainer *t, int force, isg_error *err)
         status = check_params(t, err);
         if (status == ISG_OK) status = isgi_checkpoint_save(t, err);
     }
-    return isgi_ranks_agree(t, status, err); /* a full disk of rank 0 ends all */
+    status = isgi_ranks_agree(t, status, err); /* a full disk of rank 0 ends all */
+    t->unsaved = status == ISG_E_IO && !(t->o.comm && t->o.comm->broken);
+    return status;
 }
 
 /* The clock of the run stands still meanwhile: schedule and sitting begin with the first step. */
@@ -570,9 +572,14 @@ static isg_status run_training(isgi_trainer *t, const isg_graph *teacher, const 
     status = run_loop(t, err);
     if (status == ISG_E_NUMERIC && t->o.log_csv) { /* how it went there is what the log is read for then */
         isg_error unwanted;
-        (void)!isg_write_file(t->o.log_csv, t->csv.data, t->csv.size, &unwanted);
+        (void)!isgi_log_save(t, &unwanted);
     }
-    if (status != ISG_OK && status != ISG_E_CANCELLED) return status;
+    if (status != ISG_OK && status != ISG_E_CANCELLED && !t->unsaved) return status;
+    if (t->unsaved) {
+        isg_error unwanted;
+        if (store_result(t, 1, &unwanted) == ISG_OK) fill_report(t, report);
+        return status;
+    }
     fill_report(t, report);
     {
         const isg_status stored = store_result(t, status == ISG_OK, err);
@@ -587,6 +594,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     isg_graph *work = NULL;
     isg_error unwanted = {0};
     isg_status status;
+    if (report) memset(report, 0, sizeof *report);
     ISGI_TRY(check_options(options, teacher, err));
     memset(&t, 0, sizeof t);
     t.o = *options;
@@ -613,14 +621,16 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     status = isgi_ranks_agree(&t, status, err);
     if (status == ISG_OK) status = run_training(&t, teacher, data, input, label_offset, report, err);
     trainer_clear(&t);
-    if (work && (status == ISG_OK || status == ISG_E_CANCELLED)) {
-        const isg_status folded = isgi_renorm_fold(work, err);
+    if (work && (status == ISG_OK || status == ISG_E_CANCELLED || t.unsaved)) {
+        const isg_status folded = isgi_renorm_fold(work, t.unsaved ? &unwanted : err);
         if (folded == ISG_OK) {
             const isg_graph old = *g;
             *g = *work;
             *work = old;
-        } else {
+        } else if (!t.unsaved) {
             status = folded;
+        } else if (report) {
+            report->steps = 0;
         }
     }
     isg_graph_destroy(work);

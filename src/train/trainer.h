@@ -38,6 +38,7 @@ typedef struct isgi_trainer {
     isgi_position at;
     float *best; /* params then running statistics of the best epoch; NULL without validation */
     isgi_buffer csv;
+    size_t csv_sent;                                /* of it, to a log that can only be added to */
     uint8_t config[32];                             /* hash of everything that decides the curve */
     uint64_t started, last_checkpoint, last_report; /* nanoseconds */
     double seconds_before;                          /* of earlier runs */
@@ -45,6 +46,7 @@ typedef struct isgi_trainer {
     int32_t *labels;
     uint64_t steps_before; /* of earlier runs */
     isgi_lock lock;        /* of the checkpoint */
+    int unsaved;           /* a checkpoint or log could not be written, which ended the run: its result is still good */
 } isgi_trainer;
 
 /* ---- ranks (ranks.c); all of it does nothing for a process alone ---- */
@@ -61,7 +63,10 @@ ISG_NODISCARD isg_status isgi_ranks_sum(const isgi_trainer *t, double *x, size_t
 /* Refuses ranks that were started on another network or other data, then gives all the state of rank 0. */
 ISG_NODISCARD isg_status isgi_ranks_start(isgi_trainer *t, isg_error *err);
 
-/* Atomic; docs/training.md describes the bytes. Also writes the CSV log, first, so that it never lags behind. */
+/* The CSV log: all of it, or what is new where it can only be added to. */
+ISG_NODISCARD isg_status isgi_log_save(isgi_trainer *t, isg_error *err);
+/* Atomic; docs/training.md describes the bytes. Also writes the log, first, so that it never lags behind; a log that
+ * cannot be written is reported, but loses no checkpoint. */
 ISG_NODISCARD isg_status isgi_checkpoint_save(isgi_trainer *t, isg_error *err);
 /* Errors: IO, FORMAT, CHECKSUM, ARG (made by a run with other options, network or data). */
 ISG_NODISCARD isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err);

@@ -146,7 +146,7 @@ done
 kept 2 "./log: two outputs are the same file" $(train) "$data" --checkpoint "$work/log" --log "$work/./log"
 kept 2 "--resume needs --checkpoint" $(train) "$data" --resume
 kept 2 "the number of seconds is out of range" $(train) "$data" --seconds=-5
-kept 2 "the weight of the orthonormality loss is out of range" $(train) "$data" --ortho=-1
+kept 2 "the weight of the orthonormality loss is out of range" $(tune) "$data" --ortho=-1
 kept 2 "training does not know its need beforehand" $(train) "$data" --max-memory 1k
 kept 2 "option --activations" $(tune) "$data" --activations 16
 kept 2 "--distill needs --teacher" $(tune) "$data" --distill .5
@@ -183,4 +183,64 @@ expect 0 "$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $
     --checkpoint "$work/short.ckpt" --json -o "$work/w.onnx"
 python3 -c 'import json, sys; t = json.load(open(sys.argv[1]))["training"]; assert t["epochs"] < 1000000' "$work/out" ||
     fail "--max-time did not end the sitting"
+
+# options without effect, and such that fight
+for option in --ortho=.1 --paper-clamp --execution=factored; do
+    kept 2 "is of factored networks" $(train) "$data" $option
+done
+kept 2 "option --temperature needs --teacher" $(train) "$data" --temperature 5
+kept 2 "option --momentum goes with --optimizer=sgd" $(train) "$data" --momentum .5
+kept 2 "goes with --checkpoint or --log" $(train) "$data" --checkpoint-seconds 5
+kept 2 "option --checkpoint-seconds: more than 0" $(train) "$data" --checkpoint-seconds 0 --log "$work/l.csv"
+kept 2 "are one option" $(train) "$data" --seconds 5 --max-time 7
+kept 2 "does nothing where nothing is trained" "$tool" tune "$packed" --data "$data" --epochs 0 --activations 8 --lr 5 $quiet
+expect 0 "$tool" train --arch mlp --input unit --steps 40 $quiet --data "$data" --json -o "$work/w.onnx"
+grep -q '"steps":.*40' "$work/out" || fail "--steps 40: $(cat "$work/out")"
+
+# a checkpoint that exists must be meant, and whoever holds it is found through links
+kept 2 "exists; go on from it with --resume" $(train) "$data" --checkpoint "$work/short.ckpt"
+kept 2 "the lock of the checkpoint has that name" $(train) "$data" --checkpoint "$work/k" --log "$work/k.lock"
+ln -s short.ckpt "$work/short.link"
+ln -s "$work/far.ckpt" "$work/far.link"
+"$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $quiet --data "$data" --checkpoint "$work/short.ckpt" \
+    --resume -o "$work/held.onnx" >/dev/null 2>&1 &
+pid=$!
+tries=0
+while [ ! -e "$work/short.ckpt.lock" ] && [ $tries -lt 200 ]; do
+    sleep 0.05
+    tries=$((tries + 1))
+done
+kept 1 "another run is writing it" "$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $quiet --data "$data" \
+    --checkpoint "$work/short.link" --resume
+kill -TERM $pid
+wait $pid
+expect 0 "$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" --checkpoint "$work/far.link" -o "$work/w.onnx"
+[ -f "$work/far.ckpt" ] && [ -L "$work/far.link" ] || fail "a link to a checkpoint that was not there yet"
+
+# where something cannot be read back, or the report goes
+mkfifo "$work/fifo"
+kept 2 "must be a file that can be read back" $(train) "$data" --checkpoint "$work/fifo"
+refused 2 $(tune) "$data" -o "$work/fifo"
+kept 2 "standard output is where the report goes" $(train) "$data" --log /dev/stdout
+"$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" -o /dev/stdout >"$work/piped" 2>"$work/err" &&
+    fail "an output among the report"
+
+# a descriptor is added to, each line once
+echo before >"$work/shared.txt"
+"$tool" train --arch mlp --input unit --steps 30 --epochs 100 $quiet --data "$data" --log /dev/fd/5 --checkpoint-seconds 0.001 \
+    -o "$work/w.onnx" 5>>"$work/shared.txt" >"$work/out" 2>"$work/err" || fail "a log on a descriptor: $(cat "$work/err")"
+[ "$(head -1 "$work/shared.txt")" = before ] || fail "the log replaced what was there"
+[ "$(wc -l <"$work/shared.txt")" -eq 32 ] || fail "a log of 30 steps has $(wc -l <"$work/shared.txt") lines"
+
+# a log that cannot be written at the end loses neither the checkpoint nor the network
+mkdir "$work/gone"
+(
+    sleep 1
+    rm -rf "$work/gone"
+) &
+expect 1 "$tool" train --arch mlp --input unit --epochs 1000000 --seconds 2 --validation 0 $quiet --data "$data" \
+    --log "$work/gone/l.csv" --checkpoint "$work/kept.ckpt" --checkpoint-seconds 60 -o "$work/kept.onnx"
+wait
+[ -s "$work/kept.ckpt" ] && [ -s "$work/kept.onnx" ] || fail "a lost log took the training with it"
+expect 0 "$tool" check "$work/kept.onnx"
 finish

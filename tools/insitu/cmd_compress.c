@@ -107,7 +107,8 @@ static int check_args(tool *t, compress_args *a, const char *source)
         }
         if (code != EXIT_OK) return code;
     }
-    code = tool_check_output(t, a->output, inputs, 3, a->data);
+    code = tool_need_file(t, a->output);
+    if (code == EXIT_OK) code = tool_check_output(t, a->output, inputs, 3, a->data);
     return code == EXIT_OK ? tool_check_output(t, a->save_recipe, inputs, 3, a->data) : code;
 }
 

@@ -72,8 +72,8 @@ static int train_run(tool *t, train_args *a, train_job *job)
     if (isnan(a->o.distill_beta)) a->o.distill_beta = job->teacher ? 0.9f : 0.0f;
     tool_train_common(t, &a->o);
     status = isg_train(job->graph, job->teacher, job->ds, &job->input, a->label_offset, &a->o, &job->training, &err);
-    if (status != ISG_OK) return tool_train_error(t, a->source ? a->source : a->arch, a->data, &a->o, status, &err);
-    if (t->silent) return EXIT_OK;
+    if (status != ISG_OK) code = tool_train_error(t, a->source ? a->source : a->arch, a->data, &a->o, status, &err);
+    if ((code != EXIT_OK && !tool_train_unsaved(status, &job->training)) || t->silent) return code;
     status = isg_onnx_export_file(job->graph, a->output, ISG_ONNX_DENSE, &err);
     if (status != ISG_OK) return tool_error(t, a->output, status, &err);
     isg_input_spec_format(text, sizeof text, &job->input);
@@ -82,17 +82,18 @@ static int train_run(tool *t, train_args *a, train_job *job)
         char shown[256];
         printf("written    %s\n", tool_escape(shown, sizeof shown, a->output, strlen(a->output)));
         tool_note(t, "an .onnx file does not keep its input contract: use --input=%s", text);
-        return EXIT_OK;
+        return code;
     }
     json = tool_json("train");
     tool_json_text(json, "output", a->output);
     tool_json_text(json, "input", text);
     tool_train_report(t, json, &job->training);
-    return tool_json_print(t, json);
+    return tool_worse(code, tool_json_print(t, json));
 }
 
 int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
 {
+    static const char *const factored[] = {"ortho", "paper-clamp", "execution", NULL};
     train_args a = {.label_offset = 0};
     tool_option options[7 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.onnx", "file to write (needed)"},
@@ -130,7 +131,9 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     a.source = files ? argv[0] : NULL;
     inputs[0] = a.source;
     inputs[1] = a.teacher;
-    code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
+    code = tool_check_train_options(t, &a.o, a.teacher);
+    if (code == EXIT_OK) code = tool_refuse(t, factored, "is of factored networks (see insitu tune)");
+    if (code == EXIT_OK) code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
     if (code == EXIT_OK && a.arch) code = check_arch(t, a.arch);
     if (code == EXIT_OK) code = train_run(t, &a, &job);
     isg_dataset_close(job.ds);

@@ -22,6 +22,7 @@ typedef struct tune_job {
     isg_input_spec input;
     isg_train_report training;
     tool_written written;
+    int unsaved;
 } tune_job;
 
 /* Both see the same numbers: a teacher that was made for others says nothing about them. */
@@ -153,27 +154,28 @@ static int tune_train(tool *t, tune_args *a, tune_job *job, const char *source)
     tool_train_common(t, &a->o);
     status =
         isg_train(job->graph, job->teacher, job->ds, &job->input, job->m.label_offset, &a->o, &job->training, &err);
+    job->unsaved = tool_train_unsaved(status, &job->training);
     return status == ISG_OK ? EXIT_OK : tool_train_error(t, source, a->data, &a->o, status, &err);
 }
 
 static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
 {
     cJSON *json;
-    int code = tool_ranks_agree(t, tune_load(t, a, job, source));
+    int written, code = tool_ranks_agree(t, tune_load(t, a, job, source));
     if (code == EXIT_OK && tool_trains(&a->o)) code = tune_train(t, a, job, source);
-    if (code != EXIT_OK || t->silent) return code;
-    code = tune_write(t, a, job);
-    if (code != EXIT_OK) return code;
+    if ((code != EXIT_OK && !job->unsaved) || t->silent) return code;
+    written = tune_write(t, a, job);
+    if (written != EXIT_OK) return tool_worse(code, written);
     if (!t->json) {
         if (tool_trains(&a->o)) tool_train_report(t, NULL, &job->training);
         tool_written_report(NULL, a->output, &job->written);
-        return EXIT_OK;
+        return code;
     }
     json = tool_json("tune");
     tool_json_text(json, "file", source);
     if (tool_trains(&a->o)) tool_train_report(t, json, &job->training);
     tool_written_report(json, a->output, &job->written);
-    return tool_json_print(t, json);
+    return tool_worse(code, tool_json_print(t, json));
 }
 
 int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
@@ -193,7 +195,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     const tool_usage usage = {
         verb,
         "FILE.isg --data KIND:PATH -o OUT.isg",
-        "Ranks stay as they are, bits and file size unless --bits changes them. With --teacher the loss is\n"
+        "Ranks stay as they are; so do bits, unless --bits changes them, and the size, which --renormalise and\n"
+        "--activations may change too. With --teacher the loss is\n"
         "distillation (weight 0.9 unless --distill says otherwise; 1 when the data have no labels). --epochs=0 "
         "without\n"
         "--seconds and --steps trains nothing: it gives a file the ranges of --activations=8 or other "
@@ -220,13 +223,13 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         return tool_usage_error(t, "option --activations: 8 or 32 are possible");
     if (!tool_trains(&a.o) && !a.bits && a.activations == 0)
         return tool_usage_error(t, "--epochs=0 needs --seconds or --steps, or --activations or --bits to be written");
-    if (!tool_trains(&a.o) && (a.teacher || a.o.checkpoint || a.o.resume || a.o.log_csv || a.o.teacher_views))
-        return tool_usage_error(
-            t, "--epochs=0 without --seconds and --steps trains nothing: no teacher, checkpoint or log");
+    if (!tool_trains(&a.o) && (code = tool_refuse_training(t)) != EXIT_OK) return code;
     if (a.bits && (code = tool_read_bits(t, a.bits, a.target)) != EXIT_OK) return code;
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
-    code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
+    code = tool_check_train_options(t, &a.o, a.teacher);
+    if (code == EXIT_OK) code = tool_need_file(t, a.output);
+    if (code == EXIT_OK) code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
     if (code != EXIT_OK) return code;
     code = tune_run(t, &a, &job, argv[0]);
     isg_dataset_close(job.ds);

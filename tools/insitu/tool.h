@@ -102,6 +102,11 @@ int tool_refuse(tool *t, const char *const *names, const char *rule);
 int tool_usage_error(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- errors ---- */
+/* The first of two exit codes that is one of a failure. */
+static inline int tool_worse(int code, int other)
+{
+    return code != EXIT_OK ? code : other;
+}
 /* Prints "insitu: error: PATH: message" (the path only where the message lacks it; path may be NULL). Returns the exit
  * code that belongs to the status. */
 int tool_error(tool *t, const char *path, isg_status status, const isg_error *err);
@@ -117,8 +122,13 @@ void tool_warning(tool *t, const char *name, const char *format, ...) __attribut
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
 char *tool_escape(char *dst, size_t size, const char *s, size_t n);
 /* EXIT_USAGE with a message when `output` (NULL: nothing to do) names the same file as one of the inputs (NULL entries
- * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output. Links are seen through. */
+ * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output, or is standard output, where
+ * the report goes. Links are seen through. */
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
+/* EXIT_USAGE where `path` is a pipe or a socket: it is to be read back. */
+int tool_need_file(tool *t, const char *path);
+/* Whether two paths are one file, or would be. */
+int tool_same_place(const char *a, const char *b);
 
 /* ---- ranks: mpirun -n N insitu train|tune (docs/cluster.md) ---- */
 /* Joins the ranks if a launcher started several; without one nothing happens. Returns an exit code. */

@@ -228,8 +228,7 @@ static const char *last_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Whether two paths are one file, or would be. */
-static int is_same_place(const char *a, const char *b)
+int tool_same_place(const char *a, const char *b)
 {
     const char *paths[2] = {a, b};
     char folders[2][4096];
@@ -263,18 +262,40 @@ static int check_place(tool *t, const char *output)
     return EXIT_OK;
 }
 
+int tool_need_file(tool *t, const char *path)
+{
+    struct stat info;
+    char shown[256];
+    if (!path || stat(path, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISSOCK(info.st_mode))) return EXIT_OK;
+    return tool_usage_error(t, "%s: must be a file that can be read back",
+                            tool_escape(shown, sizeof shown, path, strlen(path)));
+}
+
+static int is_standard_output(const char *path)
+{
+    static const char *const names[] = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"};
+    struct stat named, out;
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(path, names[i])) return 1;
+    return stat(path, &named) == 0 && fstat(1, &out) == 0 && !S_ISCHR(out.st_mode) && named.st_dev == out.st_dev &&
+           named.st_ino == out.st_ino;
+}
+
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec)
 {
     size_t i;
     char shown[256];
     if (!output) return EXIT_OK;
     tool_escape(shown, sizeof shown, output, strlen(output));
+    if (is_standard_output(output))
+        return tool_usage_error(t, "%s: standard output is where the report goes; name a file", shown);
     for (i = 0; i < count; i++)
         if (inputs[i] && isg_same_file(output, inputs[i]))
             return tool_usage_error(t, "%s: output is the same file as an input", shown);
     if (spec && is_data_file(output, spec)) return tool_usage_error(t, "%s: output is a file of the data", shown);
     for (i = 0; i < t->output_count; i++)
-        if (is_same_place(output, t->outputs[i]))
+        if (tool_same_place(output, t->outputs[i]))
             return tool_usage_error(t, "%s: two outputs are the same file", shown);
     if (t->output_count < TOOL_MAX_OUTPUTS) t->outputs[t->output_count++] = output;
     return check_place(t, output);

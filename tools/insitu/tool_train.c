@@ -12,7 +12,7 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
 {
     const tool_option rows[TRAIN_OPTION_COUNT] = {
         {"epochs", 'e', OPTION_U32, &o->epochs, "N",
-         "passes over the training images (default 1); 0: follow --seconds"},
+         "passes over the training images (default 1, with --steps as many as these take); 0: follow --seconds"},
         {"seconds", 0, OPTION_REAL, &o->max_seconds, "S", "end this sitting after S seconds; go on with --resume"},
         {"max-time", 0, OPTION_TIME, &o->max_seconds, "DURATION", "the same as --seconds, as 90, 90s, 10m or 2h"},
         {"steps", 0, OPTION_U64, &o->max_steps, "N", "stop after N steps"},
@@ -79,19 +79,73 @@ int tool_trains(const isg_train_options *o)
     return o->epochs > 0 || o->max_steps > 0 || o->max_seconds > 0.0;
 }
 
+int tool_train_unsaved(isg_status status, const isg_train_report *r)
+{
+    return status == ISG_E_IO && r->steps > 0;
+}
+
+/* Options of training only: all but those of what is read and written. */
+int tool_refuse_training(tool *t)
+{
+    static const char *const names[] = {
+        "teacher",     "batch",         "optimizer",          "schedule",    "lr",     "weight-decay",
+        "momentum",    "warmup-steps",  "label-smoothing",    "distill",     "ortho",  "temperature",
+        "paper-clamp", "ema",           "grad-clip",          "crop-pad",    "flip",   "cutout",
+        "validation",  "teacher-views", "teacher-cache",      "renormalise", "resume", "checkpoint",
+        "log",         "match-teacher", "checkpoint-seconds", "execution",   "device", "precision",
+        NULL};
+    return tool_refuse(t, names, "does nothing where nothing is trained (--epochs=0 without --seconds and --steps)");
+}
+
+int tool_check_train_options(tool *t, isg_train_options *o, const char *teacher)
+{
+    static const char *const distillation[] = {"temperature", NULL}, *const sgd[] = {"momentum", NULL};
+    static const char *const saved[] = {"checkpoint-seconds", NULL};
+    int code = EXIT_OK;
+    if (tool_given(t, "batch") && (o->batch < 1 || o->batch > 65536))
+        return tool_usage_error(t, "option --batch: 1 to 65536");
+    if (tool_given(t, "seconds") && tool_given(t, "max-time"))
+        return tool_usage_error(t, "--seconds and --max-time are one option: give either");
+    if (o->resume && !o->checkpoint) return tool_usage_error(t, "--resume needs --checkpoint");
+    if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
+    if (tool_given(t, "checkpoint-seconds") && o->checkpoint_seconds <= 0)
+        return tool_usage_error(t, "option --checkpoint-seconds: more than 0");
+    if (!teacher) code = tool_refuse(t, distillation, "needs --teacher");
+    if (code == EXIT_OK && o->optimizer != ISG_OPT_SGD) code = tool_refuse(t, sgd, "goes with --optimizer=sgd");
+    if (code == EXIT_OK && !o->checkpoint && !o->log_csv)
+        code = tool_refuse(t, saved, "goes with --checkpoint or --log");
+    if (tool_given(t, "steps") && !tool_given(t, "epochs")) o->epochs = 0; /* as many as that takes */
+    return code;
+}
+
+/* A checkpoint that nobody asked to go on from is hours of somebody's work. */
+static int check_checkpoint(tool *t, const isg_train_options *o)
+{
+    char shown[256];
+    int code;
+    if (!o->checkpoint) return EXIT_OK;
+    code = tool_need_file(t, o->checkpoint);
+    if (code != EXIT_OK || o->resume || !isg_same_file(o->checkpoint, o->checkpoint)) return code;
+    return tool_usage_error(t, "%s: exists; go on from it with --resume, or remove it to begin anew",
+                            tool_escape(shown, sizeof shown, o->checkpoint, strlen(o->checkpoint)));
+}
+
 int tool_check_train_outputs(tool *t, const char *output, const isg_train_options *o, const char *const inputs[2],
                              const char *data)
 {
     const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
+    char lock[4096], shown[256];
     int code = EXIT_OK;
     size_t i;
-    if (tool_given(t, "batch") && (o->batch < 1 || o->batch > 65536))
-        return tool_usage_error(t, "option --batch: 1 to 65536");
-    if (o->resume && !o->checkpoint) return tool_usage_error(t, "--resume needs --checkpoint");
-    if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
-    for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++)
+    snprintf(lock, sizeof lock, "%s.lock", o->checkpoint ? o->checkpoint : "");
+    for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++) {
         code = tool_check_output(t, written[i], inputs, 2, data);
-    return code;
+        if (code == EXIT_OK && written[i] && o->checkpoint && tool_same_place(written[i], lock))
+            code = tool_usage_error(t, "%s: the lock of the checkpoint has that name",
+                                    tool_escape(shown, sizeof shown, written[i], strlen(written[i])));
+    }
+    if (code == EXIT_OK) code = check_checkpoint(t, o);
+    return code == EXIT_OK && o->teacher_cache ? tool_need_file(t, o->teacher_cache) : code;
 }
 
 void tool_train_common(tool *t, isg_train_options *o)

@@ -13,7 +13,14 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
 int tool_read_bits(tool *t, const char *text, uint8_t bits[3]);
 /* Whether epochs, steps or time were asked for. */
 int tool_trains(const isg_train_options *o);
-/* tool_check_output() of all files that training writes; inputs: source and teacher. */
+/* Options that contradict each other or would change nothing beside the others; fills in the epochs that steps take. */
+int tool_check_train_options(tool *t, isg_train_options *o, const char *teacher);
+/* EXIT_USAGE if an option of training was given: for a run that trains nothing. */
+int tool_refuse_training(tool *t);
+/* Whether training ended because a checkpoint or log could not be written, with a result. */
+int tool_train_unsaved(isg_status status, const isg_train_report *r);
+/* tool_check_output() of all files that training writes; inputs: source and teacher. A checkpoint that exists must be
+ * meant (--resume). */
 int tool_check_train_outputs(tool *t, const char *output, const isg_train_options *o, const char *const inputs[2],
                              const char *data);
 /* What --seed, --threads, progress and signals say. */

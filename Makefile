@@ -16,7 +16,7 @@ build:
 demo: deps build
 	@scripts/demo $(BUILD)
 
-# The tables of docs/results.md again; days for all of it: see docs/reproduce.md (make reproduce ONLY=fig5a, LIST=1).
+# The tables of docs/results.md again; most of a day on two free cores, days on busy ones: see docs/reproduce.md (make reproduce ONLY=fig5a, LIST=1).
 reproduce: deps build
 	@scripts/reproduce --build $(BUILD) $(if $(LIST),--list) $(addprefix --only=,$(ONLY))
 

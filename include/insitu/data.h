@@ -26,7 +26,7 @@ typedef struct isg_input_spec {
     uint32_t resize, crop;
 } isg_input_spec;
 
-/* "raw|unit|torchvision|tf|identity|KEY=VALUE,..." (DESIGN section 6), presets and keys combinable by commas, later
+/* "raw|unit|torchvision|tf|identity|KEY=VALUE,..." (docs/cli.md, Files, data, input), presets and keys combinable by commas, later
  * ones win; keys scale, mean, std (numbers separated by ':' or '/'), order=rgb|bgr, layout=nchw|nhwc, resize, crop.
  * A text that begins with a preset replaces all of *spec but channels, height and width; one that begins with a key
  * changes what `given` says is there, or "raw". Error: ARG, and *spec stays. */

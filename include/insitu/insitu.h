@@ -9,6 +9,7 @@
 #include <insitu/costs.h>
 #include <insitu/data.h>
 #include <insitu/factors.h>
+#include <insitu/format.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
 #include <insitu/memory.h>

@@ -26,7 +26,7 @@ typedef struct isg_pack_options {
     uint8_t reserved;
     uint64_t golden_seed;
     const isg_input_spec *input;    /* NULL: none */
-    int32_t label_offset;           /* output index of class 0 (DESIGN section 6) */
+    int32_t label_offset;           /* output index of class 0 */
     const char *const *class_names; /* NULL: none, with class_count 0 */
     uint32_t class_count;
     const char *recipe;                      /* JSON text kept in the file; NULL: none */

@@ -270,7 +270,7 @@ int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv)
         verb,
         "FILE",
         "FILE is a .isg or an .onnx file. Three sizes are told apart: the file, the packed weights "
-        "in memory\n(resident), and everything one item needs (peak: weights and workspace).\nNothing is run: "
+        "in memory\n(resident), and everything one item needs (peak: file and workspace).\nNothing is run: "
         "--max-memory is taken and does not count.",
         options,
         OPTION_COUNT(options),

@@ -22,16 +22,17 @@ typedef struct winograd_job {
     const isgk_act *after;
 } winograd_job;
 
-/* Columns of the panel that begins at `n`: all, or half of them behind the last. */
-static uint32_t panel_width(const isgi_conv *c, uint32_t n)
+/* Columns of the panel that begins at `n`, of those before `end`. */
+static uint32_t panel_width(uint32_t n, uint32_t end)
 {
-    return c->oc - n < ISGK_PANEL ? c->oc - n : ISGK_PANEL;
+    return end - n < ISGK_PANEL ? end - n : ISGK_PANEL;
 }
 
 /* ---- weights ---- */
 
-/* Input channels [first, first + count) of the panel of outputs that begins at `n`, to rows of a panel. */
-static void weight_rows(const winograd_job *j, float *to, size_t step, uint32_t n, uint32_t first, uint32_t count)
+/* Input channels [first, first + count) of `width` outputs from `n` on, to rows of a panel. */
+static void weight_rows(const winograd_job *j, float *to, size_t step, uint32_t n, uint32_t width, uint32_t first,
+                        uint32_t count)
 {
     const isgi_conv *c = j->c;
     const size_t tap = (size_t)c->ic * c->oc;
@@ -42,7 +43,7 @@ static void weight_rows(const winograd_job *j, float *to, size_t step, uint32_t 
             __builtin_prefetch(ahead);
             __builtin_prefetch(ahead + ISGK_PANEL / 2);
         }
-        j->ctx->kernels.winograd_weights_f32(to, step, from, tap, panel_width(c, n));
+        j->ctx->kernels.winograd_weights_f32(to, step, from, tap, width);
     }
 }
 
@@ -51,9 +52,9 @@ static void weight_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
+    const uint32_t n = index * ISGK_PANEL;
     (void)worker;
-    weight_rows(j, j->points + (size_t)index * ISGK_PANEL * c->ic, c->winograd.weights_step, index * ISGK_PANEL, 0,
-                c->ic);
+    weight_rows(j, j->points + (size_t)n * c->ic, c->winograd.weights_step, n, panel_width(n, c->oc), 0, c->ic);
 }
 
 /* ---- tiles ---- */
@@ -84,8 +85,8 @@ static void input_row(const winograd_job *j, float *v, uint64_t row)
     }
 }
 
-/* The panel of channels from `n` on of some rows of tiles, from their points `m` to the output. */
-static void output_rows(const winograd_job *j, const float *m, uint64_t row0, uint32_t rows, uint32_t n)
+/* `width` channels from `n` on of some rows of tiles, from their points `m` to the output. */
+static void output_rows(const winograd_job *j, const float *m, uint64_t row0, uint32_t rows, uint32_t n, uint32_t width)
 {
     const isgi_conv *c = j->c;
     const isgi_winograd_way *g = &c->winograd;
@@ -102,12 +103,11 @@ static void output_rows(const winograd_job *j, const float *m, uint64_t row0, ui
         if (finish.residual) finish.residual += n;
         j->ctx->kernels.winograd_output_f32(
             out + (size_t)pixel * c->oc, (size_t)c->ow * c->oc, c->oc, m + (size_t)t * ISGK_PANEL, g->outputs_step,
-            below < OUTPUTS ? below : OUTPUTS, beside < OUTPUTS ? beside : OUTPUTS, panel_width(c, n), &finish);
+            below < OUTPUTS ? below : OUTPUTS, beside < OUTPUTS ? beside : OUTPUTS, width, &finish);
     }
     if (j->after)
         j->ctx->kernels.epilogue_f32(out + (size_t)first * c->oc, c->oc,
-                                     (size_t)(pixels_before(c, row0 + rows) - first), panel_width(c, n), NULL,
-                                     j->after);
+                                     (size_t)(pixels_before(c, row0 + rows) - first), width, NULL, j->after);
 }
 
 /* Some rows of tiles, of one image or several: to the points, the products there, and back. */
@@ -123,11 +123,11 @@ static void strip_task(void *arg, uint32_t index, uint32_t worker)
     for (uint32_t r = 0; r < rows; r++) input_row(j, v + (size_t)r * across * c->ic, row0 + r);
     for (uint32_t n = 0; n < c->oc; n += ISGK_PANEL) {
         const float *w = j->points + (size_t)n * c->ic;
+        const uint32_t width = panel_width(n, c->oc);
         for (size_t p = 0; p < POINTS; p++)
             j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, ISGK_PANEL, v + p * g->inputs_step, c->ic,
-                                            w + p * g->weights_step, rows * across, panel_width(c, n), c->ic, NULL,
-                                            NULL, 0);
-        output_rows(j, m, row0, rows, n);
+                                            w + p * g->weights_step, rows * across, width, c->ic, NULL, NULL, 0);
+        output_rows(j, m, row0, rows, n, width);
     }
 }
 
@@ -154,15 +154,15 @@ static void panels_task(void *arg, uint32_t index, uint32_t worker)
         const uint32_t left = c->ic - k, count = left < ISGI_WINOGRAD_BLOCK ? left : ISGI_WINOGRAD_BLOCK;
         for (uint32_t n = from; n < to; n += ISGK_PANEL) {
             float *sums = m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step;
-            weight_rows(j, w, g->weights_step, n, k, count);
+            weight_rows(j, w, g->weights_step, n, panel_width(n, to), k, count);
             for (size_t p = 0; p < POINTS; p++)
                 j->ctx->kernels.gemm_panels_f32(sums + p * g->outputs_step, ISGK_PANEL,
                                                 j->points + p * g->inputs_step + k, c->ic, w + p * g->weights_step,
-                                                tiles, panel_width(c, n), count, NULL, NULL, k > 0);
+                                                tiles, panel_width(n, to), count, NULL, NULL, k > 0);
         }
     }
     for (uint32_t n = from; n < to; n += ISGK_PANEL)
-        output_rows(j, m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step, 0, rows, n);
+        output_rows(j, m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step, 0, rows, n, panel_width(n, to));
 }
 
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias)

@@ -24,7 +24,8 @@
 #define LINES_FLOATS 12288u /* of input rows, padded */
 #define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
 #define WINOGRAD_TILES 16u  /* a task */
-#define WINOGRAD_FEW 64u    /* so many read each weight once, */
+#define WINOGRAD_FEW 32u    /* so many read each weight once, */
+#define WINOGRAD_WEIGHTS 8192u /* and so many pairs of channels have points that would leave the cache; */
 #define WINOGRAD_FLOATS 32768u /* and so many sums of a task stay in the cache */
 #define GROUP_PIXELS 64u       /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u  /* fused way: products with U of all maps that every worker reads */
@@ -279,6 +280,17 @@ static void set_depthwise_tiles(isgi_conv *c, uint32_t workers)
     c->strip = (uint32_t)min_u64(rows, c->oh) * c->ow;
 }
 
+/* Workers share the points of the inputs or those of the weights, whichever are less: each crosses from core to core.
+ */
+static void set_winograd_columns(isgi_conv *c, uint64_t tiles, uint32_t workers)
+{
+    const uint64_t one = tiles * ISGK_WINOGRAD_POINTS * ISGK_PANEL, share = ceil_div(c->oc, workers);
+    const uint64_t most = ISGK_PANEL * (one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
+    if (tiles > WINOGRAD_FEW || tiles >= c->oc) return;
+    c->winograd.rows = (uint32_t)isgi_winograd_rows(c);
+    c->winograd.columns = share <= 16 ? 16 : (uint32_t)min_u64(ceil_div(share, ISGK_PANEL) * ISGK_PANEL, most);
+}
+
 /* Tiles enough for a product, and so few that they stay in the cache. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
@@ -293,12 +305,7 @@ static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
         g->rows = (uint32_t)rows;
     }
     g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
-    if (all * across <= WINOGRAD_FEW) {
-        const uint64_t panels = ceil_div(c->oc, ISGK_PANEL), one = all * across * ISGK_WINOGRAD_POINTS * ISGK_PANEL;
-        const uint64_t some = min_u64(ceil_div(panels, workers), one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
-        g->rows = (uint32_t)all;
-        g->columns = (uint32_t)some * ISGK_PANEL;
-    }
+    set_winograd_columns(c, all * across, workers);
     c->width = c->oc;
     c->tile_rows = c->k;
     c->strip = ISGK_WINOGRAD_OUTPUTS * ISGK_WINOGRAD_OUTPUTS * g->rows * across;

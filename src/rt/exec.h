@@ -36,7 +36,7 @@ typedef struct isgi_fused {
  * point to point. */
 #define ISGI_WINOGRAD_BLOCK 32u /* channels whose weights a task makes at once */
 typedef struct isgi_winograd_way {
-    uint32_t rows;    /* of tiles a task; 0: another way */
+    uint32_t tiles;   /* a task, or all; 0: another way */
     uint32_t columns; /* few tiles: output channels a task, which makes the weights' points for itself; 0: strips */
     size_t weights_step, inputs_step, outputs_step;
 } isgi_winograd_way;
@@ -72,15 +72,15 @@ typedef struct isgi_conv {
     uint32_t tasks;
 } isgi_conv;
 
-/* Tiles along an axis of `n` outputs, and rows of them in all images. */
+/* Tiles of Winograd's algorithm along an axis of `n` outputs, and of all images. */
 static inline uint32_t isgi_winograd_tiles(uint32_t n)
 {
     return (n - 1) / ISGK_WINOGRAD_OUTPUTS + 1;
 }
 
-static inline uint64_t isgi_winograd_rows(const isgi_conv *c)
+static inline uint64_t isgi_winograd_all(const isgi_conv *c)
 {
-    return (uint64_t)c->batch * isgi_winograd_tiles(c->oh);
+    return (uint64_t)c->batch * isgi_winograd_tiles(c->oh) * isgi_winograd_tiles(c->ow);
 }
 
 typedef struct isgi_step {
@@ -157,7 +157,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
 /* Whether every output element is written once, after its residual was read: they may share memory. */
 static inline int isgi_conv_in_place(const isgi_conv *c, const isg_weight *w)
 {
-    return (c->fused.on && w->level2) || c->panels || c->winograd.rows;
+    return (c->fused.on && w->level2) || c->panels || c->winograd.tiles;
 }
 void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step);
 /* The fused way, depthwise and Winograd's; each makes what it needs of the weights. */

@@ -460,7 +460,7 @@ void isgi_conv_run(const isg_rt_context *ctx, const isgi_step *step)
         isgi_conv_fused(ctx, step, bias);
         return;
     }
-    if (c->winograd.rows) {
+    if (c->winograd.tiles) {
         isgi_conv_winograd(ctx, step, bias);
         return;
     }

@@ -59,86 +59,89 @@ static void weight_task(void *arg, uint32_t index, uint32_t worker)
 
 /* ---- tiles ---- */
 
-/* Output pixels before row `row` of tiles, rows of all images one behind the other. */
-static uint64_t pixels_before(const isgi_conv *c, uint64_t row)
+/* Where tile `index` of all images, row by row, has its first output. */
+static void place_tile(const isgi_conv *c, uint64_t index, uint64_t *image, uint32_t *y, uint32_t *x)
 {
-    const uint32_t all = isgi_winograd_tiles(c->oh);
-    return (row / all * c->oh + OUTPUTS * (row % all)) * c->ow;
+    const uint32_t across = isgi_winograd_tiles(c->ow), down = isgi_winograd_tiles(c->oh);
+    *x = (uint32_t)(index % across) * OUTPUTS;
+    *y = (uint32_t)(index / across % down) * OUTPUTS;
+    *image = index / across / down;
 }
 
-/* One row of tiles, to the points from `v` on. */
-static void input_row(const winograd_job *j, float *v, uint64_t row)
+/* `count` tiles from `first` on, to the points from `v` on. */
+static void input_tiles(const winograd_job *j, float *v, uint64_t first, uint32_t count)
 {
     const isgi_conv *c = j->c;
-    const uint32_t all = isgi_winograd_tiles(c->oh), across = isgi_winograd_tiles(c->ow);
-    const int64_t y0 = (int64_t)(row % all) * OUTPUTS - c->window.top;
-    const float *image = j->ctx->tensors[j->step->op.inputs[0]].data + (size_t)(row / all) * c->ih * c->iw * c->ic;
-    for (uint32_t t = 0; t < across; t++) {
-        const int64_t x0 = (int64_t)t * OUTPUTS - c->window.left;
+    const float *in = j->ctx->tensors[j->step->op.inputs[0]].data;
+    for (uint32_t t = 0; t < count; t++) {
         const float *pixels[POINTS];
+        uint64_t image;
+        uint32_t y0, x0;
+        place_tile(c, first + t, &image, &y0, &x0);
         for (uint32_t p = 0; p < POINTS; p++) {
-            const int64_t y = y0 + p / SIDE, x = x0 + p % SIDE;
+            const int64_t y = (int64_t)y0 + p / SIDE - c->window.top, x = (int64_t)x0 + p % SIDE - c->window.left;
             const int inside = y >= 0 && y < c->ih && x >= 0 && x < c->iw;
-            pixels[p] = inside ? image + (size_t)(y * c->iw + x) * c->ic : NULL;
+            pixels[p] = inside ? in + (((size_t)image * c->ih + (size_t)y) * c->iw + (size_t)x) * c->ic : NULL;
         }
         j->ctx->kernels.winograd_input_f32(v + (size_t)t * c->ic, c->winograd.inputs_step, pixels, c->ic);
     }
 }
 
-/* `width` channels from `n` on of some rows of tiles, from their points `m` to the output. */
-static void output_rows(const winograd_job *j, const float *m, uint64_t row0, uint32_t rows, uint32_t n, uint32_t width)
+/* `width` channels from `n` on of some tiles, from their points `m` to the output. */
+static void output_tiles(const winograd_job *j, const float *m, uint64_t first, uint32_t count, uint32_t n,
+                         uint32_t width)
 {
     const isgi_conv *c = j->c;
-    const isgi_winograd_way *g = &c->winograd;
-    const uint32_t all = isgi_winograd_tiles(c->oh), across = isgi_winograd_tiles(c->ow);
-    const uint64_t first = pixels_before(c, row0);
-    float *out = j->ctx->tensors[j->step->op.output].data + n;
-    for (uint32_t t = 0; t < rows * across; t++) {
-        const uint64_t row = row0 + t / across;
-        const uint32_t y = (uint32_t)(row % all) * OUTPUTS, x = t % across * OUTPUTS;
-        const uint32_t below = c->oh - y, beside = c->ow - x;
-        const uint64_t pixel = pixels_before(c, row) + x;
-        isgk_finish finish = isgi_finish_from(&j->finish, pixel);
+    const size_t line = (size_t)c->ow * c->oc;
+    for (uint32_t t = 0; t < count; t++) {
+        uint64_t image;
+        uint32_t y, x, rows, columns;
+        float *out;
+        isgk_finish finish;
+        place_tile(c, first + t, &image, &y, &x);
+        rows = c->oh - y < OUTPUTS ? c->oh - y : OUTPUTS;
+        columns = c->ow - x < OUTPUTS ? c->ow - x : OUTPUTS;
+        finish = isgi_finish_from(&j->finish, (image * c->oh + y) * c->ow + x);
         if (finish.bias) finish.bias += n;
         if (finish.residual) finish.residual += n;
-        j->ctx->kernels.winograd_output_f32(
-            out + (size_t)pixel * c->oc, (size_t)c->ow * c->oc, c->oc, m + (size_t)t * ISGK_PANEL, g->outputs_step,
-            below < OUTPUTS ? below : OUTPUTS, beside < OUTPUTS ? beside : OUTPUTS, width, &finish);
+        out = j->ctx->tensors[j->step->op.output].data + ((size_t)image * c->oh + y) * line + (size_t)x * c->oc + n;
+        j->ctx->kernels.winograd_output_f32(out, line, c->oc, m + (size_t)t * ISGK_PANEL, c->winograd.outputs_step,
+                                            rows, columns, width, &finish);
+        for (uint32_t r = 0; r < rows && j->after; r++)
+            j->ctx->kernels.epilogue_f32(out + r * line, c->oc, columns, width, NULL, j->after);
     }
-    if (j->after)
-        j->ctx->kernels.epilogue_f32(out + (size_t)first * c->oc, c->oc,
-                                     (size_t)(pixels_before(c, row0 + rows) - first), width, NULL, j->after);
 }
 
-/* Some rows of tiles, of one image or several: to the points, the products there, and back. */
+/* Some tiles: to the points, the products there, and back. */
 static void strip_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
     const isgi_winograd_way *g = &c->winograd;
-    const uint32_t across = isgi_winograd_tiles(c->ow);
-    const uint64_t row0 = (uint64_t)index * g->rows, left = isgi_winograd_rows(c) - row0;
-    const uint32_t rows = left < g->rows ? (uint32_t)left : g->rows;
+    const uint64_t first = (uint64_t)index * g->tiles, left = isgi_winograd_all(c) - first;
+    const uint32_t tiles = left < g->tiles ? (uint32_t)left : g->tiles;
     float *v = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *m = v + POINTS * g->inputs_step;
-    for (uint32_t r = 0; r < rows; r++) input_row(j, v + (size_t)r * across * c->ic, row0 + r);
+    input_tiles(j, v, first, tiles);
     for (uint32_t n = 0; n < c->oc; n += ISGK_PANEL) {
         const float *w = j->points + (size_t)n * c->ic;
         const uint32_t width = panel_width(n, c->oc);
         for (size_t p = 0; p < POINTS; p++)
             j->ctx->kernels.gemm_panels_f32(m + p * g->outputs_step, ISGK_PANEL, v + p * g->inputs_step, c->ic,
-                                            w + p * g->weights_step, rows * across, width, c->ic, NULL, NULL, 0);
-        output_rows(j, m, row0, rows, n, width);
+                                            w + p * g->weights_step, tiles, width, c->ic, NULL, NULL, 0);
+        output_tiles(j, m, first, tiles, n, width);
     }
 }
 
 /* ---- few tiles: weights that are read once need not be kept ---- */
 
+#define TILES_A_TASK 4u
+
 static void input_task(void *arg, uint32_t index, uint32_t worker)
 {
     const winograd_job *j = (const winograd_job *)arg;
-    const isgi_conv *c = j->c;
+    const uint32_t first = index * TILES_A_TASK, left = j->c->winograd.tiles - first;
     (void)worker;
-    input_row(j, j->points + (size_t)index * isgi_winograd_tiles(c->ow) * c->ic, index);
+    input_tiles(j, j->points + (size_t)first * j->c->ic, first, left < TILES_A_TASK ? left : TILES_A_TASK);
 }
 
 /* Some panels of output channels of all tiles, the sums going on from block to block of input channels. */
@@ -147,7 +150,6 @@ static void panels_task(void *arg, uint32_t index, uint32_t worker)
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
     const isgi_winograd_way *g = &c->winograd;
-    const uint32_t rows = (uint32_t)isgi_winograd_rows(c), tiles = rows * isgi_winograd_tiles(c->ow);
     const uint32_t from = index * g->columns, to = c->oc - from < g->columns ? c->oc : from + g->columns;
     float *w = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *m = w + POINTS * g->weights_step;
     for (uint32_t k = 0; k < c->ic; k += ISGI_WINOGRAD_BLOCK) {
@@ -158,24 +160,24 @@ static void panels_task(void *arg, uint32_t index, uint32_t worker)
             for (size_t p = 0; p < POINTS; p++)
                 j->ctx->kernels.gemm_panels_f32(sums + p * g->outputs_step, ISGK_PANEL,
                                                 j->points + p * g->inputs_step + k, c->ic, w + p * g->weights_step,
-                                                tiles, panel_width(n, to), count, NULL, NULL, k > 0);
+                                                g->tiles, panel_width(n, to), count, NULL, NULL, k > 0);
         }
     }
     for (uint32_t n = from; n < to; n += ISGK_PANEL)
-        output_rows(j, m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step, 0, rows, n, panel_width(n, to));
+        output_tiles(j, m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step, 0, g->tiles, n, panel_width(n, to));
 }
 
 void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
+    const isgi_winograd_way *g = &c->winograd;
     winograd_job j = {ctx, step, c, isgi_conv_matrix(ctx, step), ctx->scratch + c->packed, {0}, NULL};
-    const uint64_t rows = isgi_winograd_rows(c), some = c->winograd.rows;
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
-    if (c->winograd.columns) {
-        isgi_run_tasks(ctx, input_task, &j, rows);
-        isgi_run_tasks(ctx, panels_task, &j, (c->oc + c->winograd.columns - 1) / c->winograd.columns);
+    if (g->columns) {
+        isgi_run_tasks(ctx, input_task, &j, (g->tiles + TILES_A_TASK - 1) / TILES_A_TASK);
+        isgi_run_tasks(ctx, panels_task, &j, c->tasks);
         return;
     }
     isgi_run_tasks(ctx, weight_task, &j, (c->oc + ISGK_PANEL - 1) / ISGK_PANEL);
-    isgi_run_tasks(ctx, strip_task, &j, (rows + some - 1) / some);
+    isgi_run_tasks(ctx, strip_task, &j, c->tasks);
 }

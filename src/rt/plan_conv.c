@@ -97,7 +97,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
     /* in bfloat16 transformed weights and tiles would have to be rounded, and lose more by it */
     if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c) &&
         isgi_winograd_cost(c, w, f) < least) {
-        c->winograd.rows = 1; /* set_winograd_tiles() makes it more */
+        c->winograd.tiles = 1; /* set_winograd_tiles() makes it more */
         c->strategy = whole;
     }
     c->batch = batch;
@@ -105,7 +105,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
 
 static void count_work(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
-    const int winograd = c->winograd.rows > 0;
+    const int winograd = c->winograd.tiles > 0;
     c->cost = winograd ? isgi_winograd_cost(c, w, f) : isgi_way_cost(c, w, c->strategy, f);
     c->dense_cost = isgi_dense_cost(c, w, f);
     c->macs = winograd ? isgi_winograd_work(c, w).macs : isgi_work_of(c, w, c->strategy).macs;
@@ -280,35 +280,22 @@ static void set_depthwise_tiles(isgi_conv *c, uint32_t workers)
     c->strip = (uint32_t)min_u64(rows, c->oh) * c->ow;
 }
 
-/* Workers share the points of the inputs or those of the weights, whichever are less: each crosses from core to core.
- */
-static void set_winograd_columns(isgi_conv *c, uint64_t tiles, uint32_t workers)
-{
-    const uint64_t one = tiles * ISGK_WINOGRAD_POINTS * ISGK_PANEL, share = ceil_div(c->oc, workers);
-    const uint64_t most = ISGK_PANEL * (one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
-    if (tiles > WINOGRAD_FEW || tiles >= c->oc) return;
-    c->winograd.rows = (uint32_t)isgi_winograd_rows(c);
-    c->winograd.columns = share <= 16 ? 16 : (uint32_t)min_u64(ceil_div(share, ISGK_PANEL) * ISGK_PANEL, most);
-}
-
-/* Tiles enough for a product, and so few that they stay in the cache. */
+/* Tiles enough for a product, and so few that they stay in the cache. Workers share the points of the inputs or those
+ * of the weights, whichever are less: what crosses from core to core is slow. */
 static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
 {
-    const uint32_t across = isgi_winograd_tiles(c->ow);
-    const uint64_t all = isgi_winograd_rows(c);
+    const uint64_t all = isgi_winograd_all(c), share = ceil_div(c->oc, workers);
+    const uint64_t one = all * ISGK_WINOGRAD_POINTS * ISGK_PANEL, strips = ceil_div(all, WINOGRAD_TILES);
     isgi_winograd_way *g = &c->winograd;
-    uint64_t least = UINT64_MAX;
-    for (uint64_t rows = min_u64(all, ceil_div(WINOGRAD_TILES, across)); rows; rows--) {
-        const uint64_t most = min_u64(ceil_div(ceil_div(all, rows), workers) * rows, all); /* of the busiest worker */
-        if (most >= least) continue;
-        least = most;
-        g->rows = (uint32_t)rows;
+    g->tiles = (uint32_t)ceil_div(all, ceil_div(strips, workers) * workers);
+    if (all <= WINOGRAD_FEW && all < c->oc) {
+        const uint64_t most = ISGK_PANEL * (one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
+        g->tiles = (uint32_t)all;
+        g->columns = share <= 16 ? 16 : (uint32_t)min_u64(ceil_div(share, ISGK_PANEL) * ISGK_PANEL, most);
     }
-    g->rows = (uint32_t)ceil_div(all, ceil_div(all, g->rows)); /* strips of about the same height */
-    set_winograd_columns(c, all * across, workers);
     c->width = c->oc;
     c->tile_rows = c->k;
-    c->strip = ISGK_WINOGRAD_OUTPUTS * ISGK_WINOGRAD_OUTPUTS * g->rows * across;
+    c->strip = ISGK_WINOGRAD_OUTPUTS * ISGK_WINOGRAD_OUTPUTS * g->tiles;
     c->blocks = 1;
     c->span = (uint64_t)c->batch * c->oh * c->ow;
 }
@@ -358,7 +345,7 @@ static size_t place_points(uint64_t *at, uint64_t floats)
 static void set_winograd_scratch(isgi_conv *c, uint64_t at, uint32_t workers)
 {
     isgi_winograd_way *g = &c->winograd;
-    const uint64_t across = isgi_winograd_tiles(c->ow), tiles = g->rows * across;
+    const uint64_t tiles = g->tiles;
     uint64_t part = 0;
     c->packed = (size_t)at;
     if (g->columns) {
@@ -386,7 +373,7 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
     if (w->level1) c->basis = place(&at, (uint64_t)w->basis.rows * w->basis.cols);
     if (w->level1) c->u = place(&at, (uint64_t)w->u.rows * w->u.cols);
     if (w->level2) c->v = place(&at, (uint64_t)w->v.rows * w->v.cols);
-    if (c->winograd.rows) {
+    if (c->winograd.tiles) {
         if (!c->in_place) c->tile = place(&at, (uint64_t)c->k * c->oc);
         if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->k * w->bo);
         set_winograd_scratch(c, at, workers);
@@ -417,9 +404,9 @@ static uint32_t count_tasks(const isgi_conv *c)
     uint64_t n;
     if (c->fused.on)
         n = (uint64_t)c->batch * c->fused.strips;
-    else if (c->winograd.rows)
+    else if (c->winograd.tiles)
         n = c->winograd.columns ? ceil_div(c->oc, c->winograd.columns)
-                                : ceil_div(isgi_winograd_rows(c), c->winograd.rows);
+                                : ceil_div(isgi_winograd_all(c), c->winograd.tiles);
     else if (c->depthwise || c->lined)
         n = (uint64_t)c->batch * ceil_div(c->oh, c->strip / c->ow);
     else if (c->parts)
@@ -468,7 +455,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
     c->bf16 = f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
     if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->lanes, f->workers);
-    } else if (c->winograd.rows) {
+    } else if (c->winograd.tiles) {
         set_winograd_tiles(c, f->workers);
     } else if (c->depthwise) {
         set_depthwise_tiles(c, f->workers);

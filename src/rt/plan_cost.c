@@ -3,8 +3,7 @@
 #include "rt/plan_cost.h"
 #include "rt/int8_ops.h"
 
-#define WINOGRAD_CHANNELS 16u /* with fewer channels the transforms take what the products save, */
-#define WINOGRAD_TILES 1u     /* and so does that of the weights */
+#define WINOGRAD_CHANNELS 16u /* with fewer the transforms take what the products save */
 #define NOMINAL_STRIP 192u    /* pixels a product: the workers' number, which shortens strips, must not decide */
 #define COMPOSE_ROWS 16u      /* rows of W that one product with V makes */
 
@@ -81,16 +80,11 @@ static isgi_work dense_work(const isgi_conv *c)
     return n;
 }
 
-static uint64_t winograd_tiles(const isgi_conv *c)
-{
-    return isgi_winograd_rows(c) * isgi_winograd_tiles(c->ow);
-}
-
 int isgi_can_winograd(const isgi_conv *c)
 {
     const isgi_window *g = &c->window;
     return c->groups == 1 && g->kh == 3 && g->kw == 3 && g->sh == 1 && g->sw == 1 && g->dh == 1 && g->dw == 1 &&
-           c->ic >= WINOGRAD_CHANNELS && c->ic % 4 == 0 && c->oc % 16 == 0 && winograd_tiles(c) >= WINOGRAD_TILES;
+           c->ic >= WINOGRAD_CHANNELS && c->ic % 4 == 0 && c->oc % 16 == 0;
 }
 
 /* W, made from its factors if it has any. */
@@ -105,7 +99,7 @@ static void add_making(isgi_work *n, const isg_weight *w)
 
 isgi_work isgi_winograd_work(const isgi_conv *c, const isg_weight *w)
 {
-    const uint64_t tiles = winograd_tiles(c), points = ISGK_WINOGRAD_POINTS, depth = c->ic;
+    const uint64_t tiles = isgi_winograd_all(c), points = ISGK_WINOGRAD_POINTS, depth = c->ic;
     isgi_work n = {0};
     n.macs = points * tiles * depth * c->oc;
     n.panel = points * tiles * depth * c->oc;

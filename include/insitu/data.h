@@ -26,10 +26,10 @@ typedef struct isg_input_spec {
     uint32_t resize, crop;
 } isg_input_spec;
 
-/* "raw|unit|torchvision|tf|identity|KEY=VALUE,..." (docs/cli.md, Files, data, input), presets and keys combinable by commas, later
- * ones win; keys scale, mean, std (numbers separated by ':' or '/'), order=rgb|bgr, layout=nchw|nhwc, resize, crop.
- * A text that begins with a preset replaces all of *spec but channels, height and width; one that begins with a key
- * changes what `given` says is there, or "raw". Error: ARG, and *spec stays. */
+/* "raw|unit|torchvision|tf|identity|KEY=VALUE,..." (docs/cli.md, Files, data, input), presets and keys combinable by
+ * commas, later ones win; keys scale, mean, std (numbers separated by ':' or '/'), order=rgb|bgr, layout=nchw|nhwc,
+ * resize, crop. A text that begins with a preset replaces all of *spec but channels, height and width; one that begins
+ * with a key changes what `given` says is there, or "raw". Error: ARG, and *spec stays. */
 ISG_NODISCARD isg_status isg_input_spec_parse(isg_input_spec *spec, const char *text, isg_error *err);
 /* One line that isg_input_spec_parse() reads back; returns the length as snprintf does. */
 int isg_input_spec_format(char *dst, size_t size, const isg_input_spec *spec);

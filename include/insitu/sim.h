@@ -183,7 +183,7 @@ void isg_sim_network_destroy(isg_sim_network *n); /* NULL is fine */
 typedef enum isg_sim_mode {
     ISG_SIM_AUTO = 0,     /* per layer the cheapest (typical energy) of generate, half and factored */
     ISG_SIM_GENERATE = 1, /* make tiles of W from the factors, use them for the whole batch, throw them away */
-    ISG_SIM_HALF = 2, /* make level 1 only, convolve to bo channels, then 1x1 with V (docs/accelerators.md) */
+    ISG_SIM_HALF = 2,     /* make level 1 only, convolve to bo channels, then 1x1 with V (docs/accelerators.md) */
     ISG_SIM_FACTORED = 3, /* make nothing: 1x1 with U, depthwise with the basis, 1x1 with V */
     ISG_SIM_DENSE = 4,    /* W is stored and moved whole at weight_bits, factors or not */
     ISG_SIM_RESIDENT = 5  /* W is made once when the model is loaded and stays on the machine */

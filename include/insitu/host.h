@@ -37,6 +37,11 @@ ISG_NODISCARD isg_status isg_writer_write(isg_writer *w, const void *data, size_
 ISG_NODISCARD isg_status isg_writer_commit(isg_writer *w, isg_error *err); /* frees w either way */
 void isg_writer_abort(isg_writer *w);
 ISG_NODISCARD isg_status isg_write_file(const char *path, const void *data, size_t bytes, isg_error *err);
+/* The path at the end of a chain of links, which need not exist, to be freed with isg_free(); `path` itself where it is
+ * no link. Errors: IO (a circle), NOMEM. */
+ISG_NODISCARD isg_status isg_path_resolve(char **out, const char *path, isg_error *err);
+/* The descriptor that a path names (/dev/stdout, /dev/stderr, /dev/fd/N, /proc/self/fd/N), or -1. */
+int isg_path_descriptor(const char *path);
 /* 1 if both paths name the same existing file. */
 int isg_same_file(const char *a, const char *b);
 

@@ -64,9 +64,9 @@ typedef struct isg_train_options {
     double checkpoint_seconds; /* interval; 0: 120 */
     int resume;                /* continue from `checkpoint` if it exists: of the same options, data and networks as
                                 * they were when that run began (ARG otherwise) */
-    const char *log_csv;       /* NULL: none. Replaced as a whole, but a pipe, device or descriptor is added to */
-    uint32_t execution;        /* isg_execution */
-    uint32_t precision;        /* isg_precision; a teacher's too */
+    const char *log_csv; /* NULL: none. Replaced as a whole; a device or descriptor is added to, a named pipe refused */
+    uint32_t execution;  /* isg_execution */
+    uint32_t precision;  /* isg_precision; a teacher's too */
     /* with renormalise and a teacher: gamma and beta from the statistics of the teacher's convolution of the same name,
      * as the paper copies them, so that a student whose few factors leave every Relu shut starts alive. The function
      * changes. */

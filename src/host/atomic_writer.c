@@ -77,10 +77,12 @@ isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err)
     w->failed = 0;
     w->used = 0;
     exists = stat(path, &info) == 0;
-    descriptor = isgi_place_descriptor(path);
+    descriptor = isg_path_descriptor(path);
     if (descriptor >= 0) { /* opened anew, a file behind it would be written from its beginning */
         w->path = isgi_strdup(path);
-        w->fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+        const int flags = fcntl(descriptor, F_GETFL);
+        errno = EBADF;
+        if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) w->fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
         status = !w->path ? isgi_nomem(err) : w->fd < 0 ? isgi_fail_errno(err, path) : ISG_OK;
     } else if (exists && S_ISDIR(info.st_mode)) {
         errno = EISDIR;
@@ -90,7 +92,7 @@ isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err)
         w->fd = open(path, O_WRONLY | O_CLOEXEC);
         status = !w->path ? isgi_nomem(err) : w->fd < 0 ? isgi_fail_errno(err, path) : ISG_OK;
     } else {
-        status = isgi_place_resolve(&w->path, path, err); /* the file is replaced and a link to it stays */
+        status = isg_path_resolve(&w->path, path, err); /* the file is replaced and a link to it stays */
         if (status == ISG_OK) status = create_temp(w, err);
         if (status == ISG_OK && exists && fchmod(w->fd, info.st_mode & 0777) != 0) status = isgi_fail_errno(err, path);
     }

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
-#include "host/place.h"
+#include <insitu/host.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ isg_status isgi_lock_take(isgi_lock *lock, const char *path, isg_error *err)
     size_t n;
     lock->fd = -1;
     lock->path = NULL;
-    ISGI_TRY(isgi_place_resolve(&target, path, err)); /* two links to one file are one lock */
+    ISGI_TRY(isg_path_resolve(&target, path, err)); /* two links to one file are one lock */
     n = strlen(target);
     lock->path = isgi_malloc(n + sizeof ".lock");
     if (lock->path) {

@@ -29,10 +29,10 @@ static char *beside(const char *link, const char *target)
     return path;
 }
 
-isg_status isgi_place_resolve(char **out, const char *path, isg_error *err)
+isg_status isg_path_resolve(char **out, const char *path, isg_error *err)
 {
     char *at = isgi_strdup(path), target[PATH_MAX];
-    for (int i = 0; at && i < MAX_LINKS; i++) {
+    for (int i = 0; at && i <= MAX_LINKS; i++) {
         char *next;
         const ssize_t n = readlink(at, target, sizeof target - 1);
         if (n < 0) { /* no link, or nothing there: what opens it says more */
@@ -51,7 +51,7 @@ isg_status isgi_place_resolve(char **out, const char *path, isg_error *err)
     return isgi_fail_errno(err, path);
 }
 
-int isgi_place_descriptor(const char *path)
+int isg_path_descriptor(const char *path)
 {
     static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
     if (!strcmp(path, "/dev/stdout")) return STDOUT_FILENO;
@@ -67,9 +67,16 @@ int isgi_place_descriptor(const char *path)
     return -1;
 }
 
+int isgi_place_is_pipe(const char *path)
+{
+    struct stat info;
+    return isg_path_descriptor(path) < 0 && stat(path, &info) == 0 &&
+           (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
+}
+
 int isgi_place_is_stream(const char *path)
 {
     struct stat info;
-    if (isgi_place_descriptor(path) >= 0) return 1;
+    if (isg_path_descriptor(path) >= 0) return 1;
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }

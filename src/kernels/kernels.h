@@ -43,7 +43,8 @@ typedef enum isgk_binary_op {
  * bit. Neither does splitting k into consecutive accumulating calls. */
 typedef void isgk_gemm_f32_fn(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m,
                               size_t n, size_t k, int accumulate);
-/* Columns of a matrix in panels: panel j holds columns ISGK_PANEL j .. as [k][ISGK_PANEL], zeros behind column n. */
+/* Columns of a matrix in panels: panel j holds columns ISGK_PANEL j .. as [k][ISGK_PANEL]; numbers
+ * behind column n may be read, but change nothing. */
 #define ISGK_PANEL 32u
 
 /* What becomes of a finished element x: min(hi, max(lo, x + bias[column] + residual[row * ldr + column])), in that

@@ -25,7 +25,6 @@
 #define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
 #define WINOGRAD_TILES 16u  /* a task */
 #define WINOGRAD_FEW 32u    /* so many read each weight once, */
-#define WINOGRAD_WEIGHTS 8192u /* and so many pairs of channels have points that would leave the cache; */
 #define WINOGRAD_FLOATS 32768u /* and so many sums of a task stay in the cache */
 #define GROUP_PIXELS 64u       /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u  /* fused way: products with U of all maps that every worker reads */
@@ -452,7 +451,7 @@ void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const 
     set_geometry(c, op, w, x, out);
     choose_way(c, w, f);
     count_work(c, w, f);
-    c->bf16 = f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
+    c->bf16 = !c->winograd.tiles && f->mode == ISG_MODE_BF16 && fits_bf16(c, w);
     if (isgi_fuses(c, w, c->strategy)) {
         set_fused_tiles(c, w, f->lanes, f->workers);
     } else if (c->winograd.tiles) {

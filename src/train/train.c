@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/place.h"
 #include "host/plain_numbers.h"
 #include "train/device.h"
 #include "train/loss_kd.h"
@@ -72,6 +73,12 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     if (o->teacher_views && o->comm && o->comm->size > 1) {
         return isgi_fail(err, ISG_E_UNSUPPORTED, "views of a teacher by several ranks are not supported");
     }
+    if ((o->checkpoint && isgi_place_is_stream(o->checkpoint)) ||
+        (o->teacher_cache && isgi_place_is_stream(o->teacher_cache))) {
+        return isgi_fail(err, ISG_E_ARG, "a checkpoint and a teacher's outputs need files that can be replaced");
+    }
+    if (o->log_csv && isgi_place_is_pipe(o->log_csv))
+        return isgi_fail(err, ISG_E_ARG, "a log cannot be a pipe by its name, which is opened anew for each part");
     if (o->match_teacher && !(teacher && o->renormalise)) {
         return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
     }
@@ -459,7 +466,7 @@ static isg_status prepare_views(isgi_trainer *t, isg_error *err)
 static isg_status run_loop(isgi_trainer *t, isg_error *err)
 {
     const uint64_t total = total_steps(t);
-    const double epochs = t->o.epochs ? t->o.epochs : 1;
+    const double epochs = total != UINT64_MAX ? (double)total / isgi_feed_batches(t->feed) : 1;
     if (t->o.teacher_views && t->at.step < total && !out_of_time(t)) ISGI_TRY(prepare_views(t, err));
     ISGI_TRY(isgi_feed_seek(t->feed, (uint32_t)t->at.epoch, (uint32_t)t->at.index, err));
     /* a student may start better than a short run leaves it: where it starts is a candidate too */
@@ -580,11 +587,12 @@ static isg_status run_training(isgi_trainer *t, const isg_graph *teacher, const 
         if (store_result(t, 1, &unwanted) == ISG_OK) fill_report(t, report);
         return status;
     }
-    fill_report(t, report);
     {
         const isg_status stored = store_result(t, status == ISG_OK, err);
-        return stored != ISG_OK ? stored : status;
+        if (stored != ISG_OK) return stored;
     }
+    fill_report(t, report);
+    return status;
 }
 
 isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *data, const isg_input_spec *input,
@@ -627,10 +635,9 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
             const isg_graph old = *g;
             *g = *work;
             *work = old;
-        } else if (!t.unsaved) {
-            status = folded;
-        } else if (report) {
-            report->steps = 0;
+        } else {
+            if (!t.unsaved) status = folded;
+            if (report) report->steps = 0;
         }
     }
     isg_graph_destroy(work);

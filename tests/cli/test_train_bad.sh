@@ -225,6 +225,23 @@ kept 2 "standard output is where the report goes" $(train) "$data" --log /dev/st
 "$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" -o /dev/stdout >"$work/piped" 2>"$work/err" &&
     fail "an output among the report"
 
+kept 2 "a log cannot be a pipe by its name" $(train) "$data" --log "$work/fifo"
+kept 2 "option --steps: at least 1" "$tool" tune "$packed" --data "$data" --steps 0 $quiet
+cp "$work/short.ckpt" "$work/short.copy"
+"$tool" train --arch mlp --input unit --epochs 1000000 --validation 0 $quiet --data "$data" --checkpoint /dev/fd/5 --resume \
+    -o "$work/w.onnx" 5<>"$work/short.ckpt" >"$work/out" 2>"$work/err" && fail "a checkpoint on a descriptor"
+grep -q "must be a file that can be read back" "$work/err" || fail "a checkpoint on a descriptor: $(cat "$work/err")"
+cmp -s "$work/short.ckpt" "$work/short.copy" || fail "a refused run changed the checkpoint behind a descriptor"
+"$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" --log /dev/fd/5 -o "$work/w.onnx" 5</dev/null \
+    >"$work/out" 2>"$work/err" && fail "a descriptor that cannot be written"
+grep -q "Bad file descriptor" "$work/err" || fail "a descriptor that cannot be written: $(cat "$work/err")"
+
+# links that lead to nothing yet, and to the checkpoint's lock
+ln -s tgt "$work/lnk"
+refused 2 "$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" --log "$work/lnk" -o "$work/tgt"
+kept 2 "the lock of the checkpoint has that name" $(train) "$data" --checkpoint "$work/short.link" --resume \
+    --log "$work/short.ckpt.lock"
+
 # a descriptor is added to, each line once
 echo before >"$work/shared.txt"
 "$tool" train --arch mlp --input unit --steps 30 --epochs 100 $quiet --data "$data" --log /dev/fd/5 --checkpoint-seconds 0.001 \

@@ -39,10 +39,12 @@ static const bf16_case cases[] = {
      ISG_STRATEGY_AUTO,
      0,
      0}, /* more terms than there is room */
+    /* HALF of a 3x3 layer is not in bfloat16, so Winograd's algorithm may run it */
+    {{64, 16, 16, 64, 1, {SAME}, 2, 0, 40, ISG_QUANT_MIDTREAD, 8, 3}, ISG_STRATEGY_AUTO, 0, 0},
 };
 
 /* The bits of all results in plain C: the same on every machine. */
-#define BF16_DIGEST 0x011a5d70u
+#define BF16_DIGEST 0xb47d58c2u
 static uint32_t digest;
 
 static builder shared;

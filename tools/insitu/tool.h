@@ -125,9 +125,9 @@ char *tool_escape(char *dst, size_t size, const char *s, size_t n);
  * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output, or is standard output, where
  * the report goes. Links are seen through. */
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
-/* EXIT_USAGE where `path` is a pipe or a socket: it is to be read back. */
+/* EXIT_USAGE where `path` is a pipe, a socket or a descriptor: it is to be read back. */
 int tool_need_file(tool *t, const char *path);
-/* Whether two paths are one file, or would be. */
+/* Whether two paths lead to one file, or would. */
 int tool_same_place(const char *a, const char *b);
 
 /* ---- ranks: mpirun -n N insitu train|tune (docs/cluster.md) ---- */

@@ -228,7 +228,7 @@ static const char *last_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-int tool_same_place(const char *a, const char *b)
+static int is_same_place(const char *a, const char *b)
 {
     const char *paths[2] = {a, b};
     char folders[2][4096];
@@ -246,6 +246,18 @@ int tool_same_place(const char *a, const char *b)
     return isg_same_file(folders[0], folders[1]);
 }
 
+int tool_same_place(const char *a, const char *b)
+{
+    char *ends[2] = {NULL, NULL};
+    isg_error unwanted;
+    int same = 0;
+    if (isg_path_resolve(&ends[0], a, &unwanted) == ISG_OK && isg_path_resolve(&ends[1], b, &unwanted) == ISG_OK)
+        same = is_same_place(ends[0], ends[1]);
+    isg_free(ends[0]);
+    isg_free(ends[1]);
+    return same;
+}
+
 /* A place that cannot be written shows before the work. A pipe or a device is opened when there is something for it. */
 static int check_place(tool *t, const char *output)
 {
@@ -253,8 +265,8 @@ static int check_place(tool *t, const char *output)
     isg_error err = {0};
     struct stat info;
     isg_status status;
-    if ((t->comm && t->comm->rank > 0) ||
-        (stat(output, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
+    if ((t->comm && t->comm->rank > 0) || (isg_path_descriptor(output) < 0 && stat(output, &info) == 0 &&
+                                           !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
         return EXIT_OK;
     status = isg_writer_open(&w, output, &err);
     if (status != ISG_OK) return tool_error(t, output, status, &err);
@@ -266,7 +278,9 @@ int tool_need_file(tool *t, const char *path)
 {
     struct stat info;
     char shown[256];
-    if (!path || stat(path, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISSOCK(info.st_mode))) return EXIT_OK;
+    if (!path || (isg_path_descriptor(path) < 0 &&
+                  (stat(path, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISSOCK(info.st_mode)))))
+        return EXIT_OK;
     return tool_usage_error(t, "%s: must be a file that can be read back",
                             tool_escape(shown, sizeof shown, path, strlen(path)));
 }

@@ -114,6 +114,7 @@ int tool_check_train_options(tool *t, isg_train_options *o, const char *teacher)
     if (code == EXIT_OK && o->optimizer != ISG_OPT_SGD) code = tool_refuse(t, sgd, "goes with --optimizer=sgd");
     if (code == EXIT_OK && !o->checkpoint && !o->log_csv)
         code = tool_refuse(t, saved, "goes with --checkpoint or --log");
+    if (tool_given(t, "steps") && !o->max_steps) return tool_usage_error(t, "option --steps: at least 1");
     if (tool_given(t, "steps") && !tool_given(t, "epochs")) o->epochs = 0; /* as many as that takes */
     return code;
 }
@@ -134,13 +135,16 @@ int tool_check_train_outputs(tool *t, const char *output, const isg_train_option
                              const char *data)
 {
     const char *const written[] = {output, o->checkpoint, o->log_csv, o->teacher_cache};
-    char lock[4096], shown[256];
+    char lock[4096] = "", shown[256], *target = NULL;
+    isg_error unwanted;
     int code = EXIT_OK;
     size_t i;
-    snprintf(lock, sizeof lock, "%s.lock", o->checkpoint ? o->checkpoint : "");
+    if (o->checkpoint && isg_path_resolve(&target, o->checkpoint, &unwanted) == ISG_OK)
+        snprintf(lock, sizeof lock, "%s.lock", target);
+    isg_free(target);
     for (i = 0; code == EXIT_OK && i < sizeof written / sizeof *written; i++) {
         code = tool_check_output(t, written[i], inputs, 2, data);
-        if (code == EXIT_OK && written[i] && o->checkpoint && tool_same_place(written[i], lock))
+        if (code == EXIT_OK && written[i] && *lock && tool_same_place(written[i], lock))
             code = tool_usage_error(t, "%s: the lock of the checkpoint has that name",
                                     tool_escape(shown, sizeof shown, written[i], strlen(written[i])));
     }

@@ -30,7 +30,9 @@ ISG_NODISCARD isg_status isg_file_open(isg_file *file, const char *path, isg_err
 void isg_file_close(isg_file *file);
 
 /* Atomic replacement: temporary file in the same folder, checked writes, fsync, rename, fsync of the folder.
- * Until commit nothing at `path` changes; abort removes the temporary. */
+ * Until commit nothing at `path` changes; abort removes the temporary. Links are followed to the file they name, which
+ * need not exist. A device, a pipe and a descriptor (isg_path_descriptor()) are written directly, behind what is there.
+ */
 typedef struct isg_writer isg_writer;
 ISG_NODISCARD isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err);
 ISG_NODISCARD isg_status isg_writer_write(isg_writer *w, const void *data, size_t bytes, isg_error *err);

@@ -99,11 +99,11 @@ static void add_making(isgi_work *n, const isg_weight *w)
 
 isgi_work isgi_winograd_work(const isgi_conv *c, const isg_weight *w)
 {
-    const uint64_t tiles = isgi_winograd_all(c), points = ISGK_WINOGRAD_POINTS, depth = c->ic;
+    const uint64_t tiles = isgi_winograd_all(c), points = ISGK_WINOGRAD_POINTS;
     isgi_work n = {0};
-    n.macs = points * tiles * depth * c->oc;
-    n.panel = points * tiles * depth * c->oc;
-    n.gather = points * (tiles * depth + tiles * c->oc + depth * c->oc);
+    n.macs = points * tiles * c->ic * c->oc;
+    n.panel = points * tiles * c->ic * c->oc;
+    n.gather = points * (tiles * c->ic + tiles * c->oc + (uint64_t)c->ic * c->oc);
     add_making(&n, w);
     return n;
 }

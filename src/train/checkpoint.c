@@ -117,8 +117,12 @@ static isg_status reload_csv(isgi_trainer *t, isg_error *err)
     isg_file file;
     const char *p, *end;
     isg_status status = ISG_OK;
-    if (t->o.log_csv && isgi_place_is_stream(t->o.log_csv)) t->csv_sent = t->csv.size; /* it has the heading */
-    if (!t->o.log_csv || isgi_place_is_stream(t->o.log_csv) || !isgi_checkpoint_exists(t->o.log_csv)) return ISG_OK;
+    if (!t->o.log_csv) return ISG_OK;
+    if (isgi_place_is_stream(t->o.log_csv)) {
+        t->csv_sent = t->csv.size; /* it has the heading */
+        return ISG_OK;
+    }
+    if (!isgi_checkpoint_exists(t->o.log_csv)) return ISG_OK;
     ISGI_TRY(isg_file_open(&file, t->o.log_csv, err));
     p = file.data;
     end = p + file.size;

@@ -252,7 +252,11 @@ echo before >"$work/shared.txt"
 # a log that cannot be written at the end loses neither the checkpoint nor the network
 mkdir "$work/gone"
 (
-    sleep 1
+    tries=0
+    while [ ! -e "$work/kept.ckpt.lock" ] && [ $tries -lt 200 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
     rm -rf "$work/gone"
 ) &
 expect 1 "$tool" train --arch mlp --input unit --epochs 1000000 --seconds 2 --validation 0 $quiet --data "$data" \

@@ -278,20 +278,19 @@ int tool_need_file(tool *t, const char *path)
 {
     struct stat info;
     char shown[256];
-    if (!path || (isg_path_descriptor(path) < 0 &&
-                  (stat(path, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISSOCK(info.st_mode)))))
-        return EXIT_OK;
+    int stream;
+    if (!path) return EXIT_OK;
+    stream = isg_path_descriptor(path) >= 0 ||
+             (stat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)));
+    if (!stream) return EXIT_OK;
     return tool_usage_error(t, "%s: must be a file that can be read back",
                             tool_escape(shown, sizeof shown, path, strlen(path)));
 }
 
 static int is_standard_output(const char *path)
 {
-    static const char *const names[] = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"};
     struct stat named, out;
-    size_t i;
-    for (i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(path, names[i])) return 1;
+    if (isg_path_descriptor(path) == 1) return 1;
     return stat(path, &named) == 0 && fstat(1, &out) == 0 && !S_ISCHR(out.st_mode) && named.st_dev == out.st_dev &&
            named.st_ino == out.st_ino;
 }

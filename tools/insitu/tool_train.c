@@ -40,7 +40,8 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
          "share of the images that picks the best epoch (default 0.1)"},
         {"renormalise", 0, OPTION_FLAG, &o->renormalise, NULL,
          "put BatchNorm back from statistics, fold it at the end"},
-        {"checkpoint", 0, OPTION_TEXT, &o->checkpoint, "FILE", "keep a checkpoint there"},
+        {"checkpoint", 0, OPTION_TEXT, &o->checkpoint, "FILE",
+         "keep a checkpoint there; one that exists is only taken with --resume"},
         {"checkpoint-seconds", 0, OPTION_REAL, &o->checkpoint_seconds, "S", "time between checkpoints (default 120)"},
         {"resume", 0, OPTION_FLAG, &o->resume, NULL, "go on from the checkpoint if there is one"},
         {"log", 0, OPTION_TEXT, &o->log_csv, "FILE.csv", "write one line a step"},
@@ -84,16 +85,15 @@ int tool_train_unsaved(isg_status status, const isg_train_report *r)
     return status == ISG_E_IO && r->steps > 0;
 }
 
-/* Options of training only: all but those of what is read and written. */
 int tool_refuse_training(tool *t)
 {
-    static const char *const names[] = {
-        "teacher",     "batch",         "optimizer",          "schedule",    "lr",     "weight-decay",
-        "momentum",    "warmup-steps",  "label-smoothing",    "distill",     "ortho",  "temperature",
-        "paper-clamp", "ema",           "grad-clip",          "crop-pad",    "flip",   "cutout",
-        "validation",  "teacher-views", "teacher-cache",      "renormalise", "resume", "checkpoint",
-        "log",         "match-teacher", "checkpoint-seconds", "execution",   "device", "precision",
-        NULL};
+    isg_train_options unused;
+    tool_option rows[TRAIN_OPTION_COUNT];
+    const char *names[TRAIN_OPTION_COUNT + 2] = {"teacher"};
+    size_t i, n = 1;
+    tool_train_options(rows, &unused);
+    for (i = 0; i < TRAIN_OPTION_COUNT; i++)
+        if (strcmp(rows[i].name, "epochs") != 0) names[n++] = rows[i].name; /* it is what says so */
     return tool_refuse(t, names, "does nothing where nothing is trained (--epochs=0 without --seconds and --steps)");
 }
 

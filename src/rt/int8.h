@@ -20,6 +20,7 @@ typedef struct isgi_ranges {
 typedef struct isgi_int8 {
     uint8_t on; /* 0: the layer runs in float */
     uint8_t form;
+    uint8_t made;      /* DENSE: W is made from its factors and rounded to codes */
     uint8_t pointwise; /* DENSE, CHAIN: an output pixel reads one pixel */
     uint8_t paired;    /* FACTORED: bases 2 i and 2 i + 1 of a channel lie side by side behind U */
     uint8_t takes;     /* the input is codes already: the step before wrote them into its output's place */
@@ -37,7 +38,7 @@ typedef struct isgi_int8 {
     uint32_t group;    /* and at once, */
     uint32_t ring;     /* from so many input rows behind U, row r in place r modulo that; */
     uint32_t share;    /* where not 0, all of them are made first, so many a task */
-    size_t x, map, pad, ones, first, basis, codes, second;
+    size_t x, map, pad, ones, matrix, first, basis, codes, second;
     size_t init_first, init_basis, init_second, mul_first, mul_basis, mul_second, add;
     size_t worker, worker_bytes, at_tile, at_input, at_taps, at_mid, at_sums;
     uint64_t scratch; /* floats */

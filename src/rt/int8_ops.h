@@ -8,10 +8,14 @@
 #define ISGI_INT8_PIXELS 32u   /* output pixels at a time */
 #define ISGI_INT8_COLUMNS 128u /* columns of a product at a time, so that its sums stay in L1 */
 #define ISGI_INT8_ROWS 8u      /* output rows of a task of a depthwise layer */
+#define ISGI_INT8_MADE_BITS 6u /* of W where it is made: two products of AVX2 fit 16 bits */
 #define ISGI_INT8_BLOCK 32u    /* rows of a factor unpacked at a time: whole bytes whatever the bits */
 
+/* Bytes that may be read behind codes of pixels: by dwconv_u8s8, of whole groups of channels, and by copies. */
+#define ISGI_INT8_BEHIND 32u
+
 typedef enum isgi_int8_form {
-    ISGI_INT8_DENSE = 1,     /* W is codes */
+    ISGI_INT8_DENSE = 1,     /* W is codes, stored or made */
     ISGI_INT8_DEPTHWISE = 2, /* W is codes, one filter a channel */
     ISGI_INT8_CHAIN = 3,     /* level 2: basis, then V */
     ISGI_INT8_FACTORED = 4   /* level 1: U, basis, and V where there is level 2 */
@@ -31,6 +35,8 @@ static inline size_t isgi_int8_pair_bytes(uint32_t channels)
 {
     return (2 * (size_t)channels + 31) / 32 * 32;
 }
+/* The weight that the layer is planned and run with: `w`, or, in `made`, the codes of W that are made from it. */
+const isg_weight *isgi_int8_weight(const isgi_int8 *q, const isg_weight *w, isg_weight *made);
 uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w);
 /* Tasks of the main part. */
 uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c);

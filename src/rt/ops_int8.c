@@ -5,17 +5,19 @@
 
 #include "base/endian.h"
 #include "base/half.h"
+#include "rt/gen.h"
 #include "rt/int8_ops.h"
 
 #define INT8_MIDDLE 128 /* code of 0.0 in the intermediates */
 #define INT8_PEAK 127.0f
+#define MADE_LEAST 1e-30f /* of the largest number of a column */
 
 typedef struct int8_job {
     const isg_rt_context *ctx;
     const isgi_step *step;
     const isgi_int8 *q;
     const isgi_conv *c;
-    const isg_weight *w;
+    const isg_weight *w, *factors; /* of the codes; as stored, if W is made of them */
     uint8_t *base;
     struct int8_pack {
         const isg_codes *codes;
@@ -84,6 +86,32 @@ static void plan_pack(int8_job *j, int which, const isg_codes *codes, size_t pla
     j->packs[which] = (struct int8_pack){codes, (int8_t *)(j->base + place), tasks};
 }
 
+/* ---- W made, then rounded to codes ---- */
+
+/* W from its factors, by columns rounded to codes of one step each. The bits must not depend on the machine, and SIMD's
+ * products do. */
+static void make_codes(const int8_job *j)
+{
+    const float magic = 12582912.0f, most = (float)((1 << (ISGI_INT8_MADE_BITS - 1)) - 1); /* 1.5 * 2^23: no fraction */
+    const size_t cols = j->w->co, count = j->w->basis.rows * cols;
+    float *restrict matrix = floats_at(j, j->q->matrix), *mul = floats_at(j, j->q->mul_first);
+    int8_t *restrict codes = (int8_t *)(j->base + j->q->codes);
+    isgk_table strict = j->ctx->kernels, scalar;
+    isgk_table_init(&scalar, ISG_ISA_SCALAR);
+    strict.gemm_f32 = scalar.gemm_f32;
+    isgi_gen_rows(&strict, matrix, j->factors, 0, j->w->basis.rows, matrix + count);
+    for (size_t c = 0; c < cols; c++) {
+        float largest = MADE_LEAST;
+        for (size_t i = c; i < count; i += cols) {
+            const float size = matrix[i] < 0.0f ? -matrix[i] : matrix[i];
+            largest = size > largest ? size : largest;
+        }
+        mul[c] = j->q->scale * (largest / most);
+        for (size_t i = c; i < count; i += cols)
+            codes[i] = (int8_t)(int32_t)(matrix[i] * (most / largest) + magic - magic);
+    }
+}
+
 /* One block of rows of a factor into groups of four for gemm_u8s8. */
 static void pack_block(const int8_job *j, const struct int8_pack *p, uint32_t index, uint32_t worker)
 {
@@ -94,8 +122,11 @@ static void pack_block(const int8_job *j, const struct int8_pack *p, uint32_t in
     const uint32_t pairs = j->q->paired && codes == &j->w->u ? cols : 0; /* columns that lie in pairs */
     const size_t at = (size_t)row * cols / 8 * codes->bits;              /* whole: the block is a multiple of 8 rows */
     int8_t *plain = (int8_t *)worker_part(j, worker), *dst = p->dst + (size_t)row * cols;
-    k->unpack_s8(plain, codes->data + at, (size_t)codes->data_bytes - at, (size_t)rows * cols, codes->bits,
-                 code_offset(codes));
+    if (j->q->made)
+        plain = (int8_t *)(j->base + j->q->codes) + (size_t)row * cols;
+    else
+        k->unpack_s8(plain, codes->data + at, (size_t)codes->data_bytes - at, (size_t)rows * cols, codes->bits,
+                     code_offset(codes));
     for (uint32_t r = 0; r < rows; r += 4, dst += 4 * (size_t)cols, plain += 4 * (size_t)cols) {
         const uint32_t some = rows - r < 4 ? rows - r : 4;
         if (!pairs) k->interleave_s8(dst, plain, cols, some, cols);
@@ -215,6 +246,7 @@ static void prepare_rest(const int8_job *j, uint32_t worker)
     const float sum = q->ranges.sum / INT8_PEAK;
     memset(j->base + q->ones, 1, q->k4 > q->sum_step / 4 ? 4 * (size_t)q->k4 : q->sum_step);
     set_bias(j);
+    if (q->form != ISGI_INT8_FACTORED) memset(j->base + q->pad, q->zero, (size_t)q->line * q->x_step);
     if (q->form == ISGI_INT8_FACTORED) {
         memset(j->base + q->pad, INT8_MIDDLE, (size_t)q->line * w->bi * w->bo);
         if (q->paired)
@@ -223,10 +255,9 @@ static void prepare_rest(const int8_job *j, uint32_t worker)
             pack_taps(j, w->taps * w->bi, w->bo, INT8_MIDDLE);
         set_level1_multipliers(j, worker);
     } else if (q->form == ISGI_INT8_DEPTHWISE) {
-        memset(j->base + q->pad, q->zero, (size_t)q->line * q->x_step);
         pack_taps(j, w->taps, j->c->oc, q->zero);
         list_steps(floats_at(j, q->mul_basis), &w->basis, q->scale, j->c->oc);
-    } else {
+    } else if (!q->made) {
         list_steps(floats_at(j, q->mul_first), &w->basis, w->level2 ? q->scale / sum : q->scale, w->basis.cols);
     }
     if (w->level2) list_steps(floats_at(j, q->mul_second), &w->v, sum, j->c->oc);
@@ -247,6 +278,7 @@ static void prepare_task(void *arg, uint32_t index, uint32_t worker)
 static void prepare(int8_job *j)
 {
     const isgi_int8 *q = j->q;
+    if (q->made) make_codes(j);
     if (q->form != ISGI_INT8_DEPTHWISE)
         plan_pack(j, 0, q->form == ISGI_INT8_FACTORED ? &j->w->u : &j->w->basis, q->first);
     if (j->w->level2) plan_pack(j, 1, &j->w->v, q->second);
@@ -256,8 +288,6 @@ static void prepare(int8_job *j)
 }
 
 /* ---- the input as codes ---- */
-
-#define QUANTISE_PIXELS 256u
 
 /* Codes of input pixels from `pixel` on, where the step before gave them. */
 static const uint8_t *given_codes(const int8_job *j, uint64_t pixel)
@@ -285,16 +315,6 @@ static void quantise_pixels(const int8_job *j, uint8_t *dst, uint64_t first, siz
     }
 }
 
-static void quantise_task(void *arg, uint32_t index, uint32_t worker)
-{
-    const int8_job *j = (const int8_job *)arg;
-    const isgi_conv *c = j->c;
-    const uint64_t total = (uint64_t)c->batch * c->ih * c->iw, first = (uint64_t)index * QUANTISE_PIXELS;
-    const size_t pixels = total - first < QUANTISE_PIXELS ? (size_t)(total - first) : QUANTISE_PIXELS;
-    (void)worker;
-    quantise_pixels(j, j->base + j->q->x + (size_t)first * j->q->x_step, first, pixels);
-}
-
 /* The columns of padding of a row of pixels of `pixel` bytes. */
 static void pad_line(const int8_job *j, uint8_t *line, size_t pixel, int zero)
 {
@@ -317,12 +337,8 @@ static void quantise_line_task(void *arg, uint32_t index, uint32_t worker)
 /* All of the input, where pixels are read more than once; else tasks make the codes that they need. */
 static void quantise_input(int8_job *j)
 {
-    const isgi_conv *c = j->c;
-    const uint64_t lines = (uint64_t)c->batch * c->ih;
-    if (j->q->form == ISGI_INT8_DEPTHWISE)
-        isgi_run_tasks(j->ctx, quantise_line_task, j, lines);
-    else if (!j->q->groups && !j->q->pointwise)
-        isgi_run_tasks(j->ctx, quantise_task, j, (lines * c->iw + QUANTISE_PIXELS - 1) / QUANTISE_PIXELS);
+    if (j->q->form != ISGI_INT8_FACTORED && j->q->line)
+        isgi_run_tasks(j->ctx, quantise_line_task, j, (uint64_t)j->c->batch * j->c->ih);
 }
 
 /* ---- products ---- */
@@ -389,38 +405,40 @@ static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, siz
     }
 }
 
-/* Taps of one row of the image from column `ix` on, next to each other in memory; what lies outside is `zero`. */
-static void gather_run(uint8_t *dst, const uint8_t *row, int64_t ix, int64_t iw, size_t taps, size_t channels, int zero)
+/* Some bytes behind the n are read and written as well: runs are short, and most of a call would be choosing its way.
+ */
+static inline void copy_over(uint8_t *dst, const uint8_t *src, size_t n)
 {
-    const size_t before = ix >= 0 ? 0 : (uint64_t)-ix < taps ? (size_t)-ix : taps, in = taps - before;
-    const int64_t first = ix + (int64_t)before;
-    const size_t inside = first >= iw ? 0 : (uint64_t)(iw - first) < in ? (size_t)(iw - first) : in;
-    memset(dst, zero, before * channels);
-    if (inside) memcpy(dst + before * channels, row + (size_t)first * channels, inside * channels);
-    memset(dst + (before + inside) * channels, zero, (in - inside) * channels);
+    for (size_t i = 0; i < n; i += ISGI_INT8_BEHIND) memcpy(dst + i, src + i, ISGI_INT8_BEHIND);
 }
 
-/* Gathered rows of taps x channels codes; what lies outside the image is the code of 0.0. */
+/* Gathered rows of taps x channels codes, and zeros up to whole groups of four; what lies outside the image is the code
+ * of 0.0. */
 static void gather_u8(const int8_job *j, uint8_t *dst, uint64_t first, uint32_t count)
 {
     const isgi_conv *c = j->c;
     const isgi_window *g = &c->window;
-    const uint32_t plane = c->oh * c->ow, row = 4 * j->q->k4, run = g->dw == 1 ? g->kw : 1; /* taps side by side */
-    const size_t channels = c->ic, line = c->iw * channels;
+    const uint32_t plane = c->oh * c->ow, run = g->dw == 1 ? g->kw : 1; /* taps side by side */
+    const size_t channels = c->ic, line = j->q->line * channels, row = 4 * (size_t)j->q->k4, behind = row - j->q->k;
+    const uint8_t *x = j->base + j->q->x + (size_t)(first / plane) * c->ih * line, *pad = j->base + j->q->pad;
+    uint32_t oy = (uint32_t)(first % plane) / c->ow, ox = (uint32_t)(first % plane) % c->ow;
     for (uint32_t p = 0; p < count; p++, dst += row) {
-        const uint64_t image = (first + p) / plane;
-        const uint32_t oy = (uint32_t)((first + p) % plane) / c->ow, ox = (uint32_t)((first + p) % plane) % c->ow;
-        const uint8_t *x = j->base + j->q->x + (size_t)image * c->ih * line;
         uint8_t *at = dst;
         for (uint32_t ky = 0; ky < g->kh; ky++) {
             const int64_t iy = (int64_t)oy * g->sh - g->top + (int64_t)ky * g->dh;
-            const int in = iy >= 0 && iy < c->ih;
-            for (uint32_t kx = 0; kx < g->kw; kx += run, at += run * channels) {
-                const int64_t ix = (int64_t)ox * g->sw - g->left + (int64_t)kx * g->dw;
-                gather_run(at, in ? x + (size_t)iy * line : x, ix, in ? c->iw : 0, run, channels, j->q->zero);
+            const uint8_t *from = iy < 0 || iy >= c->ih ? pad : x + (size_t)iy * line;
+            from += (size_t)ox * g->sw * channels;
+            for (uint32_t kx = 0; kx < g->kw; kx += run, at += run * channels)
+                copy_over(at, from + (size_t)kx * g->dw * channels, run * channels);
+        }
+        for (size_t i = 0; i < 3; i++) at[i] = i < behind ? 0 : at[i];
+        if (++ox == c->ow) {
+            ox = 0;
+            if (++oy == c->oh) {
+                oy = 0;
+                x += c->ih * line;
             }
         }
-        memset(at, 0, (size_t)(dst + row - at));
     }
 }
 
@@ -634,13 +652,15 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     const isgi_conv *c = &step->conv;
     const uint64_t out = (uint64_t)c->batch * c->oh * c->ow;
+    isg_weight made;
     int8_job j;
     memset(&j, 0, sizeof j);
     j.ctx = ctx;
     j.step = step;
     j.q = &step->int8;
     j.c = c;
-    j.w = &ctx->weights[step->op.weight];
+    j.factors = &ctx->weights[step->op.weight];
+    j.w = isgi_int8_weight(j.q, j.factors, &made);
     j.base = (uint8_t *)(void *)ctx->scratch;
     j.after = isgi_conv_finish(ctx, step, NULL, &j.finish);
     prepare(&j);

@@ -132,14 +132,17 @@ static uint64_t stored_bytes(const isg_weight *w)
 static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 {
     const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
+    isg_weight made;
     isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->options->strategy, p->isa, p->workers);
     if (!s->int8.on) return;
+    w = isgi_int8_weight(&s->int8, w, &made);
     s->over_residual = 0;
     s->scratch = s->int8.scratch;
     s->macs = isgi_int8_macs(&s->int8, &s->conv, w);
     s->cost = isgi_int8_cost(&s->int8, &s->conv, w, &p->costs);
     s->strategy = s->int8.form == ISGI_INT8_FACTORED ? ISG_STRATEGY_FACTORED
                   : s->int8.form == ISGI_INT8_CHAIN  ? ISG_STRATEGY_HALF
+                  : s->int8.made                     ? ISG_STRATEGY_GENERATE
                                                      : ISG_STRATEGY_DENSE;
 }
 

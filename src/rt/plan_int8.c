@@ -5,6 +5,7 @@
 #include "base/endian.h"
 #include "base/error.h"
 #include "rt/exec.h"
+#include "rt/gen.h"
 #include "rt/int8_ops.h"
 #include "rt/plan_cost.h"
 
@@ -12,7 +13,7 @@
 #define MAP_BYTES 1048576u /* of those that all tasks share, */
 #define SHARE_PIXELS 8u    /* and how many a task makes at least */
 #define MAX_SUM (255u * 255u)
-#define TAPS_BEHIND 32u /* dwconv_u8s8 reads whole groups of channels */
+#define MADE_NUMBERS 65536u /* of a W that is made whole */
 
 static uint64_t ceil_div64(uint64_t a, uint64_t b)
 {
@@ -104,21 +105,35 @@ static int factored_pays(const isgi_conv *c, const isg_weight *w)
 
 /* In hundredths of the time of one multiply-add in binary32 of AVX2 (docs/kernels.md): one of integers takes 60 where a
  * code has eight bits, 45 where seven, else 34; a number that comes out 1400, one that goes in 800, one that is
- * gathered for a product 750. Winograd's algorithm in binary32: a multiply-add of its points 100, of 36 points one that
- * goes in 480, one that comes out 660, a weight 300. */
-static int dense_pays(const isgi_conv *c, const isg_weight *w)
+ * gathered for a product 600; one of plain C, of those that make W, 400. Winograd's algorithm in binary32: a
+ * multiply-add of its points 100, of 36 points one that goes in 480, one that comes out 660, a weight 300. */
+static int dense_pays(const isgi_conv *c, uint32_t bits, uint64_t making)
 {
     const uint64_t pixels = (uint64_t)c->oh * c->ow, ic = c->ic, oc = c->oc, macs = pixels * oc * c->k;
     const uint64_t tiles = (uint64_t)isgi_winograd_tiles(c->oh) * isgi_winograd_tiles(c->ow);
     const uint64_t winograd = ISGK_WINOGRAD_POINTS * (tiles * (ic * oc * 100 + ic * 480 + oc * 660) + ic * oc * 300);
     const uint64_t gathered = isgi_is_pointwise(c) ? 0 : pixels * c->k;
-    const uint32_t bits = w->basis.bits, integer = bits > 7 ? 60 : bits > 6 ? 45 : 34;
+    const uint32_t integer = bits > 7 ? 60 : bits > 6 ? 45 : 34;
     isgi_conv one = *c; /* the batch does not count */
     uint64_t floats = macs * 100;
     one.batch = 1;
     if (isgi_can_winograd(&one) && winograd < floats) floats = winograd;
-    return 9 * floats >=
-           10 * (macs * integer + pixels * oc * 1400 + (uint64_t)c->ih * c->iw * ic * 800 + gathered * 750);
+    return 9 * floats >= 10 * (macs * integer + pixels * oc * 1400 + (uint64_t)c->ih * c->iw * ic * 800 +
+                               gathered * 600 + making * 400);
+}
+
+const isg_weight *isgi_int8_weight(const isgi_int8 *q, const isg_weight *w, isg_weight *made)
+{
+    if (!q->made) return w;
+    memset(made, 0, sizeof *made);
+    made->taps = w->taps;
+    made->ci = w->ci;
+    made->co = w->co;
+    made->basis.rows = w->taps * w->ci;
+    made->basis.cols = w->co;
+    made->basis.bits = ISGI_INT8_MADE_BITS;
+    made->basis.family = ISG_QUANT_MIDTREAD;
+    return made;
 }
 
 static size_t place_bytes(uint64_t *at, uint64_t bytes)
@@ -128,18 +143,21 @@ static size_t place_bytes(uint64_t *at, uint64_t bytes)
     return (size_t)offset;
 }
 
-static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uint32_t workers)
+/* `numbers`: floats that W is made in. */
+static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uint64_t numbers, uint32_t workers)
 {
     const uint64_t bibo = (uint64_t)w->bi * w->bo, wide = w->bo ? (uint64_t)w->bo : c->oc;
     const uint64_t first = q->form == ISGI_INT8_FACTORED ? bibo : q->form == ISGI_INT8_CHAIN ? w->bo : c->oc;
     const uint64_t tap = q->form == ISGI_INT8_FACTORED ? bibo : q->x_step; /* bytes of a pixel that taps read */
     const uint64_t tile = isgi_int8_tile_step((size_t)(wide > ISGI_INT8_COLUMNS ? wide : ISGI_INT8_COLUMNS));
     uint64_t at = 0, part = 0, longest = q->k4 > q->sum_step / 4 ? 4 * (uint64_t)q->k4 : q->sum_step;
-    if (q->form == ISGI_INT8_DEPTHWISE || (!q->groups && !q->pointwise))
-        q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * (q->groups ? q->line : c->iw) * q->x_step);
-    if (q->share) q->map = place_bytes(&at, (uint64_t)c->batch * c->ih * q->line * bibo + TAPS_BEHIND);
-    q->pad = place_bytes(&at, q->line * tap + TAPS_BEHIND);
+    if (q->form != ISGI_INT8_FACTORED && q->line)
+        q->x = place_bytes(&at, (uint64_t)c->batch * c->ih * q->line * q->x_step + ISGI_INT8_BEHIND);
+    if (q->share) q->map = place_bytes(&at, (uint64_t)c->batch * c->ih * q->line * bibo + ISGI_INT8_BEHIND);
+    q->pad = place_bytes(&at, q->line * tap + ISGI_INT8_BEHIND);
     q->ones = place_bytes(&at, longest);
+    q->matrix = place_bytes(&at, numbers * sizeof(float));
+    if (q->made) q->codes = place_bytes(&at, (uint64_t)c->k * c->oc);
     if (q->form != ISGI_INT8_DEPTHWISE) {
         q->first = place_bytes(&at, 4 * (uint64_t)q->k4 * first);
         q->init_first = place_bytes(&at, 4 * first);
@@ -159,10 +177,11 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
     }
     q->add = place_bytes(&at, 4 * (uint64_t)c->oc);
     q->at_tile = place_bytes(&part, 4 * ISGI_INT8_PIXELS * tile);
-    q->at_input = place_bytes(&part, q->form == ISGI_INT8_DEPTHWISE ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4);
+    q->at_input = place_bytes(
+        &part, q->form == ISGI_INT8_DEPTHWISE ? 0 : ISGI_INT8_PIXELS * 4 * (uint64_t)q->k4 + ISGI_INT8_BEHIND);
     q->at_taps = place_bytes(&part, 4 * (uint64_t)q->groups * sizeof(void *));
     if (q->form == ISGI_INT8_FACTORED && !q->share)
-        q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + TAPS_BEHIND);
+        q->at_mid = place_bytes(&part, (uint64_t)q->ring * q->line * bibo + ISGI_INT8_BEHIND);
     q->at_sums = place_bytes(&part, w->level2 ? (uint64_t)ISGI_INT8_PIXELS * q->sum_step : 0);
     longest = first > c->oc ? first : c->oc; /* of a factor's rows, while it is unpacked */
     if (part < ISGI_INT8_BLOCK * longest) part = (ISGI_INT8_BLOCK * longest + 63) & ~(uint64_t)63;
@@ -174,11 +193,23 @@ static void place_all(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, uin
 void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const isgi_ranges *ranges, uint32_t forced,
                     uint32_t isa, uint32_t workers)
 {
+    isg_weight codes;
+    uint64_t numbers = 0, making = 0;
     memset(q, 0, sizeof *q);
     if (!(ranges->hi > ranges->lo) || !choose_form(c, w, &q->form)) return;
     if ((w->level1 && !(ranges->mid > 0.0f)) || (w->level2 && !(ranges->sum > 0.0f))) return;
     q->ranges = *ranges;
     set_input_scale(q);
+    if (q->form == ISGI_INT8_FACTORED &&
+        (forced == ISG_STRATEGY_GENERATE || (forced == ISG_STRATEGY_AUTO && !factored_pays(c, w)))) {
+        numbers = (uint64_t)c->k * c->oc;
+        if (numbers > MADE_NUMBERS) return;
+        making = numbers * (w->level2 ? w->bo : w->bi);
+        numbers += isgi_gen_scratch_floats(w, c->k);
+        q->made = 1;
+        q->form = ISGI_INT8_DENSE;
+        w = isgi_int8_weight(q, w, &codes);
+    }
     if (q->form == ISGI_INT8_FACTORED) q->groups = (w->taps * w->bi + 3) / 4;
     q->paired = q->form == ISGI_INT8_FACTORED && wants_pairs(w, isa);
     if (q->form == ISGI_INT8_DEPTHWISE) q->groups = (w->taps + 3) / 4;
@@ -188,13 +219,10 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->k = q->form == ISGI_INT8_FACTORED ? c->ic : c->k;
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
-    if (q->groups && !set_line(q, c)) return;
-    if (forced == ISG_STRATEGY_AUTO) {
-        if (q->form == ISGI_INT8_FACTORED && !factored_pays(c, w)) return;
-        if (q->form == ISGI_INT8_DENSE && !dense_pays(c, w)) return;
-    }
+    if (!q->pointwise && !set_line(q, c)) return;
+    if (forced == ISG_STRATEGY_AUTO && q->form == ISGI_INT8_DENSE && !dense_pays(c, w->basis.bits, making)) return;
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
-    place_all(q, c, w, workers);
+    place_all(q, c, w, numbers, workers);
     q->on = 1;
 }
 

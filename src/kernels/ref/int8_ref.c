@@ -31,8 +31,7 @@ void isgk_unpack_s8__ref(int8_t *dst, const uint8_t *src, size_t src_bytes, size
 
 void isgk_interleave_s8__ref(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)
 {
-    for (size_t r = 0; r < 4; r++)
-        for (size_t c = 0; c < cols; c++) dst[4 * c + r] = r < rows ? src[r * lds + c] : 0;
+    for (size_t i = 0; i < 4 * cols; i++) dst[i] = i % 4 < rows ? src[i % 4 * lds + i / 4] : 0;
 }
 
 void isgk_interleave_pairs_s8__ref(int8_t *dst, const int8_t *src, size_t lds, size_t rows, size_t cols)

@@ -10,7 +10,6 @@
 #define GATHER_FLOATS 49152u /* of gathered input pixels */
 #define PANELS_ROWS 288u     /* deeper ones gain nothing: blocks of k are packed for all strips alike */
 #define PANELS_FLOATS 49152u /* of gathered input pixels, beside the panels */
-#define PANELS_STRIP 48u     /* output pixels a worker, at least */
 #define STRIP_STEP 24u       /* a multiple of every micro-kernel's height */
 #define STRIP_MAX 192u
 #define STREAM_PIXELS 64u     /* output pixels: so few wait for a large matrix more than they compute */
@@ -67,7 +66,7 @@ static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
 {
     if (isgi_fuses(c, w, c->strategy)) return c->ic <= ISGK_BF16_DEPTH && (!w->level2 || w->bo <= ISGK_BF16_DEPTH);
     return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= ISGK_BF16_DEPTH &&
-           (uint64_t)c->oh * c->ow >= PANELS_STRIP;
+           (uint64_t)c->oh * c->ow >= ISGI_PANELS_PIXELS;
 }
 
 static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
@@ -147,12 +146,22 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, u
     }
 }
 
+int isgi_fits_panels(const isgi_conv *c, uint32_t width)
+{
+    return c->groups == 1 && c->k <= PANELS_ROWS && (uint64_t)c->k * width <= TILE_FLOATS;
+}
+
+int isgi_reads_lines(const isgi_conv *c)
+{
+    return !c->direct && !c->bf16 && c->window.dw == 1 && c->ow >= LINES_COLUMNS;
+}
+
 /* Whether the whole matrix goes to panels first: strips then share one copy, and finish their pixels in registers. Not
  * where it would leave the cache, nor where channels are cut for the workers. */
 static int wants_panels(const isgi_conv *c, uint64_t pixels, uint32_t workers)
 {
-    return c->strategy != ISG_STRATEGY_HALF && c->groups == 1 && c->k <= PANELS_ROWS &&
-           (uint64_t)c->k * c->width <= TILE_FLOATS && pixels >= (uint64_t)PANELS_STRIP * workers;
+    return c->strategy != ISG_STRATEGY_HALF && isgi_fits_panels(c, c->width) &&
+           pixels >= (uint64_t)ISGI_PANELS_PIXELS * workers;
 }
 
 /* Output pixels a strip, `most` at the most where that is no less than the least: each worker gets as many strips. */
@@ -190,7 +199,7 @@ static void set_lines(isgi_conv *c, uint32_t workers)
     const uint64_t line = (uint64_t)g->left + c->iw, reach = (uint64_t)(c->ow - 1) * g->sw + g->kw;
     const uint64_t tasks = ceil_div(workers, c->batch);
     uint64_t rows = ceil_div(STRIP_MAX, c->ow);
-    if (c->direct || c->bf16 || g->dw != 1 || c->ow < LINES_COLUMNS || reach > UINT32_MAX || line > UINT32_MAX) return;
+    if (!isgi_reads_lines(c) || reach > UINT32_MAX || line > UINT32_MAX) return;
     if (g->top || g->left || g->bottom || g->right) c->line = (uint32_t)(line > reach ? line : reach);
     while (rows > 1 && rows_under(c, rows) * c->line * c->ic > LINES_FLOATS) rows--;
     if (rows > ceil_div(c->oh, tasks)) rows = ceil_div(c->oh, tasks);

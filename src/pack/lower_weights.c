@@ -146,13 +146,29 @@ isg_status isgi_lower_gemm(isgi_lowering *l, const isg_node *n, isg_error *err)
     return ISG_OK;
 }
 
+/* An affine operation takes pixels or vectors: [N][C][L] goes through it as [N][C][L][1], and who reads the result sees
+ * that it has another shape than its value. */
+static isg_status emit_affine(isgi_lowering *l, const isg_node *n, isgi_ref x, int32_t scale, int32_t shift,
+                              isg_error *err)
+{
+    isgi_shape shape = *isgi_program_shape(l->p, x);
+    isgi_program_op *op;
+    if (shape.rank == 3) {
+        shape.dims[shape.rank++] = 1;
+        ISGI_TRY(isgi_lower_emit(l, ISG_KIND_RESHAPE, &x, 1, &shape, &x, NULL, err));
+    }
+    ISGI_TRY(isgi_lower_emit(l, ISG_KIND_AFFINE, &x, 1, &shape, &l->refs[n->outputs[0]], &op, err));
+    op->weight = scale;
+    op->bias = shift;
+    return ISG_OK;
+}
+
 /* X, scale, B, mean, var: y = x * s + (B - mean * s), s = scale / sqrt(var + epsilon), rounded once. */
 isg_status isgi_lower_batch_norm(isgi_lowering *l, const isg_node *n, isg_error *err)
 {
     const float *v[4];
     int64_t count[4];
     int32_t scale = -1, shift = -1;
-    isgi_program_op *op;
     float *folded;
     isgi_ref x;
     isg_status status;
@@ -174,9 +190,5 @@ isg_status isgi_lower_batch_norm(isgi_lowering *l, const isg_node *n, isg_error 
     status = enter_vector(l, folded, (uint32_t)count[0], &scale, err);
     if (status == ISG_OK) status = enter_vector(l, folded + count[0], (uint32_t)count[0], &shift, err);
     isg_free(folded);
-    if (status != ISG_OK) return status;
-    ISGI_TRY(isgi_lower_output(l, ISG_KIND_AFFINE, &x, 1, n, 0, &op, err));
-    op->weight = scale;
-    op->bias = shift;
-    return ISG_OK;
+    return status == ISG_OK ? emit_affine(l, n, x, scale, shift, err) : status;
 }

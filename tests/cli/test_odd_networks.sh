@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Networks of more than one output, of nodes with one name, of a fixed batch: run, eval, compare and compress do what they say of the first
-# output, or refuse.
+# Networks of more than one output, of nodes with one name, of a fixed batch, of three dimensions: run, eval, compare and
+# compress do what they say of the first output, or refuse.
 . "$(dirname "$0")/common.sh"
 
 python3 - "$work" <<'EOF' || fail "making the networks"
@@ -39,6 +39,12 @@ for name, batch in (('one', 'N'), ('two', 'N'), ('four', 4)):
 twins = node('Conv', ['x', 'w'], 'a', pads(), 'c') + node('Conv', ['a', 'v'], 'y', b'', 'c')
 twins += tensor('w', [16, 3, 3, 3], weights) + tensor('v', [8, 16, 1, 1], weights[:128])
 save('twins.onnx', twins + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 8, 8, 8]))
+body = node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], 'n') + node('Relu', ['n'], 'r') + node('Flatten', ['r'], 'f') + node('Gemm', ['f', 'g'], 'y')
+for name, values in (('s', [1, 2, -.5, 1]), ('b', [0, .5, 1, 0]), ('m', [0, .1, .2, .3]), ('v', [1, 1, 2, 1])): body += tensor(name, [4], values)
+body += tensor('g', [24, 10], weights[:240])
+for name, dims in (('line', [4, 6]), ('plane', [4, 6, 1])): save(f'{name}.onnx', body + value(11, 'x', ['N'] + dims) + value(12, 'y', ['N', 10]))
+array('line.npy', [2, 4, 6], [(i * 37 % 48 - 24) / 16 for i in range(48)])
+array('plane.npy', [2, 4, 6, 1], [(i * 37 % 48 - 24) / 16 for i in range(48)])
 array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
 array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
 EOF
@@ -57,6 +63,19 @@ expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
 expect 0 "$tool" compress "$work/twins.onnx" --bi 1 --bo 2 --quiet -o "$work/twins.isg"
 expect 0 "$tool" export --factored "$work/twins.isg" -o "$work/twins2.onnx"
 expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tolerance 1e-4
+
+# a normalisation of [N,C,L] that no convolution takes in is that of [N,C,L,1], also when it comes back from an .isg file
+for name in line plane; do
+    expect 0 "$tool" check "$work/$name.onnx"
+    expect 0 "$tool" compress "$work/$name.onnx" --layer .=bits=8 --quiet -o "$work/$name.isg"
+    expect 0 "$tool" export "$work/$name.isg" -o "$work/$name-back.onnx"
+    for file in $name.onnx $name.isg $name-back.onnx; do
+        expect 0 "$tool" run "$work/$file" "$work/$name.npy" -o "$work/$file.npy"
+    done
+done
+for suffix in .onnx .isg -back.onnx; do
+    cmp -s "$work/line$suffix.npy" "$work/plane$suffix.npy" || fail "a normalisation of three dimensions: $suffix"
+done
 
 # data are single items
 refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"

@@ -34,6 +34,8 @@ typedef enum isg_dtype { /* numbers of ONNX TensorProto.DataType */
                          ISG_DT_BF16 = 16
 } isg_dtype;
 size_t isg_dtype_size(isg_dtype dtype); /* 0 for types we do not know */
+/* "float16" and so on, also of ONNX's types that tensors of ours cannot hold; "unknown" for other numbers. */
+const char *isg_dtype_name(int32_t dtype);
 
 /* Owns `data` (64-byte aligned, row-major, dims product x dtype size bytes). Rank 0 is a scalar. */
 typedef struct isg_tensor {

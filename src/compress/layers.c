@@ -68,6 +68,23 @@ static int is_listed(const isgi_layers *layers, int32_t value)
     return 0;
 }
 
+/* Why no layer was found: weights of another type than ours hide all the others. */
+static isg_status no_layers(const isg_graph *g, isg_error *err)
+{
+    char name[96];
+    for (int32_t n = 0; n < g->node_count; n++) {
+        const isg_node *node = &g->nodes[n];
+        const isg_tensor *w;
+        if ((node->op != ISG_OP_CONV && node->op != ISG_OP_GEMM) || node->input_count < 2) continue;
+        w = g->values[node->inputs[1]].constant;
+        if (w && w->dtype != ISG_DT_F32)
+            return isgi_fail(err, ISG_E_UNSUPPORTED, "weight '%s' is of type %s, where only float32 is supported",
+                             isgi_escape(name, sizeof name, g->values[node->inputs[1]].name),
+                             isg_dtype_name((int32_t)w->dtype));
+    }
+    return isgi_fail(err, ISG_E_UNSUPPORTED, "the network has no weight that could be compressed");
+}
+
 isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err)
 {
     layers->count = 0;
@@ -82,8 +99,7 @@ isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_erro
         isg_weight_oihw_to_hwio(layer->hwio, g->values[layer->value].constant->data, layer->co, layer->ci,
                                 layer->kh * layer->kw);
     }
-    if (!layers->count) return isgi_fail(err, ISG_E_UNSUPPORTED, "the network has no weight that could be compressed");
-    return ISG_OK;
+    return layers->count ? ISG_OK : no_layers(g, err);
 }
 
 static void set_quant(isg_factor *f, uint8_t bits, uint8_t family)

@@ -87,7 +87,19 @@ int isgi_is_float(isg_dtype dtype)
 
 isg_status isgi_need_float(const isg_tensor *t, isg_error *err)
 {
-    return isgi_is_float(t->dtype) ? ISG_OK : isgi_fail(err, ISG_E_UNSUPPORTED, "element type is not floating point");
+    return isgi_is_float(t->dtype) ? ISG_OK
+                                   : isgi_fail(err, ISG_E_UNSUPPORTED, "element type %s is not floating point",
+                                               isg_dtype_name((int32_t)t->dtype));
+}
+
+isg_status isgi_need_one_type(const isgi_call *c)
+{
+    for (int32_t i = 1; i < c->in_count; i++) {
+        if (c->in[i] && c->in[i]->dtype != c->in[0]->dtype)
+            return isgi_fail(c->err, ISG_E_SHAPE, "inputs of different element types, %s and %s",
+                             isg_dtype_name((int32_t)c->in[0]->dtype), isg_dtype_name((int32_t)c->in[i]->dtype));
+    }
+    return ISG_OK;
 }
 
 static float bf16_to_float(uint16_t b)

@@ -95,8 +95,7 @@ isg_status isgi_shape_conv(isgi_call *c)
     x = c->in[0];
     weight = c->in[1];
     ISGI_TRY(isgi_need_float(x, c->err));
-    if (weight->dtype != x->dtype || (bias && bias->dtype != x->dtype))
-        return isgi_fail(c->err, ISG_E_SHAPE, "input, weight and bias have different element types");
+    ISGI_TRY(isgi_need_one_type(c));
     if (weight->rank != x->rank)
         return isgi_fail(c->err, ISG_E_SHAPE, "weight of rank %d for an input of rank %d", (int)weight->rank,
                          (int)x->rank);

@@ -45,8 +45,7 @@ isg_status isgi_shape_gemm(isgi_call *c)
     int64_t m, n, k, dims[2];
     ISGI_TRY(isgi_arity(c, 2, 3, 1));
     ISGI_TRY(isgi_need_float(c->in[0], c->err));
-    if (c->in[1]->dtype != c->in[0]->dtype || (bias && bias->dtype != c->in[0]->dtype))
-        return isgi_fail(c->err, ISG_E_SHAPE, "operands have different element types");
+    ISGI_TRY(isgi_need_one_type(c));
     ISGI_TRY(gemm_sizes(c, &m, &n, &k));
     dims[0] = m;
     dims[1] = n;
@@ -135,8 +134,7 @@ isg_status isgi_shape_matmul(isgi_call *c)
     matmul_plan p;
     ISGI_TRY(isgi_arity(c, 2, 2, 1));
     ISGI_TRY(isgi_need_float(c->in[0], c->err));
-    if (c->in[1]->dtype != c->in[0]->dtype)
-        return isgi_fail(c->err, ISG_E_SHAPE, "operands have different element types");
+    ISGI_TRY(isgi_need_one_type(c));
     ISGI_TRY(plan_matmul(&p, c));
     rank = p.batch.rank;
     memcpy(dims, p.batch.dims, sizeof p.batch.dims);

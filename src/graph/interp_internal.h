@@ -46,6 +46,8 @@ isg_status isgi_shape_like(const isgi_call *c, int32_t out, const isg_tensor *t)
 
 int isgi_is_float(isg_dtype dtype);
 isg_status isgi_need_float(const isg_tensor *t, isg_error *err);
+/* SHAPE unless all inputs that are present have the element type of the first one, which must be. */
+isg_status isgi_need_one_type(const isgi_call *c);
 /* count elements from `offset` on, as numbers. Integers are exact in the i64 form (U64 keeps its bits). */
 void isgi_read_f64(double *dst, const isg_tensor *t, int64_t offset, int64_t count);
 void isgi_write_f64(isg_tensor *t, int64_t offset, const double *src, int64_t count);

@@ -98,8 +98,7 @@ static isg_status binary_op(const isgi_call *c, isg_op op, isg_tensor *y, const 
 isg_status isgi_shape_arith(isgi_call *c)
 {
     ISGI_TRY(isgi_arity(c, 2, 2, 1));
-    if (c->in[0]->dtype != c->in[1]->dtype)
-        return isgi_fail(c->err, ISG_E_SHAPE, "operands have different element types");
+    ISGI_TRY(isgi_need_one_type(c));
     if (c->in[0]->dtype == ISG_DT_BOOL) return isgi_fail(c->err, ISG_E_UNSUPPORTED, "arithmetic on bool");
     ISGI_TRY(isgi_shape_like(c, 0, c->in[0]));
     return isgi_broadcast(&c->out[0], c->in[1], c->err);
@@ -113,10 +112,9 @@ isg_status isgi_eval_arith(const isgi_call *c)
 isg_status isgi_shape_sum(isgi_call *c)
 {
     ISGI_TRY(isgi_arity(c, 1, INT32_MAX, 1));
+    ISGI_TRY(isgi_need_one_type(c));
     for (int32_t i = 0; i < c->in_count; i++) {
         if (!c->in[i]) return isgi_fail(c->err, ISG_E_SHAPE, "input %d is missing", (int)i);
-        if (c->in[i]->dtype != c->in[0]->dtype)
-            return isgi_fail(c->err, ISG_E_SHAPE, "operands have different element types");
         if (i == 0)
             ISGI_TRY(isgi_shape_like(c, 0, c->in[0]));
         else

@@ -428,7 +428,8 @@ static void attr_cast(attr_reader *r, isg_cast_attr *c)
 {
     const int64_t to = attr_int(r, "to", 0);
     if (!isgi_onnx_dtype_known(to)) {
-        ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "cast to element type %lld", (long long)to);
+        ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "cast to element type %s",
+                     to == (int32_t)to ? isg_dtype_name((int32_t)to) : "unknown");
         return;
     }
     c->to = (isg_dtype)to;

@@ -209,15 +209,22 @@ static isg_status import_initializers(isgi_onnx_import *in, const IsgiOnnx__Grap
 
 /* ---- graph inputs and outputs ---- */
 
-/* Fills dtype and dims from a type; a reason on failure. The first unknown dimension of a graph input is the batch. */
-static const char *import_type(isg_value *v, const IsgiOnnx__TypeProto *type)
+#define REASON_BYTES 80
+
+/* Fills dtype and dims from a type; a reason on failure, which may be written to `text`. The first unknown dimension of
+ * a graph input is the batch. */
+static const char *import_type(isg_value *v, const IsgiOnnx__TypeProto *type, char text[REASON_BYTES])
 {
     const IsgiOnnx__TypeProto__Tensor *t;
     size_t i;
     if (!type || type->value_case == ISGI_ONNX__TYPE_PROTO__VALUE__NOT_SET) return "has no type";
     if (type->value_case != ISGI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) return "is not a tensor";
     t = type->tensor_type;
-    if (!t->has_elem_type || !isgi_onnx_dtype_known(t->elem_type)) return "has an element type that is not supported";
+    if (!t->has_elem_type) return "has no element type";
+    if (!isgi_onnx_dtype_known(t->elem_type)) {
+        snprintf(text, REASON_BYTES, "has element type %s, which is not supported", isg_dtype_name(t->elem_type));
+        return text;
+    }
     v->dtype = (isg_dtype)t->elem_type;
     if (!t->shape) return NULL;
     if (t->shape->n_dim > ISG_MAX_RANK) return "has more than 8 dimensions";
@@ -240,11 +247,11 @@ static isg_status import_inputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto
     for (i = 0; i < graph->n_input; i++) {
         const isgi_onnx_name *entry = find_name(in, graph->input[i]->name);
         const char *reason;
-        char shown[96];
+        char shown[96], text[REASON_BYTES];
         if (!entry || entry->kind != NAME_INPUT) continue;
         if ((size_t)in->graph->input_count >= MAX_OPERANDS)
             return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph inputs");
-        reason = import_type(&in->graph->values[entry->value], graph->input[i]->type);
+        reason = import_type(&in->graph->values[entry->value], graph->input[i]->type, text);
         isgi_escape(shown, sizeof shown, entry->name);
         if (reason) IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "input '%s' %s", shown, reason));
         IMPORT_TRY(isg_graph_add_input(in->graph, entry->value, in->err));

@@ -39,7 +39,7 @@ static isg_status tensor_header(const IsgiOnnx__TensorProto *proto, isg_dtype *d
     size_t i;
     if (!proto->has_data_type || proto->data_type == 0) return isgi_fail(err, ISG_E_FORMAT, "tensor without a type");
     if (!isgi_onnx_dtype_known(proto->data_type))
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "tensor of element type %d", (int)proto->data_type);
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "tensor of element type %s", isg_dtype_name(proto->data_type));
     if (proto->segment) return isgi_fail(err, ISG_E_UNSUPPORTED, "tensor stored in segments");
     if (proto->n_dims > ISG_MAX_RANK)
         return isgi_fail(err, ISG_E_UNSUPPORTED, "tensor of rank %zu (at most %d)", proto->n_dims, ISG_MAX_RANK);

@@ -2,6 +2,7 @@
 /* From a prepared graph to a program: which nodes count, who uses what, and the walk over the nodes. */
 #include "pack/lower.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -23,6 +24,14 @@ static isg_status value_fail(const isg_graph *g, int32_t value, const char *what
     char name[96];
     return isgi_fail(err, ISG_E_UNSUPPORTED, "value '%s': %s", isgi_escape(name, sizeof name, g->values[value].name),
                      what);
+}
+
+static isg_status type_fail(const isg_graph *g, int32_t value, const char *what, isg_error *err)
+{
+    char text[96];
+    snprintf(text, sizeof text, "%s of type %s, where only float32 is supported", what,
+             isg_dtype_name((int32_t)g->values[value].dtype));
+    return value_fail(g, value, text, err);
 }
 
 isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_shape *shape, isg_error *err)
@@ -103,7 +112,7 @@ static isg_status enter_constant(isgi_lowering *l, int32_t value, isgi_ref *ref,
     uint32_t weight;
     isg_status status;
     float *data;
-    if (t->dtype != ISG_DT_F32) return value_fail(l->g, value, "a constant operand that is not float32", err);
+    if (t->dtype != ISG_DT_F32) return type_fail(l->g, value, "a constant operand", err);
     ISGI_TRY(isgi_lower_shape(l, value, &shape, err));
     data = isgi_malloc((size_t)t->count * sizeof *data);
     if (!data) return isgi_nomem(err);
@@ -250,7 +259,7 @@ static isg_status lower_inputs(isgi_lowering *l, isg_error *err)
     if (!p->inputs || !p->outputs) return isgi_nomem(err);
     for (int32_t i = 0; i < g->input_count; i++) {
         const isg_value *v = &g->values[g->inputs[i]];
-        if (v->dtype != ISG_DT_F32) return value_fail(g, g->inputs[i], "an input that is not float32", err);
+        if (v->dtype != ISG_DT_F32) return type_fail(g, g->inputs[i], "an input", err);
         ISGI_TRY(isgi_lower_shape(l, g->inputs[i], &p->inputs[i].shape, err));
         p->inputs[i].name = text_of(v->name);
         l->refs[g->inputs[i]].kind = ISGI_REF_INPUT;

@@ -121,10 +121,11 @@ static isg_status add_act(isgi_net *net, int32_t value, int32_t producer, isg_er
     a->last_use = -1;
     a->size = 1;
     isgi_escape(name, sizeof name, v->name ? v->name : "");
-    if (v->rank < 2 || v->rank > ISG_MAX_RANK || v->dtype != ISG_DT_F32) {
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: value %s is not a float tensor with a batch dimension",
-                         name);
-    }
+    if (v->dtype != ISG_DT_F32)
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: value %s is of type %s, where only float32 is supported",
+                         name, isg_dtype_name((int32_t)v->dtype));
+    if (v->rank < 2 || v->rank > ISG_MAX_RANK)
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "training: value %s has no batch dimension", name);
     for (int32_t k = 1; k < v->rank; k++) {
         if (v->dims[k] <= 0 || a->size > (SIZE_MAX >> 16) / (size_t)v->dims[k]) {
             return isgi_fail(err, ISG_E_SHAPE, "training: value %s has no fixed shape", name);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Networks of more than one output, of nodes with one name, of a fixed batch, of three dimensions: run, eval, compare and
-# compress do what they say of the first output, or refuse.
+# Networks of more than one output, of nodes with one name, of a fixed batch, of three dimensions, of other numbers than
+# float32: run, eval, compare and compress do what they say of the first output, or refuse.
 . "$(dirname "$0")/common.sh"
 
 python3 - "$work" <<'EOF' || fail "making the networks"
@@ -19,11 +19,12 @@ def node(op, inputs, output, attributes=b'', name=''):
     return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(3, name) + part(4, op) + attributes)
 def pads():
     return part(5, part(1, 'pads') + b''.join(number(8, 1) for _ in range(4)) + number(20, 7))
-def tensor(name, dims, values):
-    return part(5, b''.join(number(1, d) for d in dims) + number(2, 1) + part(8, name) + part(9, struct.pack('<%df' % len(values), *values)))
-def value(field, name, dims):
+def tensor(name, dims, values, kind=1, code='f'):
+    data = struct.pack('<%d%s' % (len(values), code), *values)
+    return part(5, b''.join(number(1, d) for d in dims) + number(2, kind) + part(8, name) + part(9, data))
+def value(field, name, dims, kind=1):
     shape = b''.join(part(1, part(2, d) if isinstance(d, str) else number(1, d)) for d in dims)
-    return part(field, part(1, name) + part(2, part(1, number(1, 1) + part(2, shape))))
+    return part(field, part(1, name) + part(2, part(1, number(1, kind) + part(2, shape))))
 def save(name, graph): open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, 8) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, 17)))
 def array(name, dims, values):
     head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
@@ -45,6 +46,11 @@ body += tensor('g', [24, 10], weights[:240])
 for name, dims in (('line', [4, 6]), ('plane', [4, 6, 1])): save(f'{name}.onnx', body + value(11, 'x', ['N'] + dims) + value(12, 'y', ['N', 10]))
 array('line.npy', [2, 4, 6], [(i * 37 % 48 - 24) / 16 for i in range(48)])
 array('plane.npy', [2, 4, 6, 1], [(i * 37 % 48 - 24) / 16 for i in range(48)])
+for name, kind, code in (('float16', 10, 'e'), ('float64', 11, 'd')):
+    body = node('Conv', ['x', 'w'], 'y', pads()) + tensor('w', [16, 3, 3, 3], weights, kind, code)
+    save(f'{name}.onnx', body + value(11, 'x', ['N', 3, 8, 8], kind) + value(12, 'y', ['N', 16, 8, 8], kind))
+    save(f'mixed-{name}.onnx', body + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 16, 8, 8]))
+save('string.onnx', node('Identity', ['x'], 'y') + value(11, 'x', ['N', 3], 8) + value(12, 'y', ['N', 3], 8))
 array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
 array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
 EOF
@@ -76,6 +82,22 @@ done
 for suffix in .onnx .isg -back.onnx; do
     cmp -s "$work/line$suffix.npy" "$work/plane$suffix.npy" || fail "a normalisation of three dimensions: $suffix"
 done
+
+# numbers that are not float32: what is said is their type
+make_images "$work/data"
+for type in float16 float64; do
+    expect 3 "$tool" check "$work/$type.onnx"
+    says "'x': an input of type $type, where only float32 is supported"
+    for verb in "info" "compress --bi 1 --bo 2 --quiet -o $work/out.d/o.isg" \
+        "train --data idx:$work/data --input unit,resize=8,crop=8 --steps 1 --quiet -o $work/out.d/o.onnx"; do
+        refused 3 "$tool" $verb "$work/$type.onnx"
+        grep -q "of type $type, where only float32 is supported" "$work/err" || fail "$verb: $(cat "$work/err")"
+    done
+    refused 4 "$tool" info "$work/mixed-$type.onnx"
+    grep -q "of different element types, float32 and $type" "$work/err" || fail "$type: $(cat "$work/err")"
+done
+expect 3 "$tool" check "$work/string.onnx"
+says "input 'x' has element type string, which is not supported"
 
 # data are single items
 refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"

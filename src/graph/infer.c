@@ -2,6 +2,8 @@
 /* Shape inference: the operators' own shape functions run at two batch sizes; what follows the batch is symbolic. */
 #include "graph/infer.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Two large primes: a dimension that equals the one in the first run and the other in the second is the batch. Small
@@ -127,10 +129,68 @@ static isg_status infer_run(isgi_shapes *s, int run, const isg_graph *g, isg_err
     return ISG_OK;
 }
 
+/* ---- messages without our batch sizes ---- */
+
+/* a and b at the two batches as a number that follows the batch N: "N", "24N", "N-3". 0: it does not, in a line. */
+static int write_count(char *dst, size_t size, long long a, long long b)
+{
+    const long long step = batch_sizes[1] - batch_sizes[0], slope = (b - a) / step, rest = a - slope * batch_sizes[0];
+    char times[24] = "", plus[24] = "";
+    int n;
+    if ((b - a) % step != 0) return 0;
+    if (slope != 1) snprintf(times, sizeof times, "%lld", slope);
+    if (rest != 0) snprintf(plus, sizeof plus, "%+lld", rest);
+    n = snprintf(dst, size, "%sN%s", times, plus);
+    return n > 0 && (size_t)n < size ? n : 0;
+}
+
+/* Two messages that differ in such numbers only, as one. 0: they differ otherwise. */
+static int join_messages(char *dst, size_t size, const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+    size_t n = 0;
+    while (*a || *b) {
+        const size_t p = strspn(a, digits), q = strspn(b, digits);
+        if (p && q && (p != q || memcmp(a, b, p) != 0)) {
+            const int wrote =
+                p > 17 || q > 17 ? 0 : write_count(dst + n, size - n, strtoll(a, NULL, 10), strtoll(b, NULL, 10));
+            if (!wrote) return 0;
+            n += (size_t)wrote;
+            a += p;
+            b += q;
+        } else {
+            if (*a != *b || n + 1 >= size) return 0;
+            dst[n++] = *a++;
+            b++;
+        }
+    }
+    dst[n] = '\0';
+    return 1;
+}
+
+/* The numbers of a failed run are those of a batch that nobody asked for: they become terms in N, or get their reason.
+ */
+static void explain_batch(isgi_shapes *s, int run, const isg_graph *g, isg_status status, isg_error *err)
+{
+    char text[sizeof err->message];
+    isg_error other = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+    if (run == 0 && infer_run(s, 1, g, &other) == status && other.node == err->node &&
+        join_messages(text, sizeof text, err->message, other.message)) {
+        memcpy(err->message, text, sizeof text);
+        return;
+    }
+    memcpy(text, err->message, sizeof text);
+    snprintf(err->message, sizeof err->message, "%.*s (with a batch of %lld)", (int)sizeof text - 40, text,
+             (long long)batch_sizes[run]);
+}
+
 isg_status isgi_shapes_infer(isgi_shapes *s, const isg_graph *g, isg_error *err)
 {
     isg_status status = create_shapes(s, g, err);
-    for (int run = 0; run < 2 && status == ISG_OK; run++) status = infer_run(s, run, g, err);
+    for (int run = 0; run < 2 && status == ISG_OK; run++) {
+        status = infer_run(s, run, g, err);
+        if (status != ISG_OK && status != ISG_E_NOMEM && err) explain_batch(s, run, g, status, err);
+    }
     if (status != ISG_OK) isgi_shapes_clear(s);
     return status;
 }

@@ -247,6 +247,53 @@ static void batch_arithmetic_is_refused(void **unused)
     isg_graph_destroy(g);
 }
 
+/* Whatever batches inference tries: what it says of the batch is N, other numbers stay, also those of names. */
+static void messages_speak_of_the_batch(void **unused)
+{
+    static const struct {
+        int64_t shape[2]; /* of a Reshape */
+        const char *message;
+    } cases[] = {{{5, -1}, "node '' (Reshape): 24N elements do not divide into 5"},
+                 {{7, 24}, "node '' (Reshape): 24N elements cannot take a shape of 168"},
+                 {{997, -1}, "node '' (Reshape): 24216 elements do not divide into 997 (with a batch of 1009)"},
+                 {{1009, -1}, "node '' (Reshape): 23928 elements do not divide into 1009 (with a batch of 997)"}};
+    const int64_t dims[3] = {ISG_DIM_BATCH, 4, 6}, three[3] = {3, 4, 6}, starts = 3, ends = INT64_MAX;
+    isg_error err;
+    isg_graph *g;
+    int32_t x, in[3], y;
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        g = new_graph();
+        in[0] = input(g, "x", 3, dims);
+        in[1] = list(g, "s", cases[i].shape, 2);
+        finish(g, node(g, ISG_OP_RESHAPE, in, 2));
+        assert_int_equal(isg_graph_infer(g, &err), ISG_E_SHAPE);
+        assert_string_equal(err.message, cases[i].message);
+        assert_int_equal(isg_graph_infer(g, NULL), ISG_E_SHAPE);
+        isg_graph_destroy(g);
+    }
+    g = new_graph();
+    x = in[0] = input(g, "x", 3, dims);
+    in[1] = list(g, "starts", &starts, 1);
+    in[2] = list(g, "ends", &ends, 1);
+    in[0] = node(g, ISG_OP_SLICE, in, 3);
+    in[1] = x;
+    y = value(g, "y");
+    assert_true(isg_graph_add_node(g, ISG_OP_ADD, "layer997", in, 2, &y, 1) >= 0);
+    finish(g, y);
+    assert_int_equal(isg_graph_infer(g, &err), ISG_E_SHAPE);
+    assert_string_equal(err.message, "node 'layer997' (Add): dimensions N-3 and N cannot be broadcast");
+    assert_int_equal(err.node, 1);
+    isg_graph_destroy(g);
+    g = new_graph();
+    in[0] = input(g, "x", 3, dims);
+    in[1] = weights(g, "w", 3, three);
+    finish(g, node(g, ISG_OP_ADD, in, 2));
+    assert_int_equal(isg_graph_infer(g, &err), ISG_E_SHAPE);
+    assert_string_equal(err.message, "node '' (Add): dimensions N and 3 cannot be broadcast");
+    isg_graph_destroy(g);
+}
+
 static void pad_conv_bias_batchnorm_become_one(void **unused)
 {
     isg_graph *g = new_graph(), *p;
@@ -458,19 +505,13 @@ static void out_of_memory_is_an_error(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_value_shaped_like_another),
-        cmocka_unit_test(names_are_made_unique),
-        cmocka_unit_test(sort_orders_and_finds_cycles),
-        cmocka_unit_test(inference_keeps_the_batch),
-        cmocka_unit_test(flatten_chain_becomes_reshape),
-        cmocka_unit_test(batch_arithmetic_is_refused),
-        cmocka_unit_test(pad_conv_bias_batchnorm_become_one),
-        cmocka_unit_test(a_pad_that_others_read_stays),
-        cmocka_unit_test(gemm_forms_become_one),
-        cmocka_unit_test(windows_become_explicit),
-        cmocka_unit_test(mean_over_space_becomes_a_pool),
-        cmocka_unit_test(a_computed_weight_is_refused),
-        cmocka_unit_test(factored_weight_is_generated),
+        cmocka_unit_test(a_value_shaped_like_another),   cmocka_unit_test(names_are_made_unique),
+        cmocka_unit_test(sort_orders_and_finds_cycles),  cmocka_unit_test(inference_keeps_the_batch),
+        cmocka_unit_test(flatten_chain_becomes_reshape), cmocka_unit_test(batch_arithmetic_is_refused),
+        cmocka_unit_test(messages_speak_of_the_batch),   cmocka_unit_test(pad_conv_bias_batchnorm_become_one),
+        cmocka_unit_test(a_pad_that_others_read_stays),  cmocka_unit_test(gemm_forms_become_one),
+        cmocka_unit_test(windows_become_explicit),       cmocka_unit_test(mean_over_space_becomes_a_pool),
+        cmocka_unit_test(a_computed_weight_is_refused),  cmocka_unit_test(factored_weight_is_generated),
         cmocka_unit_test(out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

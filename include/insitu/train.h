@@ -77,8 +77,9 @@ typedef struct isg_train_options {
      * for max_seconds. UNSUPPORTED with `comm` of several ranks. */
     uint32_t teacher_views;
     /* Path, or NULL: where those outputs are kept, for runs with the same teacher, images, validation split, seed and
-     * augmentation, on any device and in any precision. Written where there is none; ARG where it is of others, FORMAT
-     * and CHECKSUM where it is none or damaged, and ARG without teacher_views. */
+     * augmentation, on any device and in any precision. Written where there is none, when cancelled with the whole
+     * views computed so far, from which the next call goes on; ARG where it is of others, FORMAT and CHECKSUM where it
+     * is none or damaged, and ARG without teacher_views. */
     const char *teacher_cache;
     /* NULL: the processor. "cuda" or "cuda:N": a GPU does the work of every image, while parameters, quantisers and the
      * optimiser stay with the processor; the same function in another order of summation. "reference": the same path in

@@ -231,7 +231,7 @@ isg_status isgi_feed_checksum(const isgi_feed *f, uint32_t *out, isg_error *err)
     for (uint32_t item = 0; status == ISG_OK && item < items; item++) {
         if (item % 256 == 0 && p->report) p->report(p->user, "images", item, items, "");
         if (item % 256 == 0 && p->cancelled && p->cancelled(p->user)) {
-            status = isgi_fail(err, ISG_E_CANCELLED, "stopped while the images were read");
+            status = isgi_fail(err, ISG_E_CANCELLED, "stopped before a step was taken, while the images were read");
         } else {
             status = isg_dataset_load(f->data, item, &f->spec, x, err);
         }

@@ -71,12 +71,14 @@ static isg_status list_convolutions(const isgi_net *net, survey *s, isg_error *e
     return ISG_OK;
 }
 
-static isg_status measure(isgi_net *net, isgi_feed *feed, const survey *s, isg_error *err)
+static isg_status measure(isgi_net *net, isgi_feed *feed, const survey *s, const isg_progress *p, isg_error *err)
 {
     if (s->count == 0) return ISG_OK;
     ISGI_TRY(isgi_feed_seek(feed, 0, 0, err));
     for (uint32_t b = 0; b < BATCHES && b < isgi_feed_batches(feed); b++) {
         const isgi_batch *batch;
+        if (p->cancelled && p->cancelled(p->user))
+            return isgi_fail(err, ISG_E_CANCELLED, "stopped before a step was taken, while statistics were measured");
         ISGI_TRY(isgi_feed_next(feed, &batch, err));
         isgi_net_load(net, batch->x, batch->count);
         ISGI_TRY(isgi_net_forward(net, 0, err));
@@ -101,7 +103,7 @@ static isg_status survey_graph(survey *s, const isg_graph *g, const isg_dataset 
     if (status == ISG_OK) status = isgi_net_input_shape(net, input, shape, err);
     if (status == ISG_OK) status = isgi_feed_create(&feed, data, input, shape, 0, INT32_MAX, &alone, err);
     if (status == ISG_OK) status = list_convolutions(net, s, err);
-    if (status == ISG_OK) status = measure(net, feed, s, err);
+    if (status == ISG_OK) status = measure(net, feed, s, &o->progress, err);
     isgi_feed_destroy(feed);
     isgi_net_destroy(net);
     return status;

@@ -328,6 +328,7 @@ static isg_status swap_ema(isgi_trainer *t, isg_error *err)
 static isg_status count_own(isgi_trainer *t, uint64_t *correct, uint64_t *labelled, isg_error *err)
 {
     const isgi_kd kd = {.temperature = 1};
+    const isg_progress *p = &t->o.progress;
     const uint32_t total = isgi_feed_validation_count(t->feed);
     for (uint32_t first = 0; first < total; first += t->o.batch) {
         uint32_t begin;
@@ -335,6 +336,9 @@ static isg_status count_own(isgi_trainer *t, uint64_t *correct, uint64_t *labell
         const uint32_t n = isgi_batch_part(t->o.comm, t->o.batch, all, &begin);
         size_t right = 0;
         if (n == 0) continue;
+        /* before the first step nothing is lost; later the epoch ends first, as its checkpoint is to hold it */
+        if (t->at.step == 0 && p->cancelled && p->cancelled(p->user))
+            return isgi_fail(err, ISG_E_CANCELLED, "stopped before a step was taken, while the start was validated");
         ISGI_TRY(isgi_feed_validation(t->feed, first + begin, n, t->x, t->labels, err));
         isgi_net_load(t->net, t->x, n);
         ISGI_TRY(isgi_net_forward(t->net, 0, err));

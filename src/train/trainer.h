@@ -30,6 +30,7 @@ typedef struct isgi_trainer {
     isgi_net *net, *teacher;
     float *views; /* [view][item][class]: the teacher's outputs where the run keeps to views (views.c), or NULL */
     uint32_t items, view_count;     /* with views: of the dataset; that the outputs are for */
+    uint32_t views_done;            /* of view_count, those whose outputs are there */
     const isg_graph *teacher_graph; /* or NULL */
     isgi_device *device;            /* of both; NULL: the processor */
     isgi_optim *optim;
@@ -89,8 +90,8 @@ ISG_NODISCARD isg_status isgi_teacher_finite(const isgi_trainer *t, isg_error *e
 
 /* ---- views (views.c) ---- */
 /* Fills t->views for o.teacher_views, from o.teacher_cache where that file is, and lets the teacher go. Leaves the feed
- * anywhere. Errors: NOMEM, LIMIT, CANCELLED, IO, and of the file FORMAT, CHECKSUM, ARG (of another teacher, images or
- * views). */
+ * anywhere. Cancelled, it keeps whole views in that file. Errors: NOMEM, LIMIT, CANCELLED, IO, and of the file FORMAT,
+ * CHECKSUM, ARG (of another teacher, images or views). */
 ISG_NODISCARD isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err);
 /* The file from memory, the parser alone. Nothing of t changes on an error. */
 ISG_NODISCARD isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size,

@@ -79,21 +79,31 @@ static isg_status save(const isgi_trainer *t, const uint8_t key[32], isg_error *
     const isgi_floats outputs = {t->views, floats_of(t)};
     uint8_t header[HEADER_BYTES];
     isgi_sealed_begin(&seal, header);
-    isgi_store_u64(header + ISGI_SEALED_FIELDS, t->view_count);
+    isgi_store_u64(header + ISGI_SEALED_FIELDS, t->views_done);
     return isgi_sealed_write(&seal, header, &outputs, 1, err);
+}
+
+/* The whole file is good; how many of its views are done: a run that was stopped leaves the later ones open. */
+static isg_status check(const isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size, uint32_t *done,
+                        isg_error *err)
+{
+    const isgi_sealed seal = seal_of(t, key);
+    char name[128];
+    uint64_t views;
+    ISGI_TRY(isgi_sealed_check(&seal, bytes, size, floats_of(t), err));
+    views = isgi_load_u64((const uint8_t *)bytes + ISGI_SEALED_FIELDS);
+    if (views < 1 || views > t->view_count) {
+        return isgi_fail(err, ISG_E_FORMAT, "%s: another number of views than its key says",
+                         isgi_escape(name, sizeof name, t->o.teacher_cache));
+    }
+    *done = (uint32_t)views;
+    return ISG_OK;
 }
 
 isg_status isgi_views_read(isgi_trainer *t, const uint8_t key[32], const void *bytes, size_t size, isg_error *err)
 {
-    const isgi_sealed seal = seal_of(t, key);
-    const size_t floats = floats_of(t);
-    ISGI_TRY(isgi_sealed_check(&seal, bytes, size, floats, err));
-    if (isgi_load_u64((const uint8_t *)bytes + ISGI_SEALED_FIELDS) != t->view_count) {
-        char name[128];
-        return isgi_fail(err, ISG_E_FORMAT, "%s: another number of views than its key says",
-                         isgi_escape(name, sizeof name, t->o.teacher_cache));
-    }
-    memcpy(t->views, (const uint8_t *)bytes + HEADER_BYTES, floats * sizeof(float));
+    ISGI_TRY(check(t, key, bytes, size, &t->views_done, err));
+    memcpy(t->views, (const uint8_t *)bytes + HEADER_BYTES, floats_of(t) * sizeof(float));
     return ISG_OK;
 }
 
@@ -111,13 +121,14 @@ static isg_status load(isgi_trainer *t, const uint8_t key[32], isg_error *err)
 
 static isg_status run_teacher(isgi_trainer *t, isg_error *err)
 {
-    const uint64_t total = (uint64_t)isgi_feed_batches(t->feed) * t->view_count;
+    const uint64_t per = isgi_feed_batches(t->feed), total = per * t->view_count;
     const isg_progress *p = &t->o.progress;
-    ISGI_TRY(isgi_feed_seek(t->feed, 0, 0, err));
-    for (uint64_t done = 0; done < total; done++) {
+    ISGI_TRY(isgi_feed_seek(t->feed, t->views_done, 0, err));
+    for (uint64_t done = per * t->views_done; done < total; done++) {
         const isgi_batch *b;
         if (p->cancelled && p->cancelled(p->user)) {
-            return isgi_fail(err, ISG_E_CANCELLED, "stopped while the teacher's outputs were computed");
+            return isgi_fail(err, ISG_E_CANCELLED,
+                             "stopped before a step was taken, while the teacher's outputs were computed");
         }
         ISGI_TRY(isgi_feed_next(t->feed, &b, err));
         isgi_net_load(t->teacher, b->x, b->count);
@@ -127,19 +138,44 @@ static isg_status run_teacher(isgi_trainer *t, isg_error *err)
             memcpy(outputs_of(t, b->view, b->items[i]), isgi_net_logits(t->teacher, i),
                    t->net->classes * sizeof(float));
         }
+        t->views_done = (uint32_t)((done + 1) / per);
         if (p->report) p->report(p->user, "teacher", done + 1, total, "");
     }
+    t->views_done = t->view_count;
     return ISG_OK;
+}
+
+/* Views of a file that another run wrote there meanwhile, or that this one went on from. */
+static uint32_t views_kept(const isgi_trainer *t, const uint8_t key[32])
+{
+    isg_file file;
+    isg_error unwanted;
+    uint32_t done = 0;
+    if (isg_file_open(&file, t->o.teacher_cache, &unwanted) != ISG_OK) return 0;
+    (void)!check(t, key, file.data, file.size, &done, &unwanted);
+    isg_file_close(&file);
+    return done;
+}
+
+/* Stopped: whole views are kept for the next run, unless the file has as many. */
+static isg_status keep_views(const isgi_trainer *t, const uint8_t key[32], isg_error *err)
+{
+    if (t->views_done > views_kept(t, key)) ISGI_TRY(save(t, key, err));
+    return isgi_fail(err, ISG_E_CANCELLED,
+                     "stopped before a step was taken, with %u of the teacher's %u views computed",
+                     (unsigned)t->views_done, (unsigned)t->view_count);
 }
 
 /* A place that cannot be written shows before the work; nothing of the file exists while that goes on. */
 static isg_status run_and_save(isgi_trainer *t, const uint8_t key[32], isg_error *err)
 {
     isg_writer *w = NULL;
+    isg_status status;
     ISGI_TRY(isg_writer_open(&w, t->o.teacher_cache, err));
     isg_writer_abort(w);
-    ISGI_TRY(run_teacher(t, err));
-    return save(t, key, err);
+    status = run_teacher(t, err);
+    if (status == ISG_E_CANCELLED) return keep_views(t, key, err);
+    return status == ISG_OK ? save(t, key, err) : status;
 }
 
 isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err)
@@ -152,7 +188,8 @@ isg_status isgi_views_prepare(isgi_trainer *t, isg_error *err)
         ISGI_TRY(run_teacher(t, err));
     } else {
         ISGI_TRY(make_key(t, key, err));
-        ISGI_TRY(isgi_checkpoint_exists(t->o.teacher_cache) ? load(t, key, err) : run_and_save(t, key, err));
+        if (isgi_checkpoint_exists(t->o.teacher_cache)) ISGI_TRY(load(t, key, err));
+        if (t->views_done < t->view_count) ISGI_TRY(run_and_save(t, key, err));
     }
     isgi_net_destroy(t->teacher);
     t->teacher = NULL;

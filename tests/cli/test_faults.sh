@@ -114,6 +114,33 @@ os.execv(sys.argv[1], sys.argv[1:])' "$tool" tune "$packed" --data "$data" --epo
     [ "${again:-0}" -gt "${step:-999999999}" ] || fail "SIG$signal: resumed run at '$again', stopped at '$step'"
 done
 
+# the same before the first step, while a slow teacher speaks: nothing is trained, whole views are kept for the next run
+expect 0 "$tool" train --arch resnet20 --data "$data" --input unit --steps 1 --threads 1 --quiet -o "$work/teacher.onnx"
+stop_views()
+{
+    kept=
+    for delay in 1 2 4 8; do
+        "$tool" tune "$packed" --teacher "$work/teacher.onnx" --data "$data" --flip --teacher-views 2000 --steps 1 \
+            --threads 1 --checkpoint "$work/views.ckpt" --resume --quiet -o "$out/o.isg" "$@" >"$work/out" 2>"$work/err" &
+        pid=$!
+        sleep "$delay"
+        kill -s TERM "$pid"
+        wait "$pid"
+        got=$?
+        [ $got -eq 130 ] || fail "SIGTERM before the first step gave $got: $(cat "$work/err")"
+        [ "$(grep -c '^insitu: error: ' "$work/err")" -eq 1 ] || fail "SIGTERM before the first step: not one line"
+        grep -q 'stopped before a step was taken' "$work/err" || fail "before the first step: $(cat "$work/err")"
+        [ -z "$(ls -A "$out")" ] || fail "SIGTERM before the first step left $(ls -A "$out")"
+        [ ! -e "$work/views.ckpt" ] || fail "a checkpoint of nothing"
+        kept=$(sed -n "s/.* with \([1-9][0-9]*\) of the teacher's.*/\1/p" "$work/err")
+        [ -z "$kept" ] || break # a slow machine was still busy with what comes before
+    done
+}
+stop_views --teacher-cache "$work/views.cache"
+first=$kept
+stop_views --teacher-cache "$work/views.cache"
+[ "${kept:-0}" -gt "${first:-9999}" ] || fail "stopped with '$first' views, then with '$kept'"
+
 # timeout(1) signals the process and its group: the second signal is not somebody's impatience
 for round in 1 2 3 4 5 6 7 8; do
     rm -f "$work/twice.ckpt"

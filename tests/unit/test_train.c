@@ -73,8 +73,16 @@ static int make_set(void **state)
 
 static int drop_set(void **state)
 {
-    static const char *const names[] = {
-        "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "a.csv", "b.csv", "b.ckpt", "c.csv", "views"};
+    static const char *const names[] = {"train-images-idx3-ubyte",
+                                        "train-labels-idx1-ubyte",
+                                        "a.csv",
+                                        "b.csv",
+                                        "b.ckpt",
+                                        "c.csv",
+                                        "views",
+                                        "whole",
+                                        "kept",
+                                        "kept.ckpt"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
     return rmdir(folder);
@@ -619,6 +627,92 @@ static void test_views_resume(void **state)
     isg_graph_destroy(whole);
 }
 
+typedef struct views_watch {
+    int left;       /* questions until the run is stopped; below 0: never */
+    uint64_t first; /* what the teacher reports first */
+    uint64_t total;
+} views_watch;
+
+static int cancel_views(void *user)
+{
+    views_watch *w = user;
+    return w->left >= 0 && w->left-- == 0;
+}
+
+static void watch_views(void *user, const char *stage, uint64_t done, uint64_t total, const char *text)
+{
+    views_watch *w = user;
+    (void)text;
+    if (strcmp(stage, "teacher") != 0 || w->first) return;
+    w->first = done;
+    w->total = total;
+}
+
+static void assert_same_file(const char *a, const char *b)
+{
+    isg_file x, y;
+    assert_int_equal(isg_file_open(&x, a, NULL), ISG_OK);
+    assert_int_equal(isg_file_open(&y, b, NULL), ISG_OK);
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    isg_file_close(&x);
+    isg_file_close(&y);
+}
+
+/* A run that is stopped at any moment before its first step keeps the teacher's whole views, from which the next one
+ * goes on; nothing else is left, and the file is that of a run that was never stopped. */
+static void test_views_kept(void **state)
+{
+    isg_graph *teacher = small_net();
+    isg_graph *g;
+    isg_train_options o = options();
+    isg_error err = {0};
+    char whole[512], cache[512], ckpt[512];
+    views_watch w = {.left = -1};
+    int kept = 0;
+    (void)state;
+    snprintf(whole, sizeof whole, "%s", path_of("whole"));
+    snprintf(cache, sizeof cache, "%s", path_of("kept"));
+    snprintf(ckpt, sizeof ckpt, "%s", path_of("kept.ckpt"));
+    o.max_steps = 1;
+    o.flip = 1;
+    o.distill_beta = 0.9f;
+    o.validation_fraction = 0.2;
+    o.teacher_views = 3;
+    o.teacher_cache = whole;
+    o.progress = (isg_progress){watch_views, cancel_views, &w};
+    g = factored_net();
+    if (train(g, teacher, &o, NULL, &err) != ISG_OK) fail_msg("%s", err.message);
+    isg_graph_destroy(g);
+    o.teacher_cache = cache;
+    o.checkpoint = ckpt;
+    for (int stop = 0;; stop++) {
+        unsigned done = 0;
+        const char *with;
+        g = factored_net();
+        unlink(cache);
+        w = (views_watch){.left = stop};
+        assert_int_equal(train(g, teacher, &o, NULL, &err), ISG_E_CANCELLED);
+        if (strstr(err.message, "after step 0")) break;
+        assert_non_null(strstr(err.message, "stopped before a step was taken"));
+        with = strstr(err.message, ", with ");
+        if (with) assert_int_equal(sscanf(with, ", with %u of the teacher's 3 views", &done), 1);
+        if (strstr(err.message, "validated")) done = 3;
+        assert_int_equal(access(cache, F_OK) == 0, done > 0);
+        assert_true(access(ckpt, F_OK) != 0);
+        kept += done > 0 && done < 3;
+        w = (views_watch){.left = -1};
+        if (train(g, teacher, &o, NULL, &err) != ISG_OK) fail_msg("%s", err.message);
+        assert_int_equal(w.first, done == 3 ? 0 : w.total / 3 * done + 1);
+        assert_same_file(cache, whole);
+        unlink(ckpt);
+        isg_graph_destroy(g);
+    }
+    isg_graph_destroy(g);
+    assert_true(kept > 2);
+    isg_graph_destroy(teacher);
+}
+
 /* Pushes what every convolution gives far below zero, so that no Relu lets anything through, as too few factors may. */
 static void shut(isg_graph *g)
 {
@@ -783,6 +877,7 @@ int main(void)
                                        cmocka_unit_test(test_distill),
                                        cmocka_unit_test(test_views),
                                        cmocka_unit_test(test_views_resume),
+                                       cmocka_unit_test(test_views_kept),
                                        cmocka_unit_test(test_match_teacher),
                                        cmocka_unit_test(test_schedules),
                                        cmocka_unit_test(test_signals),

@@ -62,11 +62,15 @@ typedef struct isg_model_meta {
 /* A model ready to run: a .isg file (mapped) or an .onnx file (imported, prepared, packed raw in memory). */
 typedef struct isg_model isg_model;
 ISG_NODISCARD isg_status isg_model_open(isg_model **out, const char *path, isg_error *err);
+/* The same of a file that is open: it is closed at once on failure, else with the model. `path` finds external data. */
+ISG_NODISCARD isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, isg_error *err);
 ISG_NODISCARD isg_status isg_model_from_graph(isg_model **out, const isg_graph *prepared, isg_error *err);
 void isg_model_close(isg_model *m);
 const isg_rt_model *isg_model_rt(const isg_model *m);
 const isg_model_meta *isg_model_get_meta(const isg_model *m);
 const char *isg_model_class_name(const isg_model *m, uint32_t index); /* NULL if none */
+/* isg_unpack_image() of the model's image: no file is read again, which may have been a pipe. */
+ISG_NODISCARD isg_status isg_model_graph(isg_graph **out, const isg_model *m, isg_error *err);
 int isg_model_is_isg(const isg_model *m);
 uint64_t isg_model_file_bytes(const isg_model *m);
 /* Runs the stored golden pair (batch 1). max_error gets the largest absolute difference, tolerance what is allowed;

@@ -13,6 +13,7 @@
 struct isg_model {
     isg_file file; /* a .isg */
     void *image;   /* or packed here */
+    size_t image_bytes;
     isg_rt_model rt;
     isg_model_meta meta;
     char *texts[4]; /* tool, recipe, license, producer */
@@ -38,10 +39,9 @@ static isg_status open_image(isg_model *m, const void *image, size_t bytes, isg_
 
 static isg_status pack_in_memory(isg_model *m, const isg_graph *prepared, isg_error *err)
 {
-    size_t bytes;
-    ISGI_TRY(isg_pack_image(prepared, NULL, &m->image, &bytes, err));
-    if (m->file_bytes == 0) m->file_bytes = bytes;
-    return open_image(m, m->image, bytes, err);
+    ISGI_TRY(isg_pack_image(prepared, NULL, &m->image, &m->image_bytes, err));
+    if (m->file_bytes == 0) m->file_bytes = m->image_bytes;
+    return open_image(m, m->image, m->image_bytes, err);
 }
 
 /* From the open file, not by its name again: it may be a pipe. */
@@ -66,20 +66,26 @@ static int looks_like_isg(const isg_file *f, const char *path)
 
 isg_status isg_model_open(isg_model **out, const char *path, isg_error *err)
 {
+    isg_file file;
+    *out = NULL;
+    ISGI_TRY(isg_file_open(&file, path, err));
+    return isg_model_open_file(out, &file, path, err);
+}
+
+isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, isg_error *err)
+{
     isg_status status;
     isg_model *m = isgi_calloc(1, sizeof *m);
     *out = NULL;
-    if (!m) return isgi_nomem(err);
-    status = isg_file_open(&m->file, path, err);
-    if (status == ISG_OK) {
-        m->file_bytes = m->file.size;
-        m->is_isg = looks_like_isg(&m->file, path);
-        if (m->is_isg) {
-            status = open_image(m, m->file.data, m->file.size, err);
-        } else {
-            status = open_onnx(m, path, err);
-        }
+    if (!m) {
+        isg_file_close(take);
+        return isgi_nomem(err);
     }
+    m->file = *take;
+    memset(take, 0, sizeof *take);
+    m->file_bytes = m->file.size;
+    m->is_isg = looks_like_isg(&m->file, path);
+    status = m->is_isg ? open_image(m, m->file.data, m->file.size, err) : open_onnx(m, path, err);
     if (status != ISG_OK) {
         isg_model_close(m);
         return status;
@@ -126,6 +132,12 @@ const isg_model_meta *isg_model_get_meta(const isg_model *m)
 const char *isg_model_class_name(const isg_model *m, uint32_t index)
 {
     return index < m->meta.class_count ? m->class_names[index] : NULL;
+}
+
+isg_status isg_model_graph(isg_graph **out, const isg_model *m, isg_error *err)
+{
+    return m->image ? isg_unpack_image(out, m->image, m->image_bytes, err)
+                    : isg_unpack_image(out, m->file.data, m->file.size, err);
 }
 
 int isg_model_is_isg(const isg_model *m)

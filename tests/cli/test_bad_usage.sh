@@ -155,6 +155,26 @@ lines.onnx"
 [ "$(wc -l <"$work/err")" -le 1 ] || fail "a path broke a note: $(cat "$work/err")"
 cat "$model" | "$tool" info /dev/stdin >"$work/piped" 2>&1 || fail "a model from a pipe: $(cat "$work/piped")"
 
+# what a verb needs of a model it takes from one reading: from a pipe it says the same as from the file; or refuses in a line
+piped()
+{
+    verb=$1
+    shift
+    "$tool" "$verb" "$packed" "$@" >"$work/filed" 2>"$work/err" || fail "$verb $*: $(cat "$work/err")"
+    cat "$packed" | "$tool" "$verb" /dev/stdin "$@" >"$work/piped" 2>"$work/err" || fail "$verb, piped: $(cat "$work/err")"
+    sed "s|$packed|/dev/stdin|" "$work/filed" | cmp -s - "$work/piped" || fail "$verb from a pipe: $(cat "$work/piped")"
+}
+piped check
+piped eval --data "$data" --snn 2 --calibration 20 --threads 1 --quiet
+piped eval --data "$data" --threads 1 --quiet
+piped tune --data "$data" --epochs 0 --bits 4,4,4 --threads 1 --quiet -o "$work/tuned.isg"
+: >"$work/there.npy"
+piped run "$work/x.npy" --quiet -o "$work/there.npy"
+echo 'file=$1 && shift && cat "$file" | "$@"' >"$work/pipe.sh"
+refused 2 sh "$work/pipe.sh" "$packed" "$tool" sim /dev/stdin --profile digital45_lpddr4 --snn 2 --data "$data"
+refused 2 sh "$work/pipe.sh" "$packed" "$tool" sim /dev/stdin --inject "$out/o.isg" --ber basis=0.1
+refused 2 sh "$work/pipe.sh" "$model" "$tool" tune "$packed" --teacher /dev/stdin --data "$data" --steps 1 --quiet -o "$out/o.isg"
+
 # files of words
 refused 4 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$model" --quiet -o "$out/o.isg"
 refused 1 "$tool" compress "$model" --layer '.=bits=4' --input unit --classes "$work/absent" --quiet -o "$out/o.isg"

@@ -117,12 +117,12 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
     if (is_isg_file(&file)) {
         isg_model *model = NULL;
         stage = "open";
-        status = isg_model_open(&model, argv[0], &err);
+        status = isg_model_open_file(&model, &file, argv[0], &err);
         isg_model_close(model);
     } else {
         status = check_onnx(&file, argv[0], shape, &problems, &stage, &err);
+        isg_file_close(&file);
     }
-    isg_file_close(&file);
     if (status != ISG_OK && tool_exit_code(status) != EXIT_UNSUPPORTED)
         code = tool_error(t, argv[0], status, &err);
     else

@@ -447,8 +447,8 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     if (o.dump && files != 2) return tool_usage_error(t, "--dump takes exactly one input");
     code = tool_snn_check(t, &o.snn);
     if (code == EXIT_OK) code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files, NULL);
-    if (code == EXIT_OK && o.output && isg_same_file(o.output, o.output)) {
-        /* an existing file may be the model's external data: the import refuses that */
+    if (code == EXIT_OK && o.output && isg_same_file(o.output, o.output) && !tool_is_pipe(argv[0])) {
+        /* an existing file may be the model's external data: the import refuses that; a pipe has none */
         isg_graph *graph = NULL;
         code = tool_graph_open(t, &graph, argv[0], NULL);
         isg_graph_destroy(graph);

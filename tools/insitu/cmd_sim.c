@@ -376,6 +376,8 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv)
     job.path = argv[0];
     inputs[0] = job.path;
     inputs[1] = o.profile;
+    if ((o.data || o.inject) && tool_is_pipe(job.path))
+        return tool_usage_error(t, "MODEL needs to be a file, which --%s reads twice", o.data ? "data" : "inject");
     code = tool_check_output(t, o.html, inputs, 2, o.data);
     if (code == EXIT_OK) code = tool_check_output(t, o.inject, inputs, 2, o.data);
     if (code != EXIT_OK) return code;

@@ -81,7 +81,7 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     int code = tool_model_open(t, &job->m, source, a->input, a->label_offset);
     if (code != EXIT_OK) return code;
     if (!isg_model_is_isg(job->m.model)) return tool_usage_error(t, "%s is no .isg file (see insitu train)", source);
-    code = tool_graph_open(t, &job->graph, source, NULL);
+    code = tool_model_graph(t, &job->graph, &job->m);
     if (code == EXIT_OK && a->bits) code = change_bits(t, a, job->graph, source);
     if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
     if (code == EXIT_OK && a->teacher) code = check_teacher_size(t, a, job);
@@ -228,6 +228,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     inputs[0] = argv[0];
     inputs[1] = a.teacher;
     code = tool_check_train_options(t, &a.o, a.teacher);
+    if (code == EXIT_OK && a.teacher && tool_is_pipe(a.teacher))
+        code = tool_usage_error(t, "option --teacher: needs a file, which is read twice");
     if (code == EXIT_OK) code = tool_need_file(t, a.output);
     if (code == EXIT_OK) code = tool_check_train_outputs(t, a.output, &a.o, inputs, a.data);
     if (code != EXIT_OK) return code;

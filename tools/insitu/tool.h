@@ -127,6 +127,8 @@ char *tool_escape(char *dst, size_t size, const char *s, size_t n);
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
 /* EXIT_USAGE where `path` is a pipe, a socket or a descriptor: it is to be read back. */
 int tool_need_file(tool *t, const char *path);
+/* Whether `path` is a pipe or a socket, which can be read only once. */
+int tool_is_pipe(const char *path);
 /* Whether two paths lead to one file, or would. */
 int tool_same_place(const char *a, const char *b);
 
@@ -204,6 +206,8 @@ int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const c
 
 /* A prepared graph from an .onnx or a .isg file. shape as in isg_onnx_options, or NULL. Returns an exit code. */
 int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape);
+/* The same of a model that is open, which may have come from a pipe. */
+int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m);
 
 extern const char tool_modes[];      /* the words of --mode in the order of isg_mode */
 extern const char tool_strategies[]; /* the words of --strategy in the order of isg_strategy */

@@ -41,3 +41,13 @@ int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *sh
     isg_file_close(&file);
     return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
 }
+
+/* An .onnx file is imported again: it has names that the packed form does without. */
+int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m)
+{
+    isg_error err = {0};
+    isg_status status;
+    if (!isg_model_is_isg(m->model) && !tool_is_pipe(m->path)) return tool_graph_open(t, graph, m->path, NULL);
+    status = isg_model_graph(graph, m->model, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(t, m->path, status, &err);
+}

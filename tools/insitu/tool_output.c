@@ -274,15 +274,16 @@ static int check_place(tool *t, const char *output)
     return EXIT_OK;
 }
 
-int tool_need_file(tool *t, const char *path)
+int tool_is_pipe(const char *path)
 {
     struct stat info;
+    return stat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
+}
+
+int tool_need_file(tool *t, const char *path)
+{
     char shown[256];
-    int stream;
-    if (!path) return EXIT_OK;
-    stream = isg_path_descriptor(path) >= 0 ||
-             (stat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)));
-    if (!stream) return EXIT_OK;
+    if (!path || (isg_path_descriptor(path) < 0 && !tool_is_pipe(path))) return EXIT_OK;
     return tool_usage_error(t, "%s: must be a file that can be read back",
                             tool_escape(shown, sizeof shown, path, strlen(path)));
 }

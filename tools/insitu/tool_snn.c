@@ -43,7 +43,7 @@ int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const too
     isg_graph *graph = NULL;
     isg_error err = {0};
     isg_status status;
-    int code = tool_graph_open(t, &graph, m->path, NULL);
+    int code = tool_model_graph(t, &graph, m);
     if (code != EXIT_OK) return code;
     if (!(o->percentile > 0.0 && o->percentile <= 100.0)) {
         code = tool_usage_error(t, "option --percentile: above 0 and at most 100");

@@ -182,8 +182,10 @@ static isg_status npyset_load(const isg_dataset *ds, uint64_t index, const isg_i
     const uint32_t width = spec->width ? spec->width : spec->nhwc ? ds->height : ds->width;
     uint64_t i;
     if ((uint64_t)channels * height != item / width || item % width)
-        return isgi_fail(err, ISG_E_SHAPE, "array items have %llu numbers, the network takes %ux%ux%u",
-                         (unsigned long long)item, channels, height, width);
+        return isgi_fail(
+            err, ISG_E_SHAPE,
+            "array items have %llu numbers, the network takes %ux%ux%u (arrays are not resized or cropped)",
+            (unsigned long long)item, channels, height, width);
     isgi_npy_floats(dst, &ds->view, index * item, item);
     if (spec->identity) return ISG_OK;
     for (i = 0; i < item; i++) {

@@ -461,6 +461,8 @@ static void test_npy_set(void **state)
     input.channels = 1;
     input.height = input.width = 3;
     assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_E_SHAPE);
+    assert_string_equal(err.message, "array items have 4 numbers, the network takes 1x3x3 (arrays are not resized or "
+                                     "cropped)");
     input.channels = 0; /* the array's own */
     assert_int_equal(isg_dataset_load(ds, 1, &input, out, &err), ISG_E_SHAPE);
     input.channels = 1;

@@ -296,6 +296,7 @@ static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_si
     cJSON_AddNumberToObject(o, "macs", (double)op->macs);
     cJSON_AddItemToArray(list, o);
     if (op->weight < 0) return;
+    cJSON_AddStringToObject(o, "mode", tool_mode_name(op->mode));
     cJSON_AddNumberToObject(o, "tile_pixels", op->tile_pixels);
     cJSON_AddNumberToObject(o, "tile_rows", op->tile_rows);
     cJSON_AddNumberToObject(o, "tasks", op->tasks);
@@ -308,8 +309,9 @@ static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_si
 static void print_layer(const isg_rt_op *op, double ms)
 {
     char shown[64];
-    printf("  %-36.36s %-16s %-9s %9.3f ms %8.2f GMAC/s\n", tool_escape(shown, sizeof shown, op->name, op->name_bytes),
-           op->kind, op->weight >= 0 ? tool_strategy_name(op->strategy) : "", ms,
+    printf("  %-36.36s %-16s %-9s %-4s %9.3f ms %8.2f GMAC/s\n",
+           tool_escape(shown, sizeof shown, op->name, op->name_bytes), op->kind,
+           op->weight >= 0 ? tool_strategy_name(op->strategy) : "", op->weight >= 0 ? tool_mode_name(op->mode) : "", ms,
            ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0);
 }
 

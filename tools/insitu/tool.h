@@ -212,6 +212,7 @@ int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m);
 extern const char tool_modes[];      /* the words of --mode in the order of isg_mode */
 extern const char tool_strategies[]; /* the words of --strategy in the order of isg_strategy */
 const char *tool_strategy_name(uint32_t strategy);
+const char *tool_mode_name(uint32_t mode);
 /* "64x3x3x3" style text; a symbolic dimension is N. */
 char *tool_dims(char *dst, size_t size, const uint32_t *dims, uint32_t rank);
 /* "1.25 MB" style text. */

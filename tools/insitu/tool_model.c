@@ -15,6 +15,12 @@ const char *tool_strategy_name(uint32_t strategy)
     return strategy < sizeof names / sizeof *names ? names[strategy] : "unknown";
 }
 
+const char *tool_mode_name(uint32_t mode)
+{
+    static const char *const names[] = {"f32", "int8", "bf16"};
+    return mode < sizeof names / sizeof *names ? names[mode] : "unknown";
+}
+
 uint64_t tool_io_count(const isg_rt_io *io)
 {
     uint64_t count = 1;

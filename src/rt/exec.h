@@ -83,10 +83,19 @@ static inline uint64_t isgi_winograd_all(const isgi_conv *c)
     return (uint64_t)c->batch * isgi_winograd_tiles(c->oh) * isgi_winograd_tiles(c->ow);
 }
 
+/* A convolution whose map the max pool behind it alone reads: bands of rows of the map stay in the cache. */
+typedef struct isgi_pooled {
+    uint32_t rows;                         /* of the map a band; 0: no pool is done here */
+    uint32_t bands;                        /* that are kept, band n in place n modulo that */
+    uint32_t strips;                       /* tasks an image */
+    size_t worker, worker_floats, at_list; /* floats of the scratch, a worker's, and where its pointers begin */
+} isgi_pooled;
+
 typedef struct isgi_step {
     isgi_op op;
     isgi_conv conv;
     isgi_int8 int8;
+    isgi_pooled pooled;
     uint64_t scratch; /* floats */
     uint64_t macs, dense_macs, weight_bytes, cost, dense_cost;
     uint32_t strategy;
@@ -170,6 +179,11 @@ void isgi_conv_streamed(const isg_rt_context *ctx, const isgi_step *step, const 
 int isgi_can_pair(const isgi_conv *a, const isgi_conv *b, uint32_t workers);
 void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers);
 void isgi_conv_pair(const isg_rt_context *ctx, const isgi_step *step);
+/* Whether the convolution `s`, planned, does the max pool `pool` behind it, whose output is `out`; plans that. */
+int isgi_pooled_plan(isgi_step *s, const isgi_op *pool, const isgi_shape *out, uint32_t workers);
+/* Finished rows y .. y+rows-1 of an image's map to dst. */
+typedef void isgi_rows_fn(const void *job, float *dst, uint32_t image, uint32_t y, uint32_t rows, uint32_t worker);
+void isgi_pooled_run(const isg_rt_context *ctx, const isgi_step *step, isgi_rows_fn *rows, const void *job);
 /* All rows of W, where they lie in the image or made in the layer's scratch; and its panels, there. */
 const float *isgi_conv_matrix(const isg_rt_context *ctx, const isgi_step *step);
 void isgi_conv_panels(const isg_rt_context *ctx, const isgi_step *step);

@@ -37,6 +37,11 @@ static inline size_t isgi_int8_pair_bytes(uint32_t channels)
 }
 /* The weight that the layer is planned and run with: `w`, or, in `made`, the codes of W that are made from it. */
 const isg_weight *isgi_int8_weight(const isgi_int8 *q, const isg_weight *w, isg_weight *made);
+/* Whether any rows of the output can be made alone: then isgi_int8_run() can do the pool behind the layer. */
+static inline int isgi_int8_by_rows(const isgi_int8 *q)
+{
+    return q->form == ISGI_INT8_DENSE && !q->pointwise;
+}
 uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight *w);
 /* Tasks of the main part. */
 uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c);

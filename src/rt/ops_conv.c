@@ -295,14 +295,13 @@ static void pad_rows(const isgi_conv *c, float *dst, const float *x, int64_t iy,
     }
 }
 
-/* Some output rows of one image, finished, from windows where they lie in rows of pixels. */
-static void lines_task(void *arg, uint32_t index, uint32_t worker)
+/* Output rows of one image from y0 on, no more than a task has, finished, from windows where they lie in rows of
+ * pixels. */
+static void lines_rows(const void *job, float *dst, uint32_t image, uint32_t y0, uint32_t rows, uint32_t worker)
 {
-    const conv_job *j = (const conv_job *)arg;
+    const conv_job *j = (const conv_job *)job;
     const isgi_conv *c = j->c;
     const isgi_window *g = &c->window;
-    const uint32_t some = c->strip / c->ow, strips = (c->oh + some - 1) / some, image = index / strips;
-    const uint32_t y0 = index % strips * some, rows = c->oh - y0 < some ? c->oh - y0 : some;
     const size_t line = (size_t)(c->line ? c->line : c->iw) * c->ic;
     const isgk_runs runs = {(size_t)g->kw * c->ic, g->dh * line};
     const float *x = j->x + (size_t)image * c->ih * c->iw * c->ic;
@@ -314,12 +313,21 @@ static void lines_task(void *arg, uint32_t index, uint32_t worker)
         x += (size_t)y0 * g->sh * line;
     }
     for (uint32_t y = 0; y < rows; y++) {
-        const size_t pixel = ((size_t)image * c->oh + y0 + y) * c->ow, at = pixel * c->oc;
-        const isgk_finish finish = isgi_finish_from(&j->finish, pixel);
-        j->ctx->kernels.gemm_panels_f32(j->dst + at, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
+        const isgk_finish finish = isgi_finish_from(&j->finish, ((uint64_t)image * c->oh + y0 + y) * c->ow);
+        float *to = dst + (size_t)y * c->ow * c->oc;
+        j->ctx->kernels.gemm_panels_f32(to, c->oc, x + (size_t)y * g->sh * line, (size_t)g->sw * c->ic,
                                         j->ctx->scratch + c->packed, c->ow, c->oc, c->k, &finish, &runs, 0);
-        if (j->after) j->ctx->kernels.epilogue_f32(j->dst + at, c->oc, c->ow, c->oc, NULL, j->after);
+        if (j->after) j->ctx->kernels.epilogue_f32(to, c->oc, c->ow, c->oc, NULL, j->after);
     }
+}
+
+static void lines_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const conv_job *j = (const conv_job *)arg;
+    const isgi_conv *c = j->c;
+    const uint32_t some = c->strip / c->ow, strips = (c->oh + some - 1) / some, image = index / strips;
+    const uint32_t y = index % strips * some, rows = c->oh - y < some ? c->oh - y : some;
+    lines_rows(j, j->dst + ((size_t)image * c->oh + y) * c->ow * c->oc, image, y, rows, worker);
 }
 
 static void run_panels(const isg_rt_context *ctx, conv_job *j)
@@ -329,7 +337,10 @@ static void run_panels(const isg_rt_context *ctx, conv_job *j)
     j->after = isgi_conv_finish(ctx, j->step, j->bias, &j->finish);
     j->count = (uint64_t)c->batch * c->oh * c->ow;
     j->dst = j->out;
-    isgi_run_tasks(ctx, c->lined ? lines_task : finish_task, j, c->tasks);
+    if (j->step->pooled.rows)
+        isgi_pooled_run(ctx, j->step, lines_rows, j);
+    else
+        isgi_run_tasks(ctx, c->lined ? lines_task : finish_task, j, c->tasks);
 }
 
 /* out = half . V for one strip of a HALF span. */

@@ -372,13 +372,19 @@ static void product_u8(const isgk_table *k, uint8_t *dst, size_t ldd, const uint
     }
 }
 
-/* Sums of columns n .. n+cols-1 of output pixels from `first`, finished; as codes where the next step takes those. */
-static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, size_t rows, uint32_t n, uint32_t cols,
-                        const float *mul)
+/* Where output pixel `first` lies in the layer's output. */
+static float *output_at(const int8_job *j, uint64_t first)
+{
+    return j->ctx->tensors[j->step->op.output].data + (size_t)first * j->c->oc;
+}
+
+/* Sums of columns n .. n+cols-1 of output pixels from `first`, finished, to `out`; as codes where the next step takes
+ * those. */
+static void finish_sums(const int8_job *j, float *out, uint64_t first, const int32_t *sums, size_t rows, uint32_t n,
+                        uint32_t cols, const float *mul)
 {
     const isgk_table *k = &j->ctx->kernels;
     const size_t oc = j->c->oc, at = (size_t)first * oc + n, step = isgi_int8_tile_step(cols);
-    float *out = j->ctx->tensors[j->step->op.output].data + at;
     isgk_finish finish = j->finish;
     if (j->q->gives) {
         const isgi_int8 *next = &j->step[1].int8;
@@ -389,19 +395,19 @@ static void finish_sums(const int8_job *j, uint64_t first, const int32_t *sums, 
         return;
     }
     if (finish.residual) finish.residual += at;
-    k->dequantise_f32(out, oc, sums, step, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
-    if (j->after) k->epilogue_f32(out, oc, rows, cols, NULL, j->after);
+    k->dequantise_f32(out + n, oc, sums, step, rows, cols, mul + n, floats_at(j, j->q->add) + n, &finish);
+    if (j->after) k->epilogue_f32(out + n, oc, rows, cols, NULL, j->after);
 }
 
 /* u8 rows times a factor: finished output pixels from `first`. */
-static void product_out(const int8_job *j, uint64_t first, const uint8_t *a, size_t lda, size_t rows,
+static void product_out(const int8_job *j, float *out, uint64_t first, const uint8_t *a, size_t lda, size_t rows,
                         const int8_factor *f, int32_t *tile)
 {
     for (uint32_t n = 0; n < f->columns; n += ISGI_INT8_COLUMNS) {
         const uint32_t cols = f->columns - n < ISGI_INT8_COLUMNS ? f->columns - n : ISGI_INT8_COLUMNS;
         j->ctx->kernels.gemm_u8s8(tile, isgi_int8_tile_step(cols), a, lda, f->codes + 4 * (size_t)n, f->columns, rows,
                                   cols, f->k4, f->init + n, &f->kind);
-        finish_sums(j, first, tile, rows, n, cols, f->mul);
+        finish_sums(j, out, first, tile, rows, n, cols, f->mul);
     }
 }
 
@@ -459,14 +465,11 @@ static const uint8_t *quantise_read(const int8_job *j, uint8_t *dst, uint64_t fi
     return dst;
 }
 
-/* DENSE and CHAIN: some output pixels. */
-static void pixels_task(void *arg, uint32_t index, uint32_t worker)
+/* DENSE and CHAIN: some output pixels, to `out`. */
+static void run_pixels(const int8_job *j, float *out, uint64_t first, uint32_t count, uint32_t worker)
 {
-    const int8_job *j = (const int8_job *)arg;
     const isgi_int8 *q = j->q;
     const isgi_conv *c = j->c;
-    const uint64_t total = (uint64_t)c->batch * c->oh * c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
-    const uint32_t count = total - first < ISGI_INT8_PIXELS ? (uint32_t)(total - first) : ISGI_INT8_PIXELS;
     uint8_t *part = worker_part(j, worker), *sums = part + q->at_sums, *gathered = part + q->at_input;
     const uint8_t *a = gathered;
     int32_t *tile = (int32_t *)(void *)(part + q->at_tile);
@@ -479,11 +482,30 @@ static void pixels_task(void *arg, uint32_t index, uint32_t worker)
         gather_u8(j, gathered, first, count);
     memset(sums, 0, j->w->level2 ? (size_t)count * q->sum_step : 0);
     if (q->form == ISGI_INT8_DENSE) {
-        product_out(j, first, a, lda, count, &f, tile);
+        product_out(j, out, first, a, lda, count, &f, tile);
     } else {
         const int8_factor v = factor_at(j, &j->w->v, q->second, q->init_second, q->mul_second, c->oc, q->sum_step / 4);
         product_u8(&j->ctx->kernels, sums, q->sum_step, a, lda, count, &f, tile);
-        product_out(j, first, sums, q->sum_step, count, &v, tile);
+        product_out(j, out, first, sums, q->sum_step, count, &v, tile);
+    }
+}
+
+static void pixels_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)arg;
+    const uint64_t total = (uint64_t)j->c->batch * j->c->oh * j->c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
+    const uint64_t left = total - first;
+    run_pixels(j, output_at(j, first), first, left < ISGI_INT8_PIXELS ? (uint32_t)left : ISGI_INT8_PIXELS, worker);
+}
+
+static void pixel_rows(const void *job, float *dst, uint32_t image, uint32_t y, uint32_t rows, uint32_t worker)
+{
+    const int8_job *j = (const int8_job *)job;
+    const uint64_t first = ((uint64_t)image * j->c->oh + y) * j->c->ow;
+    const uint32_t pixels = rows * j->c->ow;
+    for (uint32_t p = 0; p < pixels; p += ISGI_INT8_PIXELS) {
+        const uint32_t count = pixels - p < ISGI_INT8_PIXELS ? pixels - p : ISGI_INT8_PIXELS;
+        run_pixels(j, dst + (size_t)p * j->c->oc, first + p, count, worker);
     }
 }
 
@@ -559,12 +581,12 @@ static void strip_of_taps(const int8_job *j, const int8_taps *g, uint32_t image,
         const uint64_t first = ((uint64_t)image * c->oh + y0) * c->ow + p;
         sum_taps_u8(j, g, y0 + p / c->ow, p % c->ow, count, channels, tile, taps);
         if (!j->w->level2) {
-            finish_sums(j, first, tile, count, 0, c->oc, mul);
+            finish_sums(j, output_at(j, first), first, tile, count, 0, c->oc, mul);
             continue;
         }
         j->ctx->kernels.requantise_u8(part + q->at_sums, q->sum_step, tile, isgi_int8_tile_step(channels), count,
                                       channels, mul, (float)INT8_MIDDLE);
-        product_out(j, first, part + q->at_sums, q->sum_step, count, &v, tile);
+        product_out(j, output_at(j, first), first, part + q->at_sums, q->sum_step, count, &v, tile);
     }
 }
 
@@ -672,6 +694,8 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
     else if (j.q->form == ISGI_INT8_DEPTHWISE)
         isgi_run_tasks(ctx, depthwise_u8_task, &j,
                        (uint64_t)c->batch * ((c->oh + ISGI_INT8_ROWS - 1) / ISGI_INT8_ROWS));
+    else if (step->pooled.rows)
+        isgi_pooled_run(ctx, step, pixel_rows, &j);
     else
         isgi_run_tasks(ctx, pixels_task, &j, (out + ISGI_INT8_PIXELS - 1) / ISGI_INT8_PIXELS);
 }

@@ -189,6 +189,20 @@ static void note_fused(plan_walk *p, uint32_t tensor)
     t->data = NULL;
 }
 
+/* A convolution whose only reader is the max pool right after it does that too. `ops` stands behind operation `index`.
+ * Returns what both make. */
+static uint32_t fuse_pool(const plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s)
+{
+    isgi_op next;
+    isgi_shape out;
+    if (p->keep || index + 1 == p->m->ops || s->residual >= 0 || p->last_use[s->op.output] != index + 1)
+        return s->op.output;
+    next_op(p->m, &ops, index + 1, &next);
+    isgi_view_tensor(p->m, next.output, &out, NULL);
+    isgi_shape_bind(&out, p->batch);
+    return isgi_pooled_plan(s, &next, &out, p->workers) ? next.output : s->op.output;
+}
+
 static int same_shape(const isgi_model *m, uint32_t a, uint32_t b)
 {
     isgi_shape x, y;
@@ -285,7 +299,7 @@ static int32_t overwritten(plan_walk *p, const isgi_step *s, uint32_t index)
     return -1;
 }
 
-enum { BY_ADDITION = 1, BY_PAIR = 2 };
+enum { BY_ANOTHER = 1, BY_PAIR = 2 };
 
 /* `done`: how the step before has done this one, or 0; set for the step after. */
 static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *done, isg_error *err)
@@ -313,9 +327,10 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     if (s->op.kind == ISG_KIND_CONV) hand_codes(p, *c, index, s, &out);
     p->handed = s->int8.gives;
     made = s->op.kind == ISG_KIND_CONV ? pair_depthwise(p, *c, index, s, &out) : s->op.output;
+    if (s->op.kind == ISG_KIND_CONV && !s->pair) made = fuse_pool(p, *c, index, s);
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
-    *done = s->pair ? BY_PAIR : s->residual >= 0 ? BY_ADDITION : 0;
+    *done = s->pair ? BY_PAIR : s->residual >= 0 || s->pooled.rows ? BY_ANOTHER : 0;
     if (*done && p->ctx) note_fused(p, p->m->inputs + p->m->constants + index);
     return place_tensor(p, made, index, overwritten(p, s, index), err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a convolution is run: the cheapest of the three ways, its tiles and its scratch. */
 #include "rt/exec.h"
+#include "rt/int8_ops.h"
 #include "rt/plan_cost.h"
 
 #include <string.h>
@@ -23,6 +24,7 @@
 #define LINES_FLOATS 12288u /* of input rows, padded */
 #define PAIR_FLOATS 65536u  /* of the map between a 1x1 and a depthwise layer: smaller ones stay in the cache anyway */
 #define WINOGRAD_TILES 16u  /* a task */
+#define POOLED_LIST 4096u   /* pointers to what a row of a pool reads */
 #define WINOGRAD_FEW 32u    /* so many read each weight once, */
 #define WINOGRAD_FLOATS 32768u /* and so many sums of a task stay in the cache */
 #define GROUP_PIXELS 64u       /* fused way: output pixels whose sums and outputs stay in L1 */
@@ -452,6 +454,34 @@ void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers)
     b->strip = (uint32_t)rows * b->ow;
     b->tasks = (uint32_t)(b->batch * ceil_div(b->oh, rows));
     finish_scratch(b, base + b->worker, part, workers);
+}
+
+/* As for pairs. Strips begin with a whole band. */
+int isgi_pooled_plan(isgi_step *s, const isgi_op *pool, const isgi_shape *out, uint32_t workers)
+{
+    const isgi_conv *c = &s->conv;
+    const isgi_window *w = &pool->window;
+    const uint64_t row = (uint64_t)c->ow * c->oc, reach = (uint64_t)(w->kh - 1) * w->dh + 1;
+    const uint64_t rows = s->int8.on ? ceil_div(STRIP_MAX, c->ow) : c->strip / c->ow;
+    const uint64_t bands = rows ? ceil_div(reach - 1, rows) + 1 : 0, kept = bands * rows;
+    const uint64_t strips = min_u64(ceil_div(workers, c->batch), out->dims[2]);
+    const uint64_t list = (uint64_t)w->kh * w->kw * out->dims[3];
+    uint64_t at = s->scratch, part = 0;
+    isgi_pooled *g = &s->pooled;
+    if (pool->kind != ISG_KIND_MAX_POOL || !(s->int8.on ? isgi_int8_by_rows(&s->int8) : c->lined)) return 0;
+    if (reach > c->oh || w->kw > c->ow || list > POOLED_LIST || row * c->oh < PAIR_FLOATS ||
+        kept * row > SHARED_FLOATS || 5 * (strips - 1) * (reach + rows) > c->oh ||
+        2 * workers * kept > (uint64_t)c->batch * c->oh)
+        return 0;
+    g->rows = (uint32_t)rows;
+    g->bands = (uint32_t)bands;
+    g->strips = (uint32_t)strips;
+    (void)place(&part, kept * row);
+    g->at_list = place(&part, list * (sizeof(void *) / sizeof(float)));
+    g->worker = place(&at, 0);
+    g->worker_floats = (size_t)part;
+    s->scratch = g->worker + part * workers;
+    return 1;
 }
 
 void isgi_conv_plan(isgi_conv *c, const isgi_op *op, const isg_weight *w, const isgi_shape *x, const isgi_shape *out,

@@ -424,12 +424,11 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
     const tool_usage usage = {
         verb,
         "FILE",
-        "Threads share the work inside each layer. Memory is the plan's: packed weights (resident), "
-        "and\nthe file with the workspace (peak). Without --plan the planner uses its built-in costs; those that "
-        "--plan "
-        "measures\nare kept under $XDG_CACHE_HOME/insitu or ~/.cache/insitu. A layer that does the next one in passing "
-        "(an\naddition, a depthwise convolution) stands for both. Tiles and tasks are those of the images that go at a "
-        "time.",
+        "Threads share the work inside each layer. Memory is the plan's: packed weights (resident), and\n"
+        "the file with the workspace (peak). Without --plan the planner uses its built-in costs; those that --plan\n"
+        "measures are kept under $XDG_CACHE_HOME/insitu or ~/.cache/insitu. A layer that does the next one in passing\n"
+        "(an addition, a depthwise convolution, a max pool) stands for both. Tiles and tasks are those of the images\n"
+        "that go at a time.",
         options,
         OPTION_COUNT(options),
         1,

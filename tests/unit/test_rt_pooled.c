@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A convolution and the max pool behind it run together: the bits of both one after the other, in floats and in int8,
+ * on every instruction set and with any workers, and less memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/rt.h>
+
+#include "rt_layer.h"
+
+typedef struct pooled_case {
+    uint32_t ic, ih, iw, oc, window[10], pool[10]; /* of the convolution, of the pool */
+    uint32_t act, bits, flags;                     /* 32 bits: plain numbers; flags of the weight, at (2,44) */
+    uint32_t read_twice;                           /* the map between is an output too */
+    uint32_t pooled, int8;                         /* whether it is done together; int8 pays */
+} pooled_case;
+
+#define BOTH (ISG_WEIGHT_LEVEL1 | ISG_WEIGHT_LEVEL2)
+
+enum { NONE = ISG_ACTIVATION_NONE, RELU = ISG_ACTIVATION_RELU, SILU = ISG_ACTIVATION_SILU };
+
+static const pooled_case cases[] = {
+    {3, 96, 88, 64, {7, 7, 2, 2, 1, 1, 3, 3, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, RELU, 5, BOTH, 0, 1, 1},
+    {3, 96, 88, 64, {7, 7, 2, 2, 1, 1, 3, 3, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, SILU, 32, 0, 0, 1, 0},
+    {3, 96, 88, 64, {7, 7, 2, 2, 1, 1, 3, 3, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, RELU, 6, 0, 0, 1, 1},
+    {5, 70, 61, 48, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 2, 2, 2, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 0, 1, 0},
+    {7, 83, 40, 52, {3, 5, 1, 2, 1, 1, 0, 2, 3, 1}, {5, 3, 3, 1, 2, 2, 2, 1, 0, 2}, NONE, 4, 0, 0, 1, 1},
+    {4, 64, 50, 60, {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, {1, 1, 3, 4, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 0, 1, 0},
+    {4, 64, 50, 60, {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, {3, 2, 5, 2, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 0, 1, 0},
+    /* A small map; one that is an output as well; one that a window has most of. */
+    {5, 20, 20, 48, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 2, 2, 2, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 0, 0, 0},
+    {5, 70, 61, 48, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 2, 2, 2, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 1, 0, 0},
+    {5, 70, 61, 48, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, {60, 3, 2, 2, 1, 1, 0, 0, 0, 0}, RELU, 32, 0, 0, 0, 0},
+};
+
+static builder shared;
+
+static uint8_t *build_pooled(const pooled_case *c, size_t *size, size_t *outputs)
+{
+    const uint32_t in[4] = {0, c->ic, c->ih, c->iw};
+    const uint32_t mid[4] = {0, c->oc, out_size(c->ih, c->window, 0), out_size(c->iw, c->window, 1)};
+    const uint32_t out[4] = {0, c->oc, out_size(mid[2], c->pool, 0), out_size(mid[3], c->pool, 1)};
+    builder *b = &shared;
+    uint32_t weight, bias;
+    reset_builder(b, 3 + c->ic * 31u + c->oc);
+    add_input(b, 4, in);
+    weight = add_weight(b, c->flags, c->window[0] * c->window[1], c->ic, c->oc, c->flags ? 2 : 0, c->flags ? 44 : 0,
+                        c->bits == 32 ? ISG_QUANT_RAW : ISG_QUANT_MIDTREAD, c->bits, c->bits == 32 ? 0 : 3);
+    bias = add_vector(b, c->oc) + 1;
+    add_op(b, ISG_KIND_CONV, 4, mid);
+    put_uv(&b->ops, c->act);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, weight);
+    put_uv(&b->ops, bias);
+    for (int i = 0; i < 10; i++) put_uv(&b->ops, c->window[i]);
+    put_uv(&b->ops, 1);
+    add_op(b, ISG_KIND_MAX_POOL, 4, out);
+    put_uv(&b->ops, 1);
+    for (int i = 0; i < 10; i++) put_uv(&b->ops, c->pool[i]);
+    add_output(b, 2);
+    if (c->read_twice) add_output(b, 1);
+    *outputs = (size_t)out[1] * out[2] * out[3];
+    return finish_image(b, size);
+}
+
+/* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
+static uint64_t run_pooled(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t mode,
+                           uint32_t isa, uint32_t workers, isg_rt_hook hook, const pooled_case *c)
+{
+    float *outputs[2] = {y, other};
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_op first, second;
+    isg_error err = {0};
+    framed f;
+    options.batch = 2;
+    options.isa_mask = isa;
+    options.mode = mode;
+    options.hook = hook;
+    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
+    f = open_framed(model, &options);
+    assert_int_equal(isg_rt_run(f.ctx, &x, outputs, &err), ISG_OK);
+    assert_int_equal(isg_rt_op_info(f.ctx, 0, &first), ISG_OK);
+    assert_int_equal(isg_rt_op_info(f.ctx, 1, &second), ISG_OK);
+    assert_int_equal(first.mode, mode == ISG_MODE_INT8 && c->int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
+    if (workers == 1) assert_int_equal(second.fused, !hook && c->pooled);
+    close_framed(&f);
+    return f.memory.workspace_bytes;
+}
+
+static void check_case(const pooled_case *c, uint32_t mode)
+{
+    static const float ranges[] = {-1, 1, 20, 20};
+    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
+    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    const size_t mid = 2 * (size_t)c->oc * out_size(c->ih, c->window, 0) * out_size(c->iw, c->window, 1);
+    size_t size, outputs;
+    uint8_t *image = build_pooled(c, &size, &outputs);
+    float *x = malloc(inputs * sizeof *x), *want, *got, *other = malloc(mid * sizeof *other);
+    isg_rt_model model;
+    isg_error err = {0};
+    outputs *= 2;
+    want = malloc(outputs * sizeof *want);
+    got = malloc(outputs * sizeof *got);
+    assert_true(x && want && got && other);
+    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    if (mode == ISG_MODE_INT8) image = with_ranges(image, &size, ranges, sizeof ranges / sizeof *ranges);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
+        const uint64_t apart = run_pooled(&model, x, want, other, mode, isas[a], 1, no_hook, c);
+        for (uint32_t workers = 1; workers <= 5; workers += 2) {
+            const uint64_t together = run_pooled(&model, x, got, other, mode, isas[a], workers, NULL, c);
+            if (workers == 1 && c->pooled) assert_true(together < apart);
+            for (size_t i = 0; i < outputs; i++) {
+                if (memcmp(want + i, got + i, sizeof *got) != 0)
+                    fail_msg("case %d mode %u isa %u workers %u element %zu: %.9g apart, %.9g together",
+                             (int)(c - cases), mode, isas[a], workers, i, (double)want[i], (double)got[i]);
+            }
+        }
+    }
+    free(image);
+    free(x);
+    free(want);
+    free(got);
+    free(other);
+}
+
+static void test_floats(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i], ISG_MODE_F32);
+}
+
+static void test_int8(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i], ISG_MODE_INT8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_floats), cmocka_unit_test(test_int8)};
+    return cmocka_run_group_tests_name("rt pooled", tests, NULL, NULL);
+}

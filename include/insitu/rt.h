@@ -62,9 +62,9 @@ typedef void (*isg_rt_hook)(void *user, const isg_rt_context *ctx, uint32_t op, 
 typedef struct isg_rt_costs {
     uint32_t struct_size; /* sizeof(isg_rt_costs) */
     uint32_t panel;       /* a multiply-add of a product with a factor in panels (FACTORED, HALF of 1x1) */
-    uint32_t gemm;        /* a multiply-add of a product with a plain matrix (DENSE, GENERATE, HALF) */
+    uint32_t gemm;        /* a multiply-add of a product with a plain matrix (DENSE, GENERATE, HALF), if it is large */
     uint32_t weight;      /* a number of such a matrix brought to the product */
-    uint32_t taps;        /* a multiply-add of a sum over taps */
+    uint32_t taps;        /* a multiply-add of a sum over taps that share loads: 3 side by side, stride 1 */
     uint32_t compose;     /* a multiply-add of level 1 when rows of W are made */
     uint32_t gather;      /* a number of the input gathered for a product */
     uint32_t unpack;      /* a code unpacked */

@@ -28,6 +28,7 @@ typedef struct isgi_int8 {
     int32_t zero;      /* code of 0.0 in the input */
     float scale;       /* of the input */
     isgi_ranges ranges;
+    uint64_t making;   /* multiply-adds that make W */
     uint32_t x_step;   /* bytes of an input pixel, padded to a multiple of 4 */
     uint32_t k, k4;    /* numbers of a gathered row and its groups of 4 */
     uint32_t groups;   /* of four taps */

@@ -107,8 +107,10 @@ static void make_codes(const int8_job *j)
             largest = size > largest ? size : largest;
         }
         mul[c] = j->q->scale * (largest / most);
-        for (size_t i = c; i < count; i += cols)
-            codes[i] = (int8_t)(int32_t)(matrix[i] * (most / largest) + magic - magic);
+        for (size_t i = c; i < count; i += cols) {
+            const float x = matrix[i] * (most / largest), y = x < most ? x : most;
+            codes[i] = (int8_t)(int32_t)((y > -most ? y : -most) + magic - magic); /* NaN is a code as well */
+        }
     }
 }
 

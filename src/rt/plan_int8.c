@@ -105,8 +105,9 @@ static int factored_pays(const isgi_conv *c, const isg_weight *w)
 
 /* In hundredths of the time of one multiply-add in binary32 of AVX2 (docs/kernels.md): one of integers takes 60 where a
  * code has eight bits, 45 where seven, else 34; a number that comes out 1400, one that goes in 800, one that is
- * gathered for a product 600; one of plain C, of those that make W, 400. Winograd's algorithm in binary32: a
- * multiply-add of its points 100, of 36 points one that goes in 480, one that comes out 660, a weight 300. */
+ * gathered for a product 600; one of those that make W in plain C, with all else that making takes, 900. Winograd's
+ * algorithm in binary32: a multiply-add of its points 100, of 36 points one that goes in 480, one that comes out 660, a
+ * weight 300. */
 static int dense_pays(const isgi_conv *c, uint32_t bits, uint64_t making)
 {
     const uint64_t pixels = (uint64_t)c->oh * c->ow, ic = c->ic, oc = c->oc, macs = pixels * oc * c->k;
@@ -119,7 +120,7 @@ static int dense_pays(const isgi_conv *c, uint32_t bits, uint64_t making)
     one.batch = 1;
     if (isgi_can_winograd(&one) && winograd < floats) floats = winograd;
     return 9 * floats >= 10 * (macs * integer + pixels * oc * 1400 + (uint64_t)c->ih * c->iw * ic * 800 +
-                               gathered * 600 + making * 400);
+                               gathered * 600 + making * 900);
 }
 
 const isg_weight *isgi_int8_weight(const isgi_int8 *q, const isg_weight *w, isg_weight *made)
@@ -194,7 +195,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
                     uint32_t isa, uint32_t workers)
 {
     isg_weight codes;
-    uint64_t numbers = 0, making = 0;
+    uint64_t numbers = 0;
     memset(q, 0, sizeof *q);
     if (!(ranges->hi > ranges->lo) || !choose_form(c, w, &q->form)) return;
     if ((w->level1 && !(ranges->mid > 0.0f)) || (w->level2 && !(ranges->sum > 0.0f))) return;
@@ -204,7 +205,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
         (forced == ISG_STRATEGY_GENERATE || (forced == ISG_STRATEGY_AUTO && !factored_pays(c, w)))) {
         numbers = (uint64_t)c->k * c->oc;
         if (numbers > MADE_NUMBERS) return;
-        making = numbers * (w->level2 ? w->bo : w->bi);
+        q->making = numbers * (w->level2 ? w->bo : w->bi);
         numbers += isgi_gen_scratch_floats(w, c->k);
         q->made = 1;
         q->form = ISGI_INT8_DENSE;
@@ -220,7 +221,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     q->k4 = (q->k + 3) / 4;
     q->sum_step = (w->bo + 3) & ~3u;
     if (!q->pointwise && !set_line(q, c)) return;
-    if (forced == ISG_STRATEGY_AUTO && q->form == ISGI_INT8_DENSE && !dense_pays(c, w->basis.bits, making)) return;
+    if (forced == ISG_STRATEGY_AUTO && q->form == ISGI_INT8_DENSE && !dense_pays(c, w->basis.bits, q->making)) return;
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
     place_all(q, c, w, numbers, workers);
     q->on = 1;
@@ -233,7 +234,7 @@ uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight
     if (q->form == ISGI_INT8_FACTORED)
         return in * c->ic * bibo + out * w->taps * bibo + (w->level2 ? out * w->bo * c->oc : 0);
     if (q->form == ISGI_INT8_CHAIN) return out * ((uint64_t)c->k * w->bo + (uint64_t)w->bo * c->oc);
-    return c->dense_macs;
+    return c->dense_macs + q->making;
 }
 
 uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c)

@@ -152,6 +152,7 @@ static void set_tiles(isg_rt_op *info, const isgi_step *s)
         info->tile_rows = c->fused.on ? c->fused.ring : c->ring ? c->ring : c->tile_rows;
         info->tasks = c->tasks;
     }
+    if (s->pooled.rows) info->tasks = c->batch * s->pooled.strips;
 }
 
 isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, isg_rt_op *info)

@@ -191,11 +191,12 @@ static void note_fused(plan_walk *p, uint32_t tensor)
 
 /* A convolution whose only reader is the max pool right after it does that too. `ops` stands behind operation `index`.
  * Returns what both make. */
-static uint32_t fuse_pool(const plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s)
+static uint32_t fuse_pool(const plan_walk *p, isgi_cursor ops, uint32_t index, isgi_step *s, const isgi_shape *map)
 {
     isgi_op next;
     isgi_shape out;
-    if (p->keep || index + 1 == p->m->ops || s->residual >= 0 || p->last_use[s->op.output] != index + 1)
+    if (p->keep || index + 1 == p->m->ops || s->residual >= 0 || p->last_use[s->op.output] != index + 1 ||
+        isgi_shape_count(map, p->batch) > MAX_FLOATS) /* too large for any plan */
         return s->op.output;
     next_op(p->m, &ops, index + 1, &next);
     isgi_view_tensor(p->m, next.output, &out, NULL);
@@ -327,7 +328,7 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     if (s->op.kind == ISG_KIND_CONV) hand_codes(p, *c, index, s, &out);
     p->handed = s->int8.gives;
     made = s->op.kind == ISG_KIND_CONV ? pair_depthwise(p, *c, index, s, &out) : s->op.output;
-    if (s->op.kind == ISG_KIND_CONV && !s->pair) made = fuse_pool(p, *c, index, s);
+    if (s->op.kind == ISG_KIND_CONV && !s->pair) made = fuse_pool(p, *c, index, s, &out);
     if (s->scratch > (uint64_t)MAX_FLOATS * 16) return too_large(err, "operation needs too much scratch");
     if (s->scratch > p->scratch) p->scratch = s->scratch;
     *done = s->pair ? BY_PAIR : s->residual >= 0 || s->pooled.rows ? BY_ANOTHER : 0;

@@ -456,6 +456,18 @@ void isgi_pair_plan(const isgi_conv *a, isgi_conv *b, uint32_t workers)
     finish_scratch(b, base + b->worker, part, workers);
 }
 
+/* The least strips an image with which every worker has as many, for `batch` images. */
+static uint32_t fair_strips(uint32_t workers, uint32_t batch)
+{
+    uint32_t a = workers, b = batch;
+    while (b) {
+        const uint32_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return workers / a;
+}
+
 /* As for pairs. Strips begin with a whole band. */
 int isgi_pooled_plan(isgi_step *s, const isgi_op *pool, const isgi_shape *out, uint32_t workers)
 {
@@ -464,7 +476,7 @@ int isgi_pooled_plan(isgi_step *s, const isgi_op *pool, const isgi_shape *out, u
     const uint64_t row = (uint64_t)c->ow * c->oc, reach = (uint64_t)(w->kh - 1) * w->dh + 1;
     const uint64_t rows = s->int8.on ? ceil_div(STRIP_MAX, c->ow) : c->strip / c->ow;
     const uint64_t bands = rows ? ceil_div(reach - 1, rows) + 1 : 0, kept = bands * rows;
-    const uint64_t strips = min_u64(ceil_div(workers, c->batch), out->dims[2]);
+    const uint64_t strips = min_u64(fair_strips(workers, c->batch), out->dims[2]);
     const uint64_t list = (uint64_t)w->kh * w->kw * out->dims[3];
     uint64_t at = s->scratch, part = 0;
     isgi_pooled *g = &s->pooled;

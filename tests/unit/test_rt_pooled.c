@@ -90,6 +90,7 @@ static uint64_t run_pooled(const isg_rt_model *model, const float *x, float *y, 
     assert_int_equal(isg_rt_op_info(f.ctx, 1, &second), ISG_OK);
     assert_int_equal(first.mode, mode == ISG_MODE_INT8 && c->int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
     if (workers == 1) assert_int_equal(second.fused, !hook && c->pooled);
+    if (second.fused) assert_in_range(first.tasks, 2, 2 * workers); /* strips of two images */
     close_framed(&f);
     return f.memory.workspace_bytes;
 }

@@ -144,7 +144,7 @@ static void set_tiles(isg_rt_op *info, const isgi_step *s)
 {
     const isgi_conv *c = s->pair ? &s[1].conv : &s->conv; /* strips and ring of a pair are those of the second */
     if (s->int8.on) {
-        info->tile_pixels = ISGI_INT8_PIXELS;
+        info->tile_pixels = s->int8.groups ? ISGI_INT8_PIXELS : s->int8.pixels;
         info->tile_rows = s->int8.ring;
         info->tasks = isgi_int8_tasks(&s->int8, c);
     } else if (c->tasks) {

@@ -23,13 +23,14 @@
  * the pixels it needs: the input then counts as one of the output's size. */
 typedef struct isgi_fused {
     uint8_t on;
-    uint8_t two_pass;        /* all products with U first, by everybody: maps too small to cut into strips */
-    uint32_t bases;          /* bi, or 1 */
-    uint32_t ih, iw, sh, sw; /* input as it is read, and stride there */
-    size_t x_row, x_pixel;   /* floats between its rows and its pixels */
-    uint32_t list, mid;      /* channels of one base and of all, padded in the ring */
-    uint32_t group, ring;    /* output rows at once, input rows kept */
-    uint32_t strips;         /* tasks an image */
+    uint8_t two_pass;              /* all products with U first, by everybody: maps too small to cut into strips */
+    uint32_t u_columns, v_columns; /* of each product a task, where tasks share columns instead of pixels; or 0 */
+    uint32_t bases;                /* bi, or 1 */
+    uint32_t ih, iw, sh, sw;       /* input as it is read, and stride there */
+    size_t x_row, x_pixel;         /* floats between its rows and its pixels */
+    uint32_t list, mid;            /* channels of one base and of all, padded in the ring */
+    uint32_t group, ring;          /* output rows at once, input rows kept */
+    uint32_t strips;               /* tasks an image */
 } isgi_fused;
 
 /* Layers by Winograd's algorithm (ops_winograd.c): 36 points, each a product of tiles with one matrix. Steps are from

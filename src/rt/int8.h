@@ -35,6 +35,7 @@ typedef struct isgi_int8 {
     uint32_t sum_step; /* bytes of a pixel of what V reads */
     uint32_t left;     /* pixels of padding before a row of what taps read, */
     uint32_t line;     /* and of the row with both paddings; 0: there are no taps */
+    uint32_t pixels;   /* DENSE, CHAIN: output pixels a task */
     uint32_t rows;     /* FACTORED: output rows a task, */
     uint32_t group;    /* and at once, */
     uint32_t ring;     /* from so many input rows behind U, row r in place r modulo that; */

@@ -59,16 +59,16 @@ typedef struct panel_rows {
     const isg_codes *codes;
     uint32_t row0, rows, from; /* of columns ISGK_PANEL wide */
     int padded;                /* bases lie padded in the panels */
-    uint32_t columns;          /* of the matrix behind `from`, where not padded */
+    uint32_t columns;          /* of the matrix, padded so, from `from` on; what follows in the panel is 0 */
 } panel_rows;
 
 static void unpack_panel(const fused_job *j, float *dst, const panel_rows *r)
 {
-    if (r->padded)
-        unpack_padded(j, dst, ISGK_PANEL, r->codes, r->row0, r->rows, r->from, ISGK_PANEL);
-    else
-        isgi_gen_columns(&j->ctx->kernels, dst, ISGK_PANEL, r->codes, r->row0, r->rows, r->from, r->columns,
-                         ISGK_PANEL);
+    const uint32_t padded = r->padded ? r->columns : 0, columns = r->columns - padded;
+    if (padded) unpack_padded(j, dst, ISGK_PANEL, r->codes, r->row0, r->rows, r->from, padded);
+    if (padded < ISGK_PANEL)
+        isgi_gen_columns(&j->ctx->kernels, dst + padded, ISGK_PANEL, r->codes, r->row0, r->rows, columns ? r->from : 0,
+                         columns, ISGK_PANEL - padded);
 }
 
 static void unpack_rounded(const fused_job *j, float *dst, panel_rows r)
@@ -82,6 +82,19 @@ static void unpack_rounded(const fused_job *j, float *dst, panel_rows r)
     }
 }
 
+static void unpack_block(const fused_job *j, float *dst, const panel_rows *r)
+{
+    if (j->c->bf16)
+        unpack_rounded(j, dst, *r);
+    else
+        unpack_panel(j, dst, r);
+}
+
+static void unpack_basis(const fused_job *j)
+{
+    unpack_padded(j, j->ctx->scratch + j->c->basis, j->c->fused.mid, &j->w->basis, 0, j->c->taps, 0, j->c->fused.mid);
+}
+
 /* Tasks in the order: panels of U by blocks of rows, panels of V by blocks of rows, the basis. */
 static void unpack_task(void *arg, uint32_t index, uint32_t worker)
 {
@@ -93,19 +106,16 @@ static void unpack_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t k = second ? j->w->bo : c->ic, task = second ? index - u_tasks : index;
     const uint32_t panel = task / (second ? v_blocks : u_blocks),
                    row0 = task % (second ? v_blocks : u_blocks) * UNPACK_ROWS;
-    const uint32_t from = panel * ISGK_PANEL, left = c->oc - from;
+    const uint32_t from = panel * ISGK_PANEL, left = (second ? c->oc : c->fused.mid) - from;
     const panel_rows r = {
         second ? &j->w->v : first_factor(j->w), row0, k - row0 < UNPACK_ROWS ? k - row0 : UNPACK_ROWS, from, !second,
         left < ISGK_PANEL ? left : ISGK_PANEL};
     float *dst = isgi_panel_rows(j->ctx, c, second ? c->v : c->u, k, panel, row0);
     (void)worker;
-    if (index >= u_tasks + v_tasks) {
-        unpack_padded(j, j->ctx->scratch + c->basis, c->fused.mid, &j->w->basis, 0, c->taps, 0, c->fused.mid);
-    } else if (c->bf16) {
-        unpack_rounded(j, dst, r);
-    } else {
-        unpack_panel(j, dst, &r);
-    }
+    if (index >= u_tasks + v_tasks)
+        unpack_basis(j);
+    else
+        unpack_block(j, dst, &r);
 }
 
 static void unpack_factors(fused_job *j)
@@ -247,6 +257,59 @@ static void share_task(void *arg, uint32_t index, uint32_t worker)
                    (size_t)count);
 }
 
+/* ---- by columns: each factor is read by one task, and what crosses between cores are the products ---- */
+
+/* Columns from .. from+n-1 of a factor to panels from number `first` on, and what follows them there is 0. Returns
+ * where they are in the scratch. */
+static size_t unpack_columns(const fused_job *j, int second, uint32_t first, uint32_t from, uint32_t n)
+{
+    const isgi_conv *c = j->c;
+    const uint32_t k = second ? j->w->bo : c->ic;
+    const size_t at = second ? c->v : c->u;
+    for (uint32_t p = 0; p < n; p += ISGK_PANEL) {
+        const uint32_t left = n - p < ISGK_PANEL ? n - p : ISGK_PANEL;
+        const panel_rows r = {second ? &j->w->v : first_factor(j->w), 0, k, from + p, !second, left};
+        unpack_block(j, isgi_panel_rows(j->ctx, c, at, k, first + p / ISGK_PANEL, 0), &r);
+    }
+    return (size_t)(isgi_panel_rows(j->ctx, c, at, k, first, 0) - j->ctx->scratch);
+}
+
+static void u_columns_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const fused_job *j = (const fused_job *)arg;
+    const isgi_conv *c = j->c;
+    const isgi_fused *f = &c->fused;
+    const uint32_t from = index * f->u_columns, left = f->mid - from, n = left < f->u_columns ? left : f->u_columns;
+    const size_t at = unpack_columns(j, 0, index * panels_of(f->u_columns), from, n);
+    const uint32_t rows = c->batch * f->ih, run = rows_follow(f) ? rows : 1;
+    float *mid = j->ctx->scratch + c->half + from;
+    (void)worker;
+    if (!index && j->w->level1) unpack_basis(j);
+    for (uint32_t r = 0; r < rows; r += run, mid += (size_t)f->iw * f->mid)
+        isgi_multiply_panels(j->ctx, c, mid, f->mid, input_row(j, r / f->ih, r % f->ih), f->x_pixel, at,
+                             (size_t)run * f->iw, n, c->ic, NULL);
+}
+
+static void v_columns_task(void *arg, uint32_t index, uint32_t worker)
+{
+    const fused_job *j = (const fused_job *)arg;
+    const isgi_conv *c = j->c;
+    const isgi_fused *f = &c->fused;
+    const uint32_t from = index * f->v_columns, left = c->oc - from, n = left < f->v_columns ? left : f->v_columns;
+    const size_t at = unpack_columns(j, 1, from / ISGK_PANEL, from, n), pixels = (size_t)c->batch * c->oh * c->ow;
+    const float *mid = j->ctx->scratch + c->half, *sums = mid;
+    float *part = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats, *out = j->out + from;
+    isgk_finish finish = j->finish;
+    if (finish.bias) finish.bias += from;
+    if (finish.residual) finish.residual += from;
+    for (uint32_t i = 0, rows = j->w->level1 ? c->batch * c->oh : 0; i < rows; i++)
+        sum_taps(j, part + c->at_sums + (size_t)i * c->ow * f->list, f->list, f->list, i % c->oh,
+                 mid + (size_t)(i / c->oh) * f->ih * f->iw * f->mid, part, NULL);
+    if (j->w->level1) sums = part + c->at_sums;
+    isgi_multiply_panels(j->ctx, c, out, c->oc, sums, f->list, at, pixels, n, j->w->bo, &finish);
+    if (j->after) j->ctx->kernels.epilogue_f32(out, c->oc, pixels, n, NULL, j->after);
+}
+
 void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const float *bias)
 {
     const isgi_conv *c = &step->conv;
@@ -259,6 +322,11 @@ void isgi_conv_fused(const isg_rt_context *ctx, const isgi_step *step, const flo
     j.x = ctx->tensors[step->op.inputs[0]].data;
     j.out = ctx->tensors[step->op.output].data;
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
+    if (c->fused.u_columns) {
+        isgi_run_tasks(ctx, u_columns_task, &j, (c->fused.mid + c->fused.u_columns - 1) / c->fused.u_columns);
+        isgi_run_tasks(ctx, v_columns_task, &j, c->tasks);
+        return;
+    }
     unpack_factors(&j);
     if (c->fused.two_pass) {
         const uint64_t all = (uint64_t)c->batch * c->fused.ih * c->fused.iw,

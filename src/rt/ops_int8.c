@@ -138,12 +138,14 @@ static void pack_block(const int8_job *j, const struct int8_pack *p, uint32_t in
 }
 
 /* The start of a packed factor's sums: what a zero point of `zero` adds, negated. */
-static void set_start(const int8_job *j, const struct int8_pack *p, size_t init, int32_t zero)
+static void set_start(const int8_job *j, const struct int8_pack *p, size_t init, int32_t zero, uint32_t worker)
 {
     const isgk_codes kind = code_kind(p->codes);
     const uint32_t groups = (p->codes->rows + 3) / 4, cols = p->codes->cols;
     const int32_t behind = kind.odd ? (int32_t)(4 * groups - p->codes->rows) : 0; /* rows of bytes 0 stand for ones */
-    int32_t *start = ints_at(j, init), *nothing = (int32_t *)(void *)worker_part(j, 0);
+    int32_t *start = ints_at(j, init), *nothing = (int32_t *)(void *)worker_part(j, worker);
+    memset(start, 0, (size_t)cols * sizeof *start);
+    if (!zero) return;
     memset(nothing, 0, (size_t)cols * sizeof *nothing);
     j->ctx->kernels.gemm_u8s8(start, cols, j->base + j->q->ones, 0, p->dst, cols, 1, cols, groups, nothing, &kind);
     for (uint32_t i = 0; i < cols; i++) start[i] = (start[i] - behind) * -zero;
@@ -277,6 +279,11 @@ static void prepare_task(void *arg, uint32_t index, uint32_t worker)
         pack_block(j, &j->packs[1], index - 1 - first, worker);
 }
 
+static void start_second(const int8_job *j, uint32_t worker)
+{
+    if (j->packs[1].tasks) set_start(j, &j->packs[1], j->q->init_second, INT8_MIDDLE, worker);
+}
+
 static void prepare(int8_job *j)
 {
     const isgi_int8 *q = j->q;
@@ -285,8 +292,8 @@ static void prepare(int8_job *j)
         plan_pack(j, 0, q->form == ISGI_INT8_FACTORED ? &j->w->u : &j->w->basis, q->first);
     if (j->w->level2) plan_pack(j, 1, &j->w->v, q->second);
     isgi_run_tasks(j->ctx, prepare_task, j, 1 + j->packs[0].tasks + j->packs[1].tasks);
-    if (j->packs[0].tasks) set_start(j, &j->packs[0], q->init_first, q->zero);
-    if (j->packs[1].tasks) set_start(j, &j->packs[1], q->init_second, INT8_MIDDLE);
+    if (j->packs[0].tasks) set_start(j, &j->packs[0], q->init_first, q->zero, 0);
+    if (!q->share) start_second(j, 0);
 }
 
 /* ---- the input as codes ---- */
@@ -495,9 +502,9 @@ static void run_pixels(const int8_job *j, float *out, uint64_t first, uint32_t c
 static void pixels_task(void *arg, uint32_t index, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
-    const uint64_t total = (uint64_t)j->c->batch * j->c->oh * j->c->ow, first = (uint64_t)index * ISGI_INT8_PIXELS;
+    const uint64_t total = (uint64_t)j->c->batch * j->c->oh * j->c->ow, first = (uint64_t)index * j->q->pixels;
     const uint64_t left = total - first;
-    run_pixels(j, output_at(j, first), first, left < ISGI_INT8_PIXELS ? (uint32_t)left : ISGI_INT8_PIXELS, worker);
+    run_pixels(j, output_at(j, first), first, left < j->q->pixels ? (uint32_t)left : j->q->pixels, worker);
 }
 
 static void pixel_rows(const void *job, float *dst, uint32_t image, uint32_t y, uint32_t rows, uint32_t worker)
@@ -638,13 +645,16 @@ static uint8_t *shared_rows(const int8_job *j, uint32_t image)
     return j->base + j->q->map + (size_t)image * j->c->ih * j->q->line * j->w->bi * j->w->bo;
 }
 
-/* Some rows of them. */
-static void share_u8_task(void *arg, uint32_t index, uint32_t worker)
+/* What only the tasks behind these need; then some rows of them. */
+static void share_u8_task(void *arg, uint32_t task, uint32_t worker)
 {
     const int8_job *j = (const int8_job *)arg;
-    const uint32_t some = j->q->share, ih = j->c->ih, shares = (ih + some - 1) / some, image = index / shares;
-    const uint32_t from = index % shares * some, to = ih - from < some ? ih : from + some;
-    fill_mid(j, shared_rows(j, image), image, from, to, worker_part(j, worker));
+    const uint32_t some = j->q->share, ih = j->c->ih, shares = (ih + some - 1) / some, index = task ? task - 1 : 0;
+    const uint32_t image = index / shares, from = index % shares * some, to = ih - from < some ? ih : from + some;
+    if (!task)
+        start_second(j, worker);
+    else
+        fill_mid(j, shared_rows(j, image), image, from, to, worker_part(j, worker));
 }
 
 static void factored_u8_task(void *arg, uint32_t index, uint32_t worker)
@@ -690,7 +700,7 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
     prepare(&j);
     quantise_input(&j);
     if (j.q->share)
-        isgi_run_tasks(ctx, share_u8_task, &j, (uint64_t)c->batch * ((c->ih + j.q->share - 1) / j.q->share));
+        isgi_run_tasks(ctx, share_u8_task, &j, 1 + (uint64_t)c->batch * ((c->ih + j.q->share - 1) / j.q->share));
     if (j.q->form == ISGI_INT8_FACTORED)
         isgi_run_tasks(ctx, factored_u8_task, &j, (uint64_t)c->batch * ((c->oh + j.q->rows - 1) / j.q->rows));
     else if (j.q->form == ISGI_INT8_DEPTHWISE)
@@ -699,5 +709,5 @@ void isgi_int8_run(const isg_rt_context *ctx, const isgi_step *step)
     else if (step->pooled.rows)
         isgi_pooled_run(ctx, step, pixel_rows, &j);
     else
-        isgi_run_tasks(ctx, pixels_task, &j, (out + ISGI_INT8_PIXELS - 1) / ISGI_INT8_PIXELS);
+        isgi_run_tasks(ctx, pixels_task, &j, (out + j.q->pixels - 1) / j.q->pixels);
 }

@@ -114,6 +114,15 @@ static void count_work(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
 
 /* ---- tiles ---- */
 
+/* Whether a fused layer has so few pixels that workers read less of each other's products, where each makes some
+ * columns for all pixels, than of each other's unpacked factors, where each takes some pixels. */
+static int shares_columns(const isgi_conv *c, const isg_weight *w, uint32_t lanes, uint32_t workers)
+{
+    const uint64_t mid = c->fused.mid, pixels = (uint64_t)c->batch * c->fused.ih * c->fused.iw;
+    return workers > 1 && w->level2 && mid >= (uint64_t)lanes * workers && c->oc >= (uint64_t)ISGK_PANEL * workers &&
+           pixels * (c->ic + mid) < mid * c->ic + (uint64_t)c->oc * w->bo;
+}
+
 static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, uint32_t workers)
 {
     isgi_fused *f = &c->fused;
@@ -137,6 +146,13 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, u
     rows = (uint64_t)(f->group - 1) * f->sh + reach;
     f->ring = (uint32_t)min_u64(rows, f->ih);
     f->strips = 1;
+    if (shares_columns(c, w, lanes, workers)) {
+        f->u_columns = (uint32_t)(ceil_div(ceil_div(f->mid, workers), lanes) * lanes);
+        f->v_columns = (uint32_t)(ceil_div(ceil_div(c->oc, workers), ISGK_PANEL) * ISGK_PANEL);
+        f->group = c->oh;
+        f->ring = f->ih;
+        return;
+    }
     if (c->batch >= workers) return;
     f->strips = (uint32_t)min_u64(ceil_div(workers, c->batch), c->oh);
     /* Strips repeat the rows that two of them need: not where that is a tenth of all. */
@@ -335,11 +351,12 @@ static void set_fused_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, ui
     const uint64_t pointer = sizeof(void *) / sizeof(float), map = (uint64_t)f->ih * f->iw * f->mid;
     uint64_t part = 0;
     if (w->level1) c->basis = place(&at, (uint64_t)c->taps * f->mid);
-    c->u = place(&at, panel_floats(c, f->mid, c->ic));
+    c->u = place(&at, f->u_columns ? ceil_div(f->mid, f->u_columns) * panel_floats(c, f->u_columns, c->ic)
+                                   : panel_floats(c, f->mid, c->ic));
     if (w->level2) c->v = place(&at, panel_floats(c, c->oc, w->bo));
-    if (f->two_pass) c->half = place(&at, map * c->batch);
-    if (!f->two_pass) c->at_mid = place(&part, (uint64_t)f->ring * f->iw * f->mid);
-    c->at_sums = place(&part, (uint64_t)f->group * c->ow * f->list);
+    if (f->two_pass || f->u_columns) c->half = place(&at, map * c->batch);
+    if (!f->two_pass && !f->u_columns) c->at_mid = place(&part, (uint64_t)f->ring * f->iw * f->mid);
+    c->at_sums = place(&part, (uint64_t)(f->u_columns ? c->batch : 1) * f->group * c->ow * f->list);
     c->at_taps = place(&part, c->window.kh * pointer);
     finish_scratch(c, at, part, workers);
 }
@@ -413,7 +430,7 @@ static uint32_t count_tasks(const isgi_conv *c)
 {
     uint64_t n;
     if (c->fused.on)
-        n = (uint64_t)c->batch * c->fused.strips;
+        n = c->fused.u_columns ? ceil_div(c->oc, c->fused.v_columns) : (uint64_t)c->batch * c->fused.strips;
     else if (c->winograd.tiles)
         n = c->winograd.columns ? ceil_div(c->oc, c->winograd.columns)
                                 : ceil_div(isgi_winograd_all(c), c->winograd.tiles);

@@ -84,6 +84,13 @@ static void set_rows(isgi_int8 *q, const isgi_conv *c, uint64_t row_bytes, uint3
     }
 }
 
+/* Few pixels are shared by everybody. */
+static void set_pixels(isgi_int8 *q, const isgi_conv *c, uint32_t workers)
+{
+    const uint64_t share = ceil_div64((uint64_t)c->batch * c->oh * c->ow, workers);
+    q->pixels = share < ISGI_INT8_PIXELS ? (uint32_t)(share + 3) & ~3u : ISGI_INT8_PIXELS;
+}
+
 /* Where dwpairs_u8s8 is: it sorts half as many bytes as dwconv_u8s8. */
 static int wants_pairs(const isg_weight *w, uint32_t isa)
 {
@@ -223,6 +230,7 @@ void isgi_int8_plan(isgi_int8 *q, const isgi_conv *c, const isg_weight *w, const
     if (!q->pointwise && !set_line(q, c)) return;
     if (forced == ISG_STRATEGY_AUTO && q->form == ISGI_INT8_DENSE && !dense_pays(c, w->basis.bits, q->making)) return;
     if (q->form == ISGI_INT8_FACTORED) set_rows(q, c, (uint64_t)q->line * w->bi * w->bo, workers);
+    set_pixels(q, c, workers);
     place_all(q, c, w, numbers, workers);
     q->on = 1;
 }
@@ -240,7 +248,7 @@ uint64_t isgi_int8_macs(const isgi_int8 *q, const isgi_conv *c, const isg_weight
 uint32_t isgi_int8_tasks(const isgi_int8 *q, const isgi_conv *c)
 {
     const uint64_t pixels = (uint64_t)c->batch * c->oh * c->ow;
-    uint64_t n = ceil_div64(pixels, ISGI_INT8_PIXELS);
+    uint64_t n = ceil_div64(pixels, q->pixels);
     if (q->form == ISGI_INT8_FACTORED)
         n = (uint64_t)c->batch * ceil_div64(c->oh, q->rows);
     else if (q->form == ISGI_INT8_DEPTHWISE)

@@ -50,6 +50,10 @@ static const conv_case cases[] = {
     {1, 9, 5, 6, 12, 1, {2, 7, 3, 1, 1, 1, 1, 5, 2, 5}, 1, 3, 0, ISG_QUANT_MIDTREAD, 5, 4, 1, 1},
     {1, 6, 3, 3, 33, 1, {7, 7, 1, 1, 1, 1, 3, 3, 3, 3}, 3, 1, 30, ISG_QUANT_PAPER, 5, 1, 1, 1},
     {4, 700, 1, 1, 33, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_MIDTREAD, 8, 3, 0, 1},
+    {1, 170, 4, 5, 140, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 2, 44, ISG_QUANT_MIDTREAD, 3, 4, 1, 1},
+    {2, 150, 3, 2, 101, 1, {3, 3, 2, 1, 1, 2, 1, 2, 1, 2}, 3, 3, 29, ISG_QUANT_MIDRISE, 6, 3, 7, 1},
+    {1, 200, 5, 7, 97, 1, {1, 1, 2, 2, 1, 1, 0, 0, 0, 0}, 2, 0, 61, ISG_QUANT_MIDTREAD, 4, 1, 7, 0},
+    {4, 160, 1, 1, 129, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 3, 2, 40, ISG_QUANT_PAPER, 5, 2, 1, 1},
     {2, 48, 9, 11, 310, 1, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 1, 1},
     {1, 420, 5, 7, 320, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 6, 0},
     {2, 150, 4, 5, 905, 1, {1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0, 0, ISG_QUANT_RAW, 32, 0, 7, 1},
@@ -62,20 +66,23 @@ static const conv_case cases[] = {
     {3, 36, 20, 19, 16, 1, {3, 3, 1, 1, 1, 1, 1, 0, 1, 2}, 0, 0, 0, ISG_QUANT_PAPER, 5, 1, 7, 0},
 };
 
+/* From this one on workers share the columns of factored layers, not their pixels. */
+#define FIRST_COLUMNS 25
 /* From this one on few pixels meet a large matrix, which AUTO reads in parts or by columns (src/rt/ops_stream.c). */
-#define FIRST_STREAM 25
+#define FIRST_STREAM 29
 /* From this one on AUTO runs them by Winograd's algorithm, the last two in strips of tiles. */
-#define FIRST_WINOGRAD 28
+#define FIRST_WINOGRAD 32
 
 static builder shared;
 
 /* The bits of everything that the plain C kernels made, in every way of execution: docs/numerics.md promises them to
  * every machine. They change only with the definition of a kernel, on purpose. */
 static const uint32_t scalar_digests[sizeof cases / sizeof cases[0]] = {
-    0x727c630cu, 0x0c61336cu, 0x2c65dfb3u, 0xbfc8c0f9u, 0xddea553eu, 0x1f96b62du, 0x68db9e21u, 0x598d44beu, 0x487fc539u,
-    0x01bc6157u, 0x82f96aebu, 0x81f5ebdfu, 0x849a45a7u, 0x874f5175u, 0xad6b7432u, 0xdc8ea85bu, 0x92ffd5adu, 0xb932f53fu,
-    0x5d88be42u, 0x138f3d09u, 0x0156367cu, 0xedd54527u, 0xd388337du, 0x60d5b3dfu, 0xe446d883u, 0x5ab622a3u, 0x2aedfcedu,
-    0x8b79cb31u, 0x8659f430u, 0x7b463183u, 0xddea9f65u, 0xc615691au, 0xdda4fbefu, 0xb5674a6au, 0x1c8aa65eu,
+    0x727c630cu, 0x0c61336cu, 0x2c65dfb3u, 0xbfc8c0f9u, 0xddea553eu, 0x1f96b62du, 0x68db9e21u, 0x598d44beu,
+    0x487fc539u, 0x01bc6157u, 0x82f96aebu, 0x81f5ebdfu, 0x849a45a7u, 0x874f5175u, 0xad6b7432u, 0xdc8ea85bu,
+    0x92ffd5adu, 0xb932f53fu, 0x5d88be42u, 0x138f3d09u, 0x0156367cu, 0xedd54527u, 0xd388337du, 0x60d5b3dfu,
+    0xe446d883u, 0xb26873eeu, 0xa35714e0u, 0x3891dc4au, 0xe243f4cbu, 0x5ab622a3u, 0x2aedfcedu, 0x8b79cb31u,
+    0x8659f430u, 0x7b463183u, 0xddea9f65u, 0xc615691au, 0xdda4fbefu, 0xb5674a6au, 0x1c8aa65eu,
 };
 
 /* Multiply-adds of a dense layer above which a case is left out with INSITU_TEST_QUICK, for emulators. */
@@ -196,6 +203,9 @@ static float *run_sum(const isg_rt_model *model, const conv_case *c, const float
     *used = info.strategy;
     assert_int_equal(ctx->steps[0].conv.parts > 0, isgi_host_is_little() && strategy == ISG_STRATEGY_AUTO &&
                                                        c >= cases + FIRST_STREAM && c < cases + FIRST_WINOGRAD);
+    if (strategy == ISG_STRATEGY_FACTORED && c->flags == 3)
+        assert_int_equal(ctx->steps[0].conv.fused.u_columns > 0,
+                         workers == 3 && c >= cases + FIRST_COLUMNS && c < cases + FIRST_STREAM);
     if (c >= cases + FIRST_WINOGRAD) {
         if (strategy == ISG_STRATEGY_AUTO)
             assert_true(info.macs < info.dense_macs);

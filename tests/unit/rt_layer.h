@@ -115,6 +115,68 @@ static inline void close_framed(framed *f)
     free(f->workspace);
 }
 
+/* Operations that the plan may do together. Counts are of numbers in two items; a second output is thrown away. */
+typedef struct together {
+    const char *name;
+    size_t inputs, outputs, others;
+    uint32_t mode;
+    int saves; /* done together they need less memory */
+    /* Looks at a context that has run; `hook` kept every tensor, or there was none. */
+    void (*check)(const isg_rt_context *ctx, const struct together *t, uint32_t workers, int hook);
+    const void *one; /* the case */
+} together;
+
+/* Runs them; returns the bytes of the workspace. */
+static inline uint64_t run_together(const isg_rt_model *model, const together *t, const float *x, float *const *outputs,
+                                    uint32_t isa, uint32_t workers, isg_rt_hook hook)
+{
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_error err = {0};
+    framed f;
+    options.batch = 2;
+    options.isa_mask = isa;
+    options.mode = t->mode;
+    options.hook = hook;
+    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
+    f = open_framed(model, &options);
+    assert_int_equal(isg_rt_run(f.ctx, &x, outputs, &err), ISG_OK);
+    t->check(f.ctx, t, workers, hook != NULL);
+    close_framed(&f);
+    return f.memory.workspace_bytes;
+}
+
+/* The first output has the bits of the operations one after the other, on every instruction set and with any workers.
+ * Frees the image. */
+static inline void check_together(builder *b, uint8_t *image, size_t size, const together *t)
+{
+    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
+    float *x = malloc(t->inputs * sizeof *x), *want = malloc(t->outputs * sizeof *want);
+    float *got = malloc(t->outputs * sizeof *got), *other = malloc(t->others * sizeof *other);
+    isg_rt_model model;
+    isg_error err = {0};
+    assert_true(x && want && got && other);
+    for (size_t i = 0; i < t->inputs; i++) x[i] = next_float(b);
+    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
+    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
+        float *const kept[2] = {want, other}, *const passing[2] = {got, other};
+        const uint64_t apart = run_together(&model, t, x, kept, isas[a], 1, no_hook);
+        for (uint32_t workers = 1; workers <= 5; workers += 2) {
+            const uint64_t passed = run_together(&model, t, x, passing, isas[a], workers, NULL);
+            if (workers == 1 && t->saves) assert_true(passed < apart);
+            for (size_t i = 0; i < t->outputs; i++) {
+                if (memcmp(want + i, got + i, sizeof *got) != 0)
+                    fail_msg("%s mode %u isa %u workers %u element %zu: %.9g apart, %.9g together", t->name, t->mode,
+                             isas[a], workers, i, (double)want[i], (double)got[i]);
+            }
+        }
+    }
+    free(image);
+    free(x);
+    free(want);
+    free(got);
+    free(other);
+}
+
 /* Two items; returns the isg_mode that the layer ran in. */
 static inline uint32_t run_layer(const isg_rt_model *model, const float *x, float *y, uint32_t mode, uint32_t strategy,
                                  uint32_t isa, uint32_t workers)

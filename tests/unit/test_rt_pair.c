@@ -86,32 +86,13 @@ static uint8_t *build_pair(const pair_case *c, int third, size_t *size, size_t *
     return finish_image(b, size);
 }
 
-/* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
-static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t mode, uint32_t isa,
-                         uint32_t workers, isg_rt_hook hook, const pair_case *c)
+static void look(const isg_rt_context *ctx, const together *t, uint32_t workers, int hook)
 {
-    float *outputs[2] = {y, other};
-    isg_rt_options options = ISG_RT_OPTIONS_INIT;
-    isg_rt_memory memory;
-    isg_rt_context *ctx = NULL;
+    const pair_case *c = (const pair_case *)t->one;
     isg_rt_op first, second, third;
-    isg_error err = {0};
-    uint8_t *workspace;
-    options.batch = 2;
-    options.isa_mask = isa;
-    options.mode = mode;
-    options.hook = hook;
-    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
-    if (isg_rt_plan(model, &options, &memory, &err) != ISG_OK) fail_msg("%s", err.message);
-    workspace = aligned_alloc(64, (size_t)memory.workspace_bytes + 64);
-    assert_non_null(workspace);
-    memset(workspace, 0xff, (size_t)memory.workspace_bytes + 64); /* NaN everywhere */
-    assert_int_equal(isg_rt_context_init(&ctx, workspace, (size_t)memory.workspace_bytes, model, &options, &err), 0);
-    assert_int_equal(isg_rt_run(ctx, &x, outputs, &err), ISG_OK);
-    for (int i = 0; i < 64; i++) assert_int_equal(workspace[memory.workspace_bytes + i], 0xff);
     assert_int_equal(isg_rt_op_info(ctx, 0, &first), ISG_OK);
     assert_int_equal(isg_rt_op_info(ctx, 1, &second), ISG_OK);
-    if (mode == ISG_MODE_INT8) {
+    if (t->mode == ISG_MODE_INT8) {
         assert_int_equal(isg_rt_op_info(ctx, 2, &third), ISG_OK);
         assert_int_equal(third.mode, ISG_MODE_INT8);
     }
@@ -122,46 +103,23 @@ static uint64_t run_pair(const isg_rt_model *model, const float *x, float *y, fl
     assert_int_equal(second.input_dims[3], c->iw);
     assert_int_equal(second.dense_macs, 2 * (uint64_t)c->window[0] * c->window[1] * c->wide * second.output_dims[2] *
                                             second.output_dims[3]);
-    free(workspace);
-    return memory.workspace_bytes;
 }
 
 static void check_case(const pair_case *c, uint32_t mode)
 {
     /* Of three layers, each unlike the others. */
     static const float ranges[] = {-1, 1, 0, 0, -3, 3, 4, 0, -5, 6, 0, 0};
-    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
-    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
-    size_t size, outputs;
-    uint8_t *image = build_pair(c, mode == ISG_MODE_INT8, &size, &outputs);
-    float *x = malloc(inputs * sizeof *x), *want, *got, *other;
-    isg_rt_model model;
-    isg_error err = {0};
-    outputs *= 2;
-    want = malloc(outputs * sizeof *want);
-    got = malloc(outputs * sizeof *got);
-    other = malloc(2 * (size_t)c->wide * c->ih * c->iw * sizeof *other);
-    assert_true(x && want && got && other);
-    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    char name[32];
+    together t = {.name = name, .mode = mode, .check = look, .one = c};
+    size_t size;
+    uint8_t *image = build_pair(c, mode == ISG_MODE_INT8, &size, &t.outputs);
+    (void)snprintf(name, sizeof name, "case %d", (int)(c - cases));
+    t.inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    t.outputs *= 2;
+    t.others = 2 * (size_t)c->wide * c->ih * c->iw;
+    t.saves = c->paired && c->ih > 20 && mode == ISG_MODE_F32;
     if (mode == ISG_MODE_INT8) image = with_ranges(image, &size, ranges, sizeof ranges / sizeof *ranges);
-    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
-    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
-        const uint64_t apart = run_pair(&model, x, want, other, mode, isas[a], 1, no_hook, c);
-        for (uint32_t workers = 1; workers <= 5; workers += 2) {
-            const uint64_t together = run_pair(&model, x, got, other, mode, isas[a], workers, NULL, c);
-            if (workers == 1 && c->paired && c->ih > 20 && mode == ISG_MODE_F32) assert_true(together < apart);
-            for (size_t i = 0; i < outputs; i++) {
-                if (memcmp(want + i, got + i, sizeof *got) != 0)
-                    fail_msg("case %d isa %u workers %u element %zu: %.9g apart, %.9g together", (int)(c - cases),
-                             isas[a], workers, i, (double)want[i], (double)got[i]);
-            }
-        }
-    }
-    free(image);
-    free(x);
-    free(want);
-    free(got);
-    free(other);
+    check_together(&shared, image, size, &t);
 }
 
 static void test_same_bits(void **state)

@@ -70,66 +70,30 @@ static uint8_t *build_pooled(const pooled_case *c, size_t *size, size_t *outputs
     return finish_image(b, size);
 }
 
-/* Two items; returns the bytes of the workspace. A hook keeps every tensor, so that nothing is fused. */
-static uint64_t run_pooled(const isg_rt_model *model, const float *x, float *y, float *other, uint32_t mode,
-                           uint32_t isa, uint32_t workers, isg_rt_hook hook, const pooled_case *c)
+static void look(const isg_rt_context *ctx, const together *t, uint32_t workers, int hook)
 {
-    float *outputs[2] = {y, other};
-    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    const pooled_case *c = (const pooled_case *)t->one;
     isg_rt_op first, second;
-    isg_error err = {0};
-    framed f;
-    options.batch = 2;
-    options.isa_mask = isa;
-    options.mode = mode;
-    options.hook = hook;
-    if (workers > 1) options.parallel = (isg_parallel){run_backwards, NULL, workers};
-    f = open_framed(model, &options);
-    assert_int_equal(isg_rt_run(f.ctx, &x, outputs, &err), ISG_OK);
-    assert_int_equal(isg_rt_op_info(f.ctx, 0, &first), ISG_OK);
-    assert_int_equal(isg_rt_op_info(f.ctx, 1, &second), ISG_OK);
-    assert_int_equal(first.mode, mode == ISG_MODE_INT8 && c->int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
+    assert_int_equal(isg_rt_op_info(ctx, 0, &first), ISG_OK);
+    assert_int_equal(isg_rt_op_info(ctx, 1, &second), ISG_OK);
+    assert_int_equal(first.mode, t->mode == ISG_MODE_INT8 && c->int8 ? ISG_MODE_INT8 : ISG_MODE_F32);
     if (workers == 1) assert_int_equal(second.fused, !hook && c->pooled);
     if (second.fused) assert_in_range(first.tasks, 2, 2 * workers); /* strips of two images */
-    close_framed(&f);
-    return f.memory.workspace_bytes;
 }
 
 static void check_case(const pooled_case *c, uint32_t mode)
 {
     static const float ranges[] = {-1, 1, 20, 20};
-    static const uint32_t isas[] = {ISG_ISA_SCALAR, ISG_ISA_AVX2, ISG_ISA_ALL};
-    const size_t inputs = 2 * (size_t)c->ic * c->ih * c->iw;
-    const size_t mid = 2 * (size_t)c->oc * out_size(c->ih, c->window, 0) * out_size(c->iw, c->window, 1);
-    size_t size, outputs;
-    uint8_t *image = build_pooled(c, &size, &outputs);
-    float *x = malloc(inputs * sizeof *x), *want, *got, *other = malloc(mid * sizeof *other);
-    isg_rt_model model;
-    isg_error err = {0};
-    outputs *= 2;
-    want = malloc(outputs * sizeof *want);
-    got = malloc(outputs * sizeof *got);
-    assert_true(x && want && got && other);
-    for (size_t i = 0; i < inputs; i++) x[i] = next_float(&shared);
+    char name[32];
+    together t = {.name = name, .mode = mode, .saves = (int)c->pooled, .check = look, .one = c};
+    size_t size;
+    uint8_t *image = build_pooled(c, &size, &t.outputs);
+    (void)snprintf(name, sizeof name, "case %d", (int)(c - cases));
+    t.inputs = 2 * (size_t)c->ic * c->ih * c->iw;
+    t.outputs *= 2;
+    t.others = 2 * (size_t)c->oc * out_size(c->ih, c->window, 0) * out_size(c->iw, c->window, 1);
     if (mode == ISG_MODE_INT8) image = with_ranges(image, &size, ranges, sizeof ranges / sizeof *ranges);
-    if (isg_rt_open(&model, image, size, &err) != ISG_OK) fail_msg("%s", err.message);
-    for (size_t a = 0; a < sizeof isas / sizeof *isas; a++) {
-        const uint64_t apart = run_pooled(&model, x, want, other, mode, isas[a], 1, no_hook, c);
-        for (uint32_t workers = 1; workers <= 5; workers += 2) {
-            const uint64_t together = run_pooled(&model, x, got, other, mode, isas[a], workers, NULL, c);
-            if (workers == 1 && c->pooled) assert_true(together < apart);
-            for (size_t i = 0; i < outputs; i++) {
-                if (memcmp(want + i, got + i, sizeof *got) != 0)
-                    fail_msg("case %d mode %u isa %u workers %u element %zu: %.9g apart, %.9g together",
-                             (int)(c - cases), mode, isas[a], workers, i, (double)want[i], (double)got[i]);
-            }
-        }
-    }
-    free(image);
-    free(x);
-    free(want);
-    free(got);
-    free(other);
+    check_together(&shared, image, size, &t);
 }
 
 static void test_floats(void **state)

@@ -161,8 +161,8 @@ static inline void check_together(builder *b, uint8_t *image, size_t size, const
         float *const kept[2] = {want, other}, *const passing[2] = {got, other};
         const uint64_t apart = run_together(&model, t, x, kept, isas[a], 1, no_hook);
         for (uint32_t workers = 1; workers <= 5; workers += 2) {
-            const uint64_t passed = run_together(&model, t, x, passing, isas[a], workers, NULL);
-            if (workers == 1 && t->saves) assert_true(passed < apart);
+            const uint64_t fused = run_together(&model, t, x, passing, isas[a], workers, NULL);
+            if (workers == 1 && t->saves) assert_true(fused < apart);
             for (size_t i = 0; i < t->outputs; i++) {
                 if (memcmp(want + i, got + i, sizeof *got) != 0)
                     fail_msg("%s mode %u isa %u workers %u element %zu: %.9g apart, %.9g together", t->name, t->mode,

@@ -2,10 +2,15 @@
 /* The list of weights that can be compressed, with what the pipeline learns about each of them. */
 #include "compress/layers.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "host/alloc.h"
+
+/* The largest weight of a layer whose scales are kept in binary16. */
+#define LEAST_OF_HALF 0.015625f
+#define MOST_OF_HALF 1024.0f
 
 void isgi_layers_clear(isgi_layers *layers)
 {
@@ -85,6 +90,16 @@ static isg_status no_layers(const isg_graph *g, isg_error *err)
     return isgi_fail(err, ISG_E_UNSUPPORTED, "the network has no weight that could be compressed");
 }
 
+/* Steps are a hundredth of the weights where codes have eight bits; below 2^-14 binary16 has fewer digits, below 2^-24
+ * and from 65504 on none. */
+static uint8_t scale_bits_for(const isgi_layer *layer)
+{
+    const size_t n = (size_t)layer->rows * layer->cols;
+    float top = 0.0f;
+    for (size_t i = 0; i < n; i++) top = fmaxf(top, fabsf(layer->hwio[i]));
+    return top >= LEAST_OF_HALF && top <= MOST_OF_HALF ? 16 : 32;
+}
+
 isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err)
 {
     layers->count = 0;
@@ -98,17 +113,18 @@ isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_erro
         if (!layer->hwio) return isgi_nomem(err);
         isg_weight_oihw_to_hwio(layer->hwio, g->values[layer->value].constant->data, layer->co, layer->ci,
                                 layer->kh * layer->kw);
+        layer->scale_bits = scale_bits_for(layer);
     }
     return layers->count ? ISG_OK : no_layers(g, err);
 }
 
-static void set_quant(isg_factor *f, uint8_t bits, uint8_t family)
+static void set_quant(isg_factor *f, uint8_t bits, uint8_t family, uint8_t scale_bits)
 {
     if (!f->rows) return;
     f->quant.bits = bits;
     f->quant.family = bits >= 16 ? ISG_QUANT_RAW : family;
     f->quant.per_column = bits < 16 && family != ISG_QUANT_PAPER;
-    f->quant.scale_bits = family == ISG_QUANT_PAPER ? 32 : 16;
+    f->quant.scale_bits = family == ISG_QUANT_PAPER ? 32 : scale_bits;
 }
 
 isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const isg_layer_choice *choice,
@@ -127,9 +143,9 @@ isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const 
     }
     ISGI_TRY(isg_factors_create(&f, taps, depthwise ? layer->co : layer->ci, depthwise ? 1 : layer->co, levels,
                                 depthwise, err));
-    set_quant(&f->basis, choice->bits_b, choice->family);
-    set_quant(&f->u, choice->bits_u, choice->family);
-    set_quant(&f->v, choice->bits_v, choice->family);
+    set_quant(&f->basis, choice->bits_b, choice->family, layer->scale_bits);
+    set_quant(&f->u, choice->bits_u, choice->family, layer->scale_bits);
+    set_quant(&f->v, choice->bits_v, choice->family, layer->scale_bits);
     *out = f;
     return ISG_OK;
 }

@@ -11,6 +11,7 @@ typedef struct isgi_layer {
     const char *name;    /* borrowed from the graph */
     uint32_t co, ci, kh, kw, groups;
     uint8_t fc, depthwise, has_bias;
+    uint8_t scale_bits;  /* of its factors' scales: 32 where binary16 has no room for them */
     uint32_t rows, cols; /* of the stored matrix with both levels off: taps*ci x co (depthwise: taps x C) */
     float *hwio;         /* the dense weight in that order; owned */
     float *moment;       /* mean of x x^T, [rows][rows] (depthwise: [C][taps][taps]); owned or NULL */

@@ -253,6 +253,36 @@ static void candidates_do_not_depend_on_order(void **state)
     isg_graph_destroy(g);
 }
 
+/* Weights so small or so large that binary16 would not hold their steps lose no more by their bits than others. */
+static void scales_fit_any_weight(void **state)
+{
+    static const float times[] = {1.0f, 1e-9f, 1e9f};
+    static const isg_layer_choice choices[] = {
+        {.bits_b = 8, .family = ISG_QUANT_MIDTREAD},
+        {.bi = 2, .bo = 4, .bits_b = 5, .bits_u = 8, .bits_v = 5, .family = ISG_QUANT_MIDTREAD}};
+    double error[2] = {0, 0};
+    (void)state;
+    for (size_t t = 0; t < sizeof times / sizeof *times; t++) {
+        isg_graph *g = small_net();
+        isg_tensor *w = g->values[g->nodes[0].inputs[1]].constant;
+        isgi_layers layers;
+        for (int64_t i = 0; i < w->count; i++) ((float *)w->data)[i] *= times[t];
+        assert_int_equal(isgi_layers_collect(&layers, g, NULL), ISG_OK);
+        assert_int_equal(layers.items[0].scale_bits, t ? 32 : 16);
+        for (size_t c = 0; c < 2; c++) {
+            isg_factors *f;
+            isg_factor_report report = {0};
+            assert_int_equal(isgi_layer_factors(&f, &layers.items[0], &choices[c], NULL), ISG_OK);
+            assert_int_equal(isgi_layer_fit(f, &layers.items[0], ISG_FACTOR_ALS, 1, &report, NULL), ISG_OK);
+            if (!t) error[c] = report.weight_error;
+            assert_true(fabs(report.weight_error - error[c]) <= 0.1 * error[c]);
+            isg_factors_destroy(f);
+        }
+        isgi_layers_clear(&layers);
+        isg_graph_destroy(g);
+    }
+}
+
 static void shared_weight_is_listed_once(void **state)
 {
     isg_graph *g = small_net();
@@ -275,6 +305,7 @@ int main(void)
         cmocka_unit_test(overrides),
         cmocka_unit_test(selection_meets_budget),
         cmocka_unit_test(candidates_do_not_depend_on_order),
+        cmocka_unit_test(scales_fit_any_weight),
         cmocka_unit_test(shared_weight_is_listed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

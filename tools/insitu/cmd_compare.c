@@ -71,7 +71,7 @@ static double relative_error(const compare_sums *s)
 
 static double cosine(const compare_sums *s)
 {
-    if (s->aa == 0.0 && s->bb == 0.0) return 1.0;
+    if (s->aa == 0.0 || s->bb == 0.0) return s->aa == s->bb ? 1.0 : 0.0;
     return s->dot / sqrt(s->aa * s->bb);
 }
 

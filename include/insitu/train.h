@@ -102,6 +102,7 @@ typedef struct isg_train_report {
     /* Of this call, a step: numbers that this rank handed in to be summed, and the time it spent on that and on waiting
      * for the others. 0 for a process alone. */
     double step_bytes, step_wait_seconds;
+    int kept_start;  /* no step was better than the start on the images held back, so that nothing has changed */
     char device[96]; /* what ran the images, "cuda:0 (NVIDIA H200)"; empty: the processor */
 } isg_train_report;
 

@@ -72,7 +72,7 @@ static void fill_header(const isgi_trainer *t, uint8_t h[HEADER_BYTES], size_t f
                                      double_bits(a->last_loss),
                                      double_bits(a->last_accuracy),
                                      double_bits(a->best_accuracy),
-                                     a->best_epoch,
+                                     a->best_step,
                                      floats,
                                      0,
                                      0,
@@ -143,7 +143,7 @@ static isg_status reload_csv(isgi_trainer *t, isg_error *err)
 /* A position that no run of ours can have reached, behind a right checksum. */
 static int position_is_sound(const isgi_position *a)
 {
-    return a->epoch <= UINT32_MAX && a->index <= a->step && a->epoch <= a->step && a->best_epoch <= a->epoch &&
+    return a->epoch <= UINT32_MAX && a->index <= a->step && a->epoch <= a->step && a->best_step <= a->step &&
            a->epoch_correct <= a->epoch_images && isfinite(a->seconds) && a->seconds >= 0 && isfinite(a->epoch_loss) &&
            isfinite(a->last_loss) && a->last_accuracy >= 0 && a->last_accuracy <= 1 &&
            (a->best_accuracy == -1 || (a->best_accuracy >= 0 && a->best_accuracy <= 1));
@@ -169,7 +169,7 @@ isg_status isgi_checkpoint_read(isgi_trainer *t, const void *bytes, size_t size,
     a.last_loss = bits_double(isgi_load_u64(f + 64));
     a.last_accuracy = bits_double(isgi_load_u64(f + 72));
     a.best_accuracy = bits_double(isgi_load_u64(f + 80));
-    a.best_epoch = isgi_load_u64(f + 88);
+    a.best_step = isgi_load_u64(f + 88);
     if (isgi_load_u64(f + FLOATS_FIELD * 8) != floats || !position_is_sound(&a) ||
         (t->feed && a.index >= isgi_feed_batches(t->feed))) {
         char name[128];

@@ -376,7 +376,7 @@ static isg_status validate(isgi_trainer *t, isg_error *err)
     /* without labels every epoch is as good: the last one is kept */
     if (status == ISG_OK && (accuracy > t->at.best_accuracy || labelled == 0)) {
         t->at.best_accuracy = accuracy;
-        t->at.best_epoch = t->at.epoch;
+        t->at.best_step = t->at.step;
         memcpy(t->best, t->net->params, p * sizeof(float));
         if (r) memcpy(t->best + p, t->net->running, r * sizeof(float));
     }
@@ -546,6 +546,7 @@ static void fill_report(const isgi_trainer *t, isg_train_report *r)
     r->final_loss = part ? t->at.epoch_loss / n : t->at.last_loss;
     r->train_accuracy = part ? (double)t->at.epoch_correct / n : t->at.last_accuracy;
     r->validation_accuracy = t->at.best_accuracy < 0 ? (double)NAN : t->at.best_accuracy;
+    r->kept_start = t->best && t->at.best_accuracy >= 0 && t->at.step > 0 && t->at.best_step == 0;
     r->ranks = t->o.comm ? t->o.comm->size : 1;
     if (t->device) snprintf(r->device, sizeof r->device, "%s", t->device->name);
     if (t->o.comm && t->at.step > t->steps_before) {

@@ -20,7 +20,7 @@ typedef struct isgi_position {
     uint64_t epoch_images, epoch_correct;
     double last_loss, last_accuracy; /* of the last complete epoch */
     double best_accuracy;            /* -1: none yet */
-    uint64_t best_epoch;
+    uint64_t best_step;              /* after which it was; 0: the start's */
 } isgi_position;
 
 typedef struct isgi_trainer {

@@ -142,6 +142,33 @@ for validation in .1 0; do
         "$tool" train --arch mlp --input unit --optimizer sgd --lr 1e20 --steps 1 $quiet --data "$data" --validation $validation
 done
 
+# training that only leads away changes nothing, and says so
+expect 0 "$tool" train --arch mlp --data "$data" --input unit --epochs 30 --optimizer sgd --lr .1 $quiet -o "$work/good.onnx"
+expect 0 "$tool" compress "$work/good.onnx" --layer '.=bits=6' --input unit $quiet -o "$work/good.isg"
+expect 0 "$tool" tune "$work/good.isg" --teacher "$work/good.onnx" --steps 4 --lr 3 $quiet --data "$data" --json -o "$work/w.isg"
+grep -q '"kept_start":[[:space:]]*true' "$work/out" || fail "a start that was kept is not told of: $(cat "$work/out")"
+expect 0 "$tool" tune "$work/good.isg" --teacher "$work/good.onnx" --steps 4 --lr 3 $quiet --data "$data" -o "$work/w.isg"
+grep -q '^kept  *the start' "$work/out" || fail "a start that was kept is not told of"
+# compress keeps what it made where its short training cannot go on: one item's numbers are too large, none of those
+# that calibrate
+python3 - "$work" <<'PYTHON'
+import array, random, struct, sys
+def npy(name, kind, shape, numbers):
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    with open(f"{sys.argv[1]}/{name}.npy", "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + numbers.tobytes())
+random.seed(1)
+pixels = array.array("f", (random.random() for _ in range(400 * 144)))
+pixels[399 * 144:] = array.array("f", [3e38] * 144)
+npy("large-x", "<f4", (400, 1, 12, 12), pixels)
+npy("large-y", "<i8", (400,), array.array("q", (i % 10 for i in range(400))))
+PYTHON
+expect 0 "$tool" compress "$model" --ratio .5 --tune 1 --calibration 16 --input raw $quiet \
+    --data "npy:$work/large-x.npy,$work/large-y.npy" -o "$work/w.isg"
+grep -q "warning: .*w.isg: not tuned: " "$work/err" || fail "no warning of a training that diverged: $(cat "$work/err")"
+expect 0 "$tool" selftest "$work/w.isg"
+
 # what can be known before the work
 kept 2 "./log: two outputs are the same file" $(train) "$data" --checkpoint "$work/log" --log "$work/./log"
 kept 2 "--resume needs --checkpoint" $(train) "$data" --resume

@@ -94,7 +94,7 @@ static void test_positions(void **state)
         size_t field;
         uint64_t value;
     } wrong[] = {{1, UINT64_C(1) << 32},   {2, 13}, {4, 0x7ff8000000000000u},  {4, 0xbff0000000000000u},
-                 {5, 0x7ff0000000000000u}, {7, 31}, {10, 0x4000000000000000u}, {11, 3}};
+                 {5, 0x7ff0000000000000u}, {7, 31}, {10, 0x4000000000000000u}, {11, 13}};
     uint8_t bytes[1024];
     const size_t n = read_seed(bytes);
     (void)state;

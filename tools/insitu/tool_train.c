@@ -271,6 +271,7 @@ void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
                (unsigned long long)r->steps, r->epochs, r->seconds, r->final_loss, r->train_accuracy);
         if (!isnan(r->validation_accuracy)) printf(", validation accuracy %.4f", r->validation_accuracy);
         putchar('\n');
+        if (r->kept_start) puts("kept       the start: no epoch was better on the images held back");
         if (*r->device) printf("device     %s\n", r->device);
         if (r->ranks > 1) {
             printf("ranks      %u, each hands in %s a step to be summed and spends %.4f s on that and on waiting\n",
@@ -285,6 +286,7 @@ void tool_train_report(tool *t, cJSON *json, const isg_train_report *r)
     tool_json_number(o, "final_loss", r->final_loss);
     tool_json_number(o, "train_accuracy", r->train_accuracy);
     tool_json_number(o, "validation_accuracy", r->validation_accuracy);
+    cJSON_AddBoolToObject(o, "kept_start", r->kept_start);
     if (*r->device) tool_json_text(o, "device", r->device);
     cJSON_AddNumberToObject(o, "ranks", r->ranks);
     if (r->ranks < 2) return;

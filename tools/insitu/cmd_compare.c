@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "tool_sums.h"
 
 #define MAX_IO 16
 
@@ -15,12 +15,6 @@ typedef struct compare_options {
     uint32_t strategy;
     int has_random, layers;
 } compare_options;
-
-/* Sums over all numbers of one tensor in all items. */
-typedef struct compare_sums {
-    double max_error, max_value, dot, aa, bb, ee;
-    uint64_t count, same_argmax, items;
-} compare_sums;
 
 typedef struct compare_side {
     tool_model m;
@@ -39,59 +33,16 @@ typedef struct compare_job {
     float *inputs[MAX_IO];
     uint64_t input_size[MAX_IO], output_size[MAX_IO];
     uint32_t input_count, output_count;
-    compare_sums sums[MAX_IO], *layer_sums; /* [op of a] */
-    int32_t *match;                         /* [op of a]: op of b, or -1 */
+    tool_sums sums[MAX_IO], *layer_sums; /* [op of a] */
+    int32_t *match;                      /* [op of a]: op of b, or -1 */
     uint64_t items;
 } compare_job;
-
-static void add_sums(compare_sums *s, const float *a, const float *b, uint64_t n)
-{
-    uint64_t i, best_a = 0, best_b = 0;
-    for (i = 0; i < n; i++) {
-        double x = (double)a[i], y = (double)b[i], e = fabs(x - y);
-        if (e > s->max_error || isnan(e)) s->max_error = e;
-        if (fabs(x) > s->max_value) s->max_value = fabs(x);
-        s->dot += x * y;
-        s->aa += x * x;
-        s->bb += y * y;
-        s->ee += e * e;
-        if (a[i] > a[best_a]) best_a = i;
-        if (b[i] > b[best_b]) best_b = i;
-    }
-    s->count += n;
-    s->items++;
-    s->same_argmax += best_a == best_b;
-}
-
-static double relative_error(const compare_sums *s)
-{
-    if (s->max_error == 0.0) return 0.0;
-    return s->max_value > 0.0 ? s->max_error / s->max_value : INFINITY;
-}
-
-static double cosine(const compare_sums *s)
-{
-    if (s->aa == 0.0 || s->bb == 0.0) return s->aa == s->bb ? 1.0 : 0.0;
-    return s->dot / sqrt(s->aa * s->bb);
-}
-
-static double snr_db(const compare_sums *s)
-{
-    return s->ee == 0.0 ? INFINITY : 10.0 * log10(s->aa / s->ee);
-}
 
 static void layer_hook(void *user, const isg_rt_context *ctx, uint32_t op, int done)
 {
     compare_side *side = user;
-    isg_rt_op info;
-    uint64_t count = 1;
-    uint32_t d;
-    if (!done || op >= side->ops || side->hook_status != ISG_OK || isg_rt_op_info(ctx, op, &info) != ISG_OK) return;
-    for (d = 0; d < info.output_rank; d++) count *= info.output_dims[d];
-    if (!side->layers[op]) side->layers[op] = malloc((size_t)count * sizeof(float));
-    side->layer_size[op] = count;
-    side->hook_status =
-        side->layers[op] ? isg_rt_read(ctx, op, -1, side->layers[op], (size_t)count, NULL, NULL) : ISG_E_NOMEM;
+    if (!done || op >= side->ops || side->hook_status != ISG_OK) return;
+    side->hook_status = tool_sums_read(ctx, op, &side->layers[op], &side->layer_size[op]);
 }
 
 static int side_begin(compare_job *job, compare_side *side)
@@ -178,16 +129,6 @@ static int match_layers(compare_job *job)
     return EXIT_OK;
 }
 
-/* SplitMix64: the inputs of --random are the same on every machine. */
-static float random_number(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (float)(z >> 40) * (1.0f / 8388608.0f) - 1.0f;
-}
-
 static int compare_item(compare_job *job)
 {
     const float *inputs[MAX_IO];
@@ -202,11 +143,11 @@ static int compare_item(compare_job *job)
     status = job->a.hook_status != ISG_OK ? job->a.hook_status : job->b.hook_status;
     if (status != ISG_OK) return tool_error(job->t, NULL, status, NULL);
     for (i = 0; i < job->output_count; i++)
-        add_sums(&job->sums[i], job->a.outputs[i], job->b.outputs[i], job->output_size[i]);
+        tool_sums_add(&job->sums[i], job->a.outputs[i], job->b.outputs[i], job->output_size[i]);
     for (i = 0; job->o->layers && i < job->a.ops; i++) {
         int32_t j = job->match[i];
         if (j >= 0 && job->a.layers[i] && job->b.layers[j] && job->a.layer_size[i] == job->b.layer_size[j])
-            add_sums(&job->layer_sums[i], job->a.layers[i], job->b.layers[j], job->a.layer_size[i]);
+            tool_sums_add(&job->layer_sums[i], job->a.layers[i], job->b.layers[j], job->a.layer_size[i]);
     }
     job->items++;
     if (tool_cancelled()) return tool_error(job->t, NULL, ISG_E_CANCELLED, NULL);
@@ -220,7 +161,7 @@ static int compare_random(compare_job *job)
     uint32_t k;
     for (n = 0; code == EXIT_OK && n < (job->o->limit ? job->o->limit : 1); n++) {
         for (k = 0; k < job->input_count; k++)
-            for (i = 0; i < job->input_size[k]; i++) job->inputs[k][i] = random_number(&state);
+            for (i = 0; i < job->input_size[k]; i++) job->inputs[k][i] = tool_sums_random(&state);
         code = compare_item(job);
     }
     return code;
@@ -259,24 +200,24 @@ static int compare_npy(compare_job *job)
     return code;
 }
 
-static void json_sums(cJSON *list, const char *name, size_t name_bytes, const compare_sums *s, int argmax)
+static void json_sums(cJSON *list, const char *name, size_t name_bytes, const tool_sums *s, int argmax)
 {
     cJSON *o = cJSON_CreateObject();
     tool_json_text_n(o, "name", name, name_bytes);
     tool_json_number(o, "max_abs_error", s->max_error);
     tool_json_number(o, "max_abs_value", s->max_value);
-    tool_json_number(o, "relative_error", relative_error(s));
-    tool_json_number(o, "cosine", cosine(s));
-    tool_json_number(o, "snr_db", snr_db(s));
+    tool_json_number(o, "relative_error", tool_sums_relative(s));
+    tool_json_number(o, "cosine", tool_sums_cosine(s));
+    tool_json_number(o, "snr_db", tool_sums_snr(s));
     if (argmax) cJSON_AddNumberToObject(o, "same_argmax", (double)s->same_argmax / (double)s->items);
     cJSON_AddItemToArray(list, o);
 }
 
-static void print_sums(const char *name, size_t name_bytes, const compare_sums *s)
+static void print_sums(const char *name, size_t name_bytes, const tool_sums *s)
 {
     char shown[80];
     printf("%-36.36s %10.3g %10.3g %10.6f %8.2f\n", tool_escape(shown, sizeof shown, name, name_bytes), s->max_error,
-           relative_error(s), cosine(s), snr_db(s));
+           tool_sums_relative(s), tool_sums_cosine(s), tool_sums_snr(s));
 }
 
 static int compare_report(compare_job *job, int missed)
@@ -337,7 +278,7 @@ static int compare_models(compare_job *job)
             snprintf(err.message, sizeof err.message, "an output of one of the two is not a finite number");
             return tool_error(job->t, job->b.m.path, ISG_E_NUMERIC, &err);
         }
-        missed |= o->tolerance >= 0.0 && !(relative_error(&job->sums[i]) <= o->tolerance);
+        missed |= o->tolerance >= 0.0 && !(tool_sums_relative(&job->sums[i]) <= o->tolerance);
     }
     code = compare_report(job, missed);
     if (code != EXIT_OK || !missed) return code;

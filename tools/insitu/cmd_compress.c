@@ -189,24 +189,10 @@ static void print_layers(const isg_compress_report *r)
            "w error", "out error", "sensitive");
     for (i = 0; i < r->layer_count; i++) {
         const isg_layer_report *l = &r->layers[i];
-        char shape[40], ranks[24] = "-", bits[16] = "-", errors[32], name[100];
+        char shape[40], ranks[24], bits[16], errors[32], name[100];
         snprintf(shape, sizeof shape, "%ux%ux%ux%u", l->co, l->ci, l->kh, l->kw);
-        if (l->level1 && l->level2)
-            snprintf(ranks, sizeof ranks, "%u,%u", l->choice.bi, l->choice.bo);
-        else if (l->level1)
-            snprintf(ranks, sizeof ranks, "%u,-", l->choice.bi);
-        else if (l->level2)
-            snprintf(ranks, sizeof ranks, "-,%u", l->choice.bo);
-        if (l->kept)
-            snprintf(bits, sizeof bits, "kept");
-        else if (l->level1 && l->level2)
-            snprintf(bits, sizeof bits, "%u,%u,%u", l->choice.bits_b, l->choice.bits_u, l->choice.bits_v);
-        else if (l->level1)
-            snprintf(bits, sizeof bits, "%u,%u", l->choice.bits_b, l->choice.bits_u);
-        else if (l->level2)
-            snprintf(bits, sizeof bits, "%u,-,%u", l->choice.bits_b, l->choice.bits_v);
-        else
-            snprintf(bits, sizeof bits, "%u", l->choice.bits_b);
+        tool_layer_ranks(ranks, sizeof ranks, l);
+        tool_layer_bits(bits, sizeof bits, l);
         snprintf(errors, sizeof errors, "%9s %9s", "-", "-");
         if (isfinite(l->weight_error) && isfinite(l->output_error))
             snprintf(errors, sizeof errors, "%9.2e %9.2e", l->weight_error, l->output_error);
@@ -223,22 +209,7 @@ static void json_layers(cJSON *json, const isg_compress_report *r)
     uint32_t i;
     for (i = 0; i < r->layer_count; i++) {
         const isg_layer_report *l = &r->layers[i];
-        const uint32_t shape[4] = {l->co, l->ci, l->kh, l->kw};
-        cJSON *o = cJSON_CreateObject();
-        tool_json_text(o, "name", l->name);
-        tool_json_dims(o, "shape", shape, 4);
-        cJSON_AddNumberToObject(o, "groups", l->groups);
-        cJSON_AddBoolToObject(o, "kept", l->kept);
-        cJSON_AddNumberToObject(o, "bi", l->level1 ? l->choice.bi : 0);
-        cJSON_AddNumberToObject(o, "bo", l->level2 ? l->choice.bo : 0);
-        cJSON_AddNumberToObject(o, "bits_basis", l->choice.bits_b);
-        cJSON_AddNumberToObject(o, "bits_u", l->level1 ? l->choice.bits_u : 0);
-        cJSON_AddNumberToObject(o, "bits_v", l->level2 ? l->choice.bits_v : 0);
-        cJSON_AddNumberToObject(o, "params", (double)l->params);
-        cJSON_AddNumberToObject(o, "bytes", (double)l->bytes);
-        cJSON_AddNumberToObject(o, "dense_bytes", (double)l->bytes_full);
-        tool_json_number(o, "weight_error", l->weight_error);
-        tool_json_number(o, "output_error", l->output_error);
+        cJSON *o = tool_json_layer(l);
         tool_json_number(o, "sensitivity", l->sensitivity);
         cJSON_AddItemToArray(list, o);
     }

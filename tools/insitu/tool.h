@@ -218,6 +218,13 @@ char *tool_dims(char *dst, size_t size, const uint32_t *dims, uint32_t rank);
 /* "1.25 MB" style text. */
 char *tool_bytes(char *dst, size_t size, double bytes);
 
+/* ---- layers ---- */
+/* "2,44", "2,-", "-,44" or "-" as the levels are on; "3,6,3" and the like, or "kept". Return dst. */
+char *tool_layer_ranks(char *dst, size_t size, const isg_layer_report *l);
+char *tool_layer_bits(char *dst, size_t size, const isg_layer_report *l);
+/* Everything of a layer but its sensitivity. */
+cJSON *tool_json_layer(const isg_layer_report *l);
+
 /* ---- plans ---- */
 /* Threads that find work in a layer, and its predicted time with them; both for `threads` at most. */
 uint32_t tool_layer_threads(const isg_rt_op *op, uint32_t threads);

@@ -58,7 +58,7 @@ typedef struct isg_layer_report {
     uint8_t level1, level2, kept, reserved;
     uint64_t params, params_full, bytes, bytes_full;
     double sensitivity;                /* growth of the output divergence per unit of relative output error, alone */
-    double weight_error, output_error; /* NaN with dry_run, where nothing is fitted */
+    double weight_error, output_error; /* relative and squared; NaN with dry_run, where nothing is fitted */
 } isg_layer_report;
 
 typedef struct isg_compress_report {
@@ -76,6 +76,24 @@ void isg_compress_report_clear(isg_compress_report *r);
  * target cannot be met even at the lowest rate), UNSUPPORTED, NUMERIC, CANCELLED. */
 ISG_NODISCARD isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report,
                                       isg_error *err);
+
+/* The layers (convolutions and fully connected ones) of two forms of one network, to ask what each costs alone. */
+typedef struct isg_layer_swap isg_layer_swap;
+/* Layers are matched by name, those of one name in order. The models may be closed afterwards. Errors: ARG (a layer
+ * that only one of them has, or of another shape in each; the message names it), NOMEM, those of isg_model_graph(). */
+ISG_NODISCARD isg_status isg_layer_swap_create(isg_layer_swap **out, const isg_model *original,
+                                               const isg_model *compressed, isg_error *err);
+void isg_layer_swap_destroy(isg_layer_swap *s); /* NULL is fine */
+uint32_t isg_layer_swap_count(const isg_layer_swap *s);
+/* What layer `layer`, in the order of `original`, became in `compressed`: `kept` where it is stored as plain numbers,
+ * as its bits say then; `bytes` without the bias; output_error and sensitivity are NaN, since nothing is run. Borrowed.
+ */
+const isg_layer_report *isg_layer_swap_report(const isg_layer_swap *s, uint32_t layer);
+/* Operation of the layer in `original` and in every model that isg_layer_swap_model() makes, for isg_rt_op_info(). */
+uint32_t isg_layer_swap_op(const isg_layer_swap *s, uint32_t layer);
+/* `original` with the weight and bias of `compressed` in layer `layer` alone; *out is closed by the caller and may
+ * outlive s. One call at a time on one s. Errors: ARG (no such layer), those of isg_model_from_graph(). */
+ISG_NODISCARD isg_status isg_layer_swap_model(isg_model **out, isg_layer_swap *s, uint32_t layer, isg_error *err);
 
 /* Ranges for the int8 mode (isg_pack_options.activations) from `count` items (0: 64): the compressed graph runs in
  * float; each range is the mean over the items of the item's extreme. *ranges is freed with isg_free(). */

@@ -121,14 +121,6 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32
     return ISG_OK;
 }
 
-static uint64_t stored_bytes(const isg_weight *w)
-{
-    const isg_codes *f[3] = {&w->basis, &w->u, &w->v};
-    uint64_t n = 0;
-    for (int i = 0; i < 3; i++) n += f[i]->data_bytes + (uint64_t)f[i]->scale_count * f[i]->scale_bits / 8;
-    return n;
-}
-
 static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 {
     const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
@@ -161,10 +153,10 @@ static void plan_weighted(plan_walk *p, isgi_step *s, const isgi_shape *x, const
                              .dense_streams = p->dense_streams};
     isg_weight w, vector;
     isgi_view_weight(p->m, (uint32_t)op->weight, &w);
-    s->weight_bytes = stored_bytes(&w);
+    s->weight_bytes = isgi_weight_bytes(&w);
     if (op->vector >= 0) {
         isgi_view_weight(p->m, (uint32_t)op->vector, &vector);
-        s->weight_bytes += stored_bytes(&vector);
+        s->weight_bytes += isgi_weight_bytes(&vector);
     }
     if (op->kind == ISG_KIND_AFFINE) return;
     isgi_conv_plan(&s->conv, op, &w, x, out, op->vector >= 0 ? &vector : NULL, &f);

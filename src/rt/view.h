@@ -108,6 +108,15 @@ static inline int isgi_view_is_constant(const isgi_model *m, uint32_t tensor)
     return tensor >= m->inputs && tensor < m->inputs + m->constants;
 }
 
+/* Bytes of the codes and scales of a weight. */
+static inline uint64_t isgi_weight_bytes(const isg_weight *w)
+{
+    const isg_codes *f[3] = {&w->basis, &w->u, &w->v};
+    uint64_t n = 0;
+    for (int i = 0; i < 3; i++) n += f[i]->data_bytes + (uint64_t)f[i]->scale_count * f[i]->scale_bits / 8;
+    return n;
+}
+
 /* Product of the dims, the batch (0) counting as `batch`. */
 static inline uint64_t isgi_shape_count(const isgi_shape *s, uint32_t batch)
 {

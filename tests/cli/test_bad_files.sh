@@ -29,6 +29,7 @@ for f in $(files view); do
     case $f in *exit1-memory*) continue ;; esac # may be looked at, only not run
     refused "$code" "$tool" info "$f" --quiet
     refused "$code" "$tool" eval "$f" --data "$data" --input unit --quiet
+    refused "$code" "$tool" sensitivity "$model" "$f" --quiet
     refused "$code" "$tool" tune "$f" --data "$data" --input unit --steps 1 --quiet -o "$out/o.isg"
     refused "$code" "$tool" export "$f" --quiet -o "$out/o.onnx"
 done

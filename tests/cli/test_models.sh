@@ -23,6 +23,18 @@ if [ -d "$build/data/cifar10" ]; then
     [ "$(json accuracy)" = 0.8719 ] || fail "resnet8-cifar10: $(json accuracy), expected 0.8719"
 fi
 
+# depthwise layers, each compressed alone: it keeps the labels that a file keeps in which it is the only one
+net=$models/ds-cnn-kws.onnx
+expect 0 "$tool" compress "$net" --layer '.=bits=3' --quiet -o "$work/kws.isg"
+expect 0 "$tool" sensitivity "$net" "$work/kws.isg" --data "$words" --limit 200 --quiet --json
+worst=$(json worst)
+alone=$(python3 -c 'import json, sys; print([l["correct"] for l in json.load(open(sys.argv[1]))["layers"] if l["name"] == sys.argv[2]][0])' \
+    "$work/out" "$worst")
+[ "$(json subset)" = True ] || fail "sensitivity does not say subset"
+expect 0 "$tool" compress "$net" --layer "^$worst\$=bits=3" --quiet -o "$work/one.isg"
+expect 0 "$tool" eval "$work/one.isg" --data "$words" --limit 200 --quiet --json
+[ "$(json correct)" = "$alone" ] || fail "$worst alone: $alone correct, a file of it $(json correct)"
+
 image=$(find "$shared/data/imagenet-1000" -name '*.jpg' | sort | head -n 1)
 expect 0 "$tool" run "$models/mobilenetv1-025-imagenet.onnx" "$image" --input tf --label-offset 1 --top 3 --json \
     --dump "$work/dump" -o "$work/scores.npy"

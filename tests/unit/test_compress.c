@@ -295,6 +295,113 @@ static void shared_weight_is_listed_once(void **state)
     isg_graph_destroy(g);
 }
 
+/* small_net() with the layers that match `regex` rounded to 3 bits and, for them, a bias that the net had not. */
+static isg_graph *rounded_net(const char *regex, const char *biased)
+{
+    const isg_layer_override override = {regex, "bits=3"};
+    const int64_t dims[1] = {8};
+    isg_graph *g = small_net();
+    isg_compress_report report = {0};
+    isg_compress_options o;
+    isg_compress_options_default(&o);
+    o.overrides = &override;
+    o.override_count = 1;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_OK);
+    isg_compress_report_clear(&report);
+    if (biased) {
+        isg_tensor *bias;
+        int32_t value;
+        assert_int_equal(isg_tensor_create(&bias, ISG_DT_F32, 1, dims, NULL), ISG_OK);
+        for (int i = 0; i < 8; i++) ((float *)bias->data)[i] = 0.25f * (float)(i + 1);
+        value = isg_graph_add_constant(g, biased, bias);
+        assert_true(value >= 0);
+        g->nodes[0].inputs = realloc(g->nodes[0].inputs, 3 * sizeof *g->nodes[0].inputs);
+        g->nodes[0].inputs[2] = value;
+        g->nodes[0].input_count = 3;
+    }
+    return g;
+}
+
+static void run_model(float y[216], const isg_model *m)
+{
+    float x[144];
+    const float *inputs[1] = {x};
+    float *outputs[1] = {y};
+    isg_session *session;
+    for (int i = 0; i < 144; i++) x[i] = (float)(i * 37 % 101) / 50.0f - 1.0f;
+    assert_int_equal(isg_session_create(&session, m, NULL, NULL), ISG_OK);
+    assert_int_equal(isg_session_run(session, inputs, outputs, NULL), ISG_OK);
+    isg_session_destroy(session);
+}
+
+/* One layer of the compressed form in the original, its bias included, is that layer compressed alone; what was asked
+ * before does not matter. */
+static void one_layer_swapped(void **state)
+{
+    isg_graph *graphs[4] = {small_net(), rounded_net(".", "b"), rounded_net("first", "b"), rounded_net("second", NULL)};
+    isg_model *models[4], *made;
+    isg_layer_swap *swap;
+    isg_error err = {0};
+    float want[216], got[216];
+    (void)state;
+    for (int i = 0; i < 4; i++) assert_int_equal(isg_model_from_graph(&models[i], graphs[i], NULL), ISG_OK);
+    assert_int_equal(isg_layer_swap_create(&swap, models[0], models[1], &err), ISG_OK);
+    assert_int_equal(isg_layer_swap_count(swap), 2);
+    assert_string_equal(isg_layer_swap_report(swap, 0)->name, "first");
+    assert_int_equal(isg_layer_swap_report(swap, 0)->choice.bits_b, 3);
+    assert_int_equal(isg_layer_swap_report(swap, 0)->bytes, 288 * 3 / 8 + 8 * 2);
+    assert_true(isg_layer_swap_report(swap, 0)->weight_error > 1e-4);
+    assert_true(isg_layer_swap_report(swap, 0)->weight_error < 0.1);
+    for (uint32_t layer = 0; layer < 4; layer++) {
+        run_model(want, models[2 + layer % 2]);
+        assert_int_equal(isg_layer_swap_model(&made, swap, layer % 2, &err), ISG_OK);
+        run_model(got, made);
+        isg_model_close(made);
+        assert_memory_equal(want, got, sizeof want);
+    }
+    assert_int_equal(isg_layer_swap_model(&made, swap, 2, &err), ISG_E_ARG);
+    isg_layer_swap_destroy(swap);
+    /* the other way round a bias is lost, and nothing is kept as plain numbers */
+    assert_int_equal(isg_layer_swap_create(&swap, models[2], models[0], &err), ISG_OK);
+    assert_true(isg_layer_swap_report(swap, 0)->kept);
+    assert_int_equal(isg_layer_swap_model(&made, swap, 0, &err), ISG_OK);
+    run_model(want, models[0]);
+    run_model(got, made);
+    assert_memory_equal(want, got, sizeof want);
+    isg_model_close(made);
+    isg_layer_swap_destroy(swap);
+    for (int i = 0; i < 4; i++) {
+        isg_model_close(models[i]);
+        isg_graph_destroy(graphs[i]);
+    }
+}
+
+/* Networks that are not two forms of one are told apart by their layers' names and shapes. */
+static void swap_of_strangers(void **state)
+{
+    isg_graph *g = small_net(), *other = small_net();
+    isg_model *a, *b;
+    isg_layer_swap *swap;
+    isg_error err = {0};
+    (void)state;
+    memcpy(other->nodes[1].name, "secund", 6);
+    assert_int_equal(isg_model_from_graph(&a, g, NULL), ISG_OK);
+    assert_int_equal(isg_model_from_graph(&b, other, NULL), ISG_OK);
+    assert_int_equal(isg_layer_swap_create(&swap, a, b, &err), ISG_E_ARG);
+    assert_non_null(strstr(err.message, "second"));
+    assert_null(swap);
+    isg_model_close(b);
+    memcpy(other->nodes[1].name, "first", 6);
+    memcpy(other->nodes[0].name, "none", 5);
+    assert_int_equal(isg_model_from_graph(&b, other, NULL), ISG_OK);
+    assert_int_equal(isg_layer_swap_create(&swap, a, b, &err), ISG_E_ARG);
+    assert_non_null(strstr(err.message, "'first' differs in shape"));
+    isg_model_close(b);
+    isg_model_close(a);
+    isg_graph_destroy(g);
+    isg_graph_destroy(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +414,8 @@ int main(void)
         cmocka_unit_test(candidates_do_not_depend_on_order),
         cmocka_unit_test(scales_fit_any_weight),
         cmocka_unit_test(shared_weight_is_listed_once),
+        cmocka_unit_test(one_layer_swapped),
+        cmocka_unit_test(swap_of_strangers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

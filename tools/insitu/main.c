@@ -15,6 +15,7 @@ static const tool_verb verbs[] = {
     {"eval", "measure accuracy on a labelled dataset", cmd_eval},
     {"run", "run a model on images or arrays", cmd_run},
     {"compare", "compare the outputs of two models on the same inputs", cmd_compare},
+    {"sensitivity", "say which layer costs the accuracy, each compressed alone", cmd_sensitivity},
     {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
     {"sim", "model energy, latency and traffic on an accelerator", cmd_sim},
     {"report", "turn results into pictures and pages for people", cmd_report},
@@ -27,7 +28,7 @@ static int print_help(tool *t)
     size_t i;
     printf("usage: insitu VERB [OPTIONS] ...\n\n"
            "Neural networks whose weights are made on the spot from a few low-bit factors.\n\nverbs:\n");
-    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-11s %s\n", verbs[i].name, verbs[i].summary);
     printf("\n  insitu VERB --help   options of a verb\n"
            "  insitu --version     version\n\n"
            "exit codes: 0 ok, 1 runtime failure, 2 usage, 3 unsupported model, 4 invalid or corrupt file,\n"

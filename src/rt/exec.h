@@ -40,6 +40,8 @@ typedef struct isgi_winograd_way {
     uint32_t tiles;   /* a task, or all; 0: another way */
     uint32_t columns; /* few tiles: output channels a task, which makes the weights' points for itself; 0: strips */
     size_t weights_step, inputs_step, outputs_step;
+    size_t
+        at_made; /* in a worker's part: a block of weights, where they are neither numbers nor factors in the image */
 } isgi_winograd_way;
 
 /* A convolution or fully connected layer (1x1 image): geometry, the way it is run, and where its scratch lies. All

@@ -5,19 +5,21 @@
  * outputs reads 6x6 inputs d and takes 36 products a channel where the plain sum takes 144:
  * y = At [ sum over ci of (G w Gt) . (Bt d B) ] A. Factors, if there are any, are multiplied out first. */
 #include "rt/exec.h"
+#include "rt/gen.h"
 
 #define POINTS ISGK_WINOGRAD_POINTS
 #define SIDE ISGK_WINOGRAD_SIDE
 #define OUTPUTS ISGK_WINOGRAD_OUTPUTS
 
+#define MADE_TAP (ISGI_WINOGRAD_BLOCK * ISGK_PANEL) /* numbers of a tap in a block that was unpacked */
 #define CHANNELS_AHEAD 4u /* whose weights are asked for: processors do not guess across rows */
 
 typedef struct winograd_job {
     const isg_rt_context *ctx;
     const isgi_step *step;
     const isgi_conv *c;
-    const float *matrix;
-    float *points; /* of the weights, in panels of 36 matrices [depth][oc]; or of the inputs of all tiles */
+    const float *matrix; /* or NULL: codes, unpacked block by block */
+    float *points;       /* of the weights, in panels of 36 matrices [depth][oc]; or of the inputs of all tiles */
     isgk_finish finish;
     const isgk_act *after;
 } winograd_job;
@@ -30,15 +32,30 @@ static uint32_t panel_width(uint32_t n, uint32_t end)
 
 /* ---- weights ---- */
 
-/* Input channels [first, first + count) of `width` outputs from `n` on, to rows of a panel. */
-static void weight_rows(const winograd_job *j, float *to, size_t step, uint32_t n, uint32_t width, uint32_t first,
+/* The numbers of some input channels of `width` outputs from `n` on, in the worker's part. */
+static const float *unpack_weights(const winograd_job *j, uint32_t worker, uint32_t n, uint32_t width, uint32_t first,
+                                   uint32_t count)
+{
+    const isgi_conv *c = j->c;
+    const isg_codes *codes = &j->ctx->weights[j->step->op.weight].basis;
+    float *made = j->ctx->scratch + c->worker + (size_t)worker * c->worker_floats + c->winograd.at_made;
+    for (uint32_t t = 0; t < 9; t++)
+        isgi_gen_columns(&j->ctx->kernels, made + (size_t)t * MADE_TAP, ISGK_PANEL, codes, t * c->ic + first, count, n,
+                         width, ISGK_PANEL);
+    return made;
+}
+
+/* Input channels [first, first + count), a block at most, of `width` outputs from `n` on, to rows of a panel. */
+static void weight_rows(const winograd_job *j, uint32_t worker, float *to, uint32_t n, uint32_t width, uint32_t first,
                         uint32_t count)
 {
     const isgi_conv *c = j->c;
-    const size_t tap = (size_t)c->ic * c->oc;
-    const float *from = j->matrix + (size_t)first * c->oc + n;
-    for (uint32_t i = first; i < first + count; i++, to += ISGK_PANEL, from += c->oc) {
-        for (size_t t = 0; t < 9 && i + CHANNELS_AHEAD < c->ic; t++) {
+    const size_t step = c->winograd.weights_step, tap = j->matrix ? (size_t)c->ic * c->oc : MADE_TAP;
+    const size_t row = j->matrix ? c->oc : ISGK_PANEL;
+    const float *from =
+        j->matrix ? j->matrix + (size_t)first * c->oc + n : unpack_weights(j, worker, n, width, first, count);
+    for (uint32_t i = first; i < first + count; i++, to += ISGK_PANEL, from += row) {
+        for (size_t t = 0; t < 9 && j->matrix && i + CHANNELS_AHEAD < c->ic; t++) {
             const float *ahead = from + t * tap + (size_t)CHANNELS_AHEAD * c->oc;
             __builtin_prefetch(ahead);
             __builtin_prefetch(ahead + ISGK_PANEL / 2);
@@ -53,8 +70,11 @@ static void weight_task(void *arg, uint32_t index, uint32_t worker)
     const winograd_job *j = (const winograd_job *)arg;
     const isgi_conv *c = j->c;
     const uint32_t n = index * ISGK_PANEL;
-    (void)worker;
-    weight_rows(j, j->points + (size_t)n * c->ic, c->winograd.weights_step, n, panel_width(n, c->oc), 0, c->ic);
+    float *to = j->points + (size_t)n * c->ic;
+    for (uint32_t k = 0; k < c->ic; k += ISGI_WINOGRAD_BLOCK) {
+        const uint32_t left = c->ic - k, count = left < ISGI_WINOGRAD_BLOCK ? left : ISGI_WINOGRAD_BLOCK;
+        weight_rows(j, worker, to + (size_t)k * ISGK_PANEL, n, panel_width(n, c->oc), k, count);
+    }
 }
 
 /* ---- tiles ---- */
@@ -132,7 +152,7 @@ static void strip_task(void *arg, uint32_t index, uint32_t worker)
     }
 }
 
-/* ---- few tiles: weights that are read once need not be kept ---- */
+/* ---- weights' points are more than those of all tiles: they are not kept ---- */
 
 #define TILES_A_TASK 4u
 
@@ -156,7 +176,7 @@ static void panels_task(void *arg, uint32_t index, uint32_t worker)
         const uint32_t left = c->ic - k, count = left < ISGI_WINOGRAD_BLOCK ? left : ISGI_WINOGRAD_BLOCK;
         for (uint32_t n = from; n < to; n += ISGK_PANEL) {
             float *sums = m + (n - from) / ISGK_PANEL * POINTS * g->outputs_step;
-            weight_rows(j, w, g->weights_step, n, panel_width(n, to), k, count);
+            weight_rows(j, worker, w, n, panel_width(n, to), k, count);
             for (size_t p = 0; p < POINTS; p++)
                 j->ctx->kernels.gemm_panels_f32(sums + p * g->outputs_step, ISGK_PANEL,
                                                 j->points + p * g->inputs_step + k, c->ic, w + p * g->weights_step,
@@ -171,7 +191,8 @@ void isgi_conv_winograd(const isg_rt_context *ctx, const isgi_step *step, const 
 {
     const isgi_conv *c = &step->conv;
     const isgi_winograd_way *g = &c->winograd;
-    winograd_job j = {ctx, step, c, isgi_conv_matrix(ctx, step), ctx->scratch + c->packed, {0}, NULL};
+    winograd_job j = {ctx, step, c, NULL, ctx->scratch + c->packed, {0}, NULL};
+    if (!g->at_made) j.matrix = isgi_conv_matrix(ctx, step);
     j.after = isgi_conv_finish(ctx, step, bias, &j.finish);
     if (g->columns) {
         isgi_run_tasks(ctx, input_task, &j, (g->tiles + TILES_A_TASK - 1) / TILES_A_TASK);

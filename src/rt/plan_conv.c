@@ -26,6 +26,8 @@
 #define WINOGRAD_TILES 16u  /* a task */
 #define POOLED_LIST 4096u   /* pointers to what a row of a pool reads */
 #define WINOGRAD_FEW 32u    /* so many read each weight once, */
+#define WINOGRAD_KEPT 524288u  /* points of weights that may be kept: 2 MB */
+#define WINOGRAD_MOST 4194304u /* and points of anything */
 #define WINOGRAD_FLOATS 32768u /* and so many sums of a task stay in the cache */
 #define GROUP_PIXELS 64u       /* fused way: output pixels whose sums and outputs stay in L1 */
 #define SHARED_FLOATS 131072u  /* fused way: products with U of all maps that every worker reads */
@@ -71,6 +73,20 @@ static uint8_t fits_bf16(const isgi_conv *c, const isg_weight *w)
            (uint64_t)c->oh * c->ow >= ISGI_PANELS_PIXELS;
 }
 
+/* Whether the points of all tiles are kept because those of the weights would be a layer unpacked in memory. */
+static int keeps_inputs(const isgi_conv *c)
+{
+    const uint64_t weights = ISGK_WINOGRAD_POINTS * (uint64_t)c->ic * c->oc;
+    return weights > WINOGRAD_KEPT && isgi_winograd_all(c) < c->oc;
+}
+
+/* Whether what Winograd's algorithm keeps of a layer is little: of weights that are factors, all of W as well. */
+static int winograd_fits(const isgi_conv *c, const isg_weight *w)
+{
+    const uint64_t all = isgi_winograd_all(c), points = ISGK_WINOGRAD_POINTS * (all < c->oc ? all : c->oc) * c->ic;
+    return (!(w->level1 || w->level2) || (uint64_t)c->k * c->oc <= WINOGRAD_KEPT) && points <= WINOGRAD_MOST;
+}
+
 static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f)
 {
     static const uint8_t ways[] = {ISG_STRATEGY_GENERATE, ISG_STRATEGY_HALF, ISG_STRATEGY_FACTORED};
@@ -96,7 +112,7 @@ static void choose_way(isgi_conv *c, const isg_weight *w, const isgi_plan_for *f
     }
     /* in bfloat16 transformed weights and tiles would have to be rounded, and lose more by it */
     if (f->forced == ISG_STRATEGY_AUTO && !(f->mode == ISG_MODE_BF16 && fits_bf16(c, w)) && isgi_can_winograd(c) &&
-        isgi_winograd_cost(c, w, f) < least) {
+        winograd_fits(c, w) && isgi_winograd_cost(c, w, f) < least) {
         c->winograd.tiles = 1; /* set_winograd_tiles() makes it more */
         c->strategy = whole;
     }
@@ -314,7 +330,7 @@ static void set_winograd_tiles(isgi_conv *c, uint32_t workers)
     const uint64_t one = all * ISGK_WINOGRAD_POINTS * ISGK_PANEL, strips = ceil_div(all, WINOGRAD_TILES);
     isgi_winograd_way *g = &c->winograd;
     g->tiles = (uint32_t)ceil_div(all, ceil_div(strips, workers) * workers);
-    if (all <= WINOGRAD_FEW && all < c->oc) {
+    if ((all <= WINOGRAD_FEW && all < c->oc) || keeps_inputs(c)) {
         const uint64_t most = ISGK_PANEL * (one < WINOGRAD_FLOATS ? WINOGRAD_FLOATS / one : 1);
         g->tiles = (uint32_t)all;
         g->columns = share <= 16 ? 16 : (uint32_t)min_u64(ceil_div(share, ISGK_PANEL) * ISGK_PANEL, most);
@@ -369,8 +385,9 @@ static size_t place_points(uint64_t *at, uint64_t floats)
     return (size_t)step;
 }
 
-static void set_winograd_scratch(isgi_conv *c, uint64_t at, uint32_t workers)
+static void set_winograd_scratch(isgi_conv *c, const isg_weight *w, uint64_t at, uint32_t workers)
 {
+    const uint64_t made = c->in_place || w->level1 || w->level2 ? 0 : 9 * (uint64_t)ISGI_WINOGRAD_BLOCK * ISGK_PANEL;
     isgi_winograd_way *g = &c->winograd;
     const uint64_t tiles = g->tiles;
     uint64_t part = 0;
@@ -379,12 +396,12 @@ static void set_winograd_scratch(isgi_conv *c, uint64_t at, uint32_t workers)
         g->inputs_step = place_points(&at, tiles * c->ic);
         g->weights_step = place_points(&part, (uint64_t)ISGI_WINOGRAD_BLOCK * ISGK_PANEL);
         for (uint64_t n = 0; n < g->columns; n += ISGK_PANEL) g->outputs_step = place_points(&part, tiles * ISGK_PANEL);
-        finish_scratch(c, at, part, workers);
-        return;
+    } else {
+        g->weights_step = place_points(&at, (uint64_t)c->ic * ceil_div(c->oc, ISGK_PANEL) * ISGK_PANEL);
+        g->inputs_step = place_points(&part, tiles * c->ic);
+        g->outputs_step = place_points(&part, tiles * ISGK_PANEL);
     }
-    g->weights_step = place_points(&at, (uint64_t)c->ic * ceil_div(c->oc, ISGK_PANEL) * ISGK_PANEL);
-    g->inputs_step = place_points(&part, tiles * c->ic);
-    g->outputs_step = place_points(&part, tiles * ISGK_PANEL);
+    if (made) g->at_made = place(&part, made);
     finish_scratch(c, at, part, workers);
 }
 
@@ -401,9 +418,9 @@ static void set_scratch(isgi_conv *c, const isg_weight *w, const isg_weight *bia
     if (w->level1) c->u = place(&at, (uint64_t)w->u.rows * w->u.cols);
     if (w->level2) c->v = place(&at, (uint64_t)w->v.rows * w->v.cols);
     if (c->winograd.tiles) {
-        if (!c->in_place) c->tile = place(&at, (uint64_t)c->k * c->oc);
+        if (w->level1 || w->level2) c->tile = place(&at, (uint64_t)c->k * c->oc);
         if (w->level2) c->rows_tmp = place(&at, (uint64_t)c->k * w->bo);
-        set_winograd_scratch(c, at, workers);
+        set_winograd_scratch(c, w, at, workers);
         return;
     }
     if (c->depthwise) {

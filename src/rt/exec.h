@@ -19,8 +19,9 @@
 #define ISGI_SHARES 2u  /* tasks a worker where cutting is free: one held up leaves its second to others */
 
 /* The fused way (FACTORED, and HALF of 1x1): for a group of output rows, products of the input rows with U go to a ring
- * of rows, the taps of the basis are summed from there, and the product with V is the output. A 1x1 kernel reads only
- * the pixels it needs: the input then counts as one of the output's size. */
+ * of rows, the taps of the basis are summed from there, and the product with V is the output. With few pixels tasks
+ * take columns of both products instead, and the ring is the whole map. A 1x1 kernel reads only the pixels it needs:
+ * the input then counts as one of the output's size. */
 typedef struct isgi_fused {
     uint8_t on;
     uint8_t two_pass;              /* all products with U first, by everybody: maps too small to cut into strips */

@@ -139,6 +139,31 @@ static int shares_columns(const isgi_conv *c, const isg_weight *w, uint32_t lane
            pixels * (c->ic + mid) < mid * c->ic + (uint64_t)c->oc * w->bo;
 }
 
+static void set_fused_columns(isgi_conv *c, uint32_t lanes, uint32_t workers)
+{
+    isgi_fused *f = &c->fused;
+    f->u_columns = (uint32_t)(ceil_div(ceil_div(f->mid, workers), lanes) * lanes);
+    f->v_columns = (uint32_t)(ceil_div(ceil_div(c->oc, workers), ISGK_PANEL) * ISGK_PANEL);
+    f->group = c->oh;
+    f->ring = f->ih;
+}
+
+/* `reach`: input rows under a window; 0: an output pixel reads one pixel. */
+static void set_fused_strips(isgi_conv *c, uint64_t reach, uint32_t workers)
+{
+    isgi_fused *f = &c->fused;
+    f->strips = 1;
+    if (c->batch >= workers) return;
+    f->strips = (uint32_t)min_u64(ceil_div(workers, c->batch), c->oh);
+    /* Strips repeat the rows that two of them need: not where that is a tenth of all. */
+    if (reach && 10 * (f->strips - 1) * (reach - min_u64(reach, f->sh)) > f->ih &&
+        (uint64_t)c->batch * f->ih * f->iw * f->mid <= SHARED_FLOATS) {
+        f->two_pass = 1;
+        f->ring = f->ih;
+        f->strips = (uint32_t)min_u64(ceil_div(ISGI_SHARES * workers, c->batch), c->oh);
+    }
+}
+
 static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, uint32_t workers)
 {
     isgi_fused *f = &c->fused;
@@ -161,23 +186,10 @@ static void set_fused_tiles(isgi_conv *c, const isg_weight *w, uint32_t lanes, u
     f->group = (uint32_t)min_u64(c->oh, ceil_div(GROUP_PIXELS, c->ow));
     rows = (uint64_t)(f->group - 1) * f->sh + reach;
     f->ring = (uint32_t)min_u64(rows, f->ih);
-    f->strips = 1;
-    if (shares_columns(c, w, lanes, workers)) {
-        f->u_columns = (uint32_t)(ceil_div(ceil_div(f->mid, workers), lanes) * lanes);
-        f->v_columns = (uint32_t)(ceil_div(ceil_div(c->oc, workers), ISGK_PANEL) * ISGK_PANEL);
-        f->group = c->oh;
-        f->ring = f->ih;
-        return;
-    }
-    if (c->batch >= workers) return;
-    f->strips = (uint32_t)min_u64(ceil_div(workers, c->batch), c->oh);
-    /* Strips repeat the rows that two of them need: not where that is a tenth of all. */
-    if (!point && 10 * (f->strips - 1) * (reach - min_u64(reach, f->sh)) > f->ih &&
-        (uint64_t)c->batch * f->ih * f->iw * f->mid <= SHARED_FLOATS) {
-        f->two_pass = 1;
-        f->ring = f->ih;
-        f->strips = (uint32_t)min_u64(ceil_div(ISGI_SHARES * workers, c->batch), c->oh);
-    }
+    if (shares_columns(c, w, lanes, workers))
+        set_fused_columns(c, lanes, workers);
+    else
+        set_fused_strips(c, point ? 0 : reach, workers);
 }
 
 int isgi_fits_panels(const isgi_conv *c, uint32_t width)

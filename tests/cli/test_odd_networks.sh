@@ -3,33 +3,8 @@
 # float32: run, eval, compare and compress do what they say of the first output, or refuse.
 . "$(dirname "$0")/common.sh"
 
-python3 - "$work" <<'EOF' || fail "making the networks"
-import struct, sys
-def varint(v):
-    out = b''
-    while True:
-        out += bytes([v & 127 | (128 if v >> 7 else 0)])
-        v >>= 7
-        if not v: return out
-def number(field, v): return varint(field << 3) + varint(v)
-def part(field, data):
-    data = data.encode() if isinstance(data, str) else data
-    return varint(field << 3 | 2) + varint(len(data)) + data
-def node(op, inputs, output, attributes=b'', name=''):
-    return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(3, name) + part(4, op) + attributes)
-def pads():
-    return part(5, part(1, 'pads') + b''.join(number(8, 1) for _ in range(4)) + number(20, 7))
-def tensor(name, dims, values, kind=1, code='f'):
-    data = struct.pack('<%d%s' % (len(values), code), *values)
-    return part(5, b''.join(number(1, d) for d in dims) + number(2, kind) + part(8, name) + part(9, data))
-def value(field, name, dims, kind=1):
-    shape = b''.join(part(1, part(2, d) if isinstance(d, str) else number(1, d)) for d in dims)
-    return part(field, part(1, name) + part(2, part(1, number(1, kind) + part(2, shape))))
-def save(name, graph): open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, 8) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, 17)))
-def array(name, dims, values):
-    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
-    head += ' ' * (-(11 + len(head)) % 64) + '\n'
-    open(f'{sys.argv[1]}/{name}', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head.encode() + struct.pack('<%df' % len(values), *values))
+PYTHONPATH=$source/tests/cli python3 -B - "$work" <<'EOF' || fail "making the networks"
+from onnx_maker import *
 weights = [((i * 37) % 101 - 50) / 200 for i in range(16 * 27)]
 head = node('GlobalAveragePool', ['b'], 'p') + node('Flatten', ['p'], 'f') + node('Gemm', ['f', 'g'], 'y')
 body = node('Conv', ['x', 'w'], 'a', pads()) + node('Relu', ['a'], 'b') + head

@@ -127,6 +127,7 @@ typedef struct isg_node {
     isg_attr attr;
     int32_t *inputs, *outputs; /* value indices; owned */
     int32_t input_count, output_count;
+    int32_t source; /* 1 + index of the node of the ONNX file that it came from; 0: none */
 } isg_node;
 
 typedef struct isg_graph {

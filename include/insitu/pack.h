@@ -6,6 +6,7 @@
 #include <insitu/data.h>
 #include <insitu/graph.h>
 #include <insitu/host.h>
+#include <insitu/onnx.h>
 #include <insitu/rt.h>
 
 #ifdef __cplusplus
@@ -65,6 +66,12 @@ ISG_NODISCARD isg_status isg_model_open(isg_model **out, const char *path, isg_e
 /* The same of a file that is open: it is closed at once on failure, else with the model. `path` finds external data. */
 ISG_NODISCARD isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, isg_error *err);
 ISG_NODISCARD isg_status isg_model_from_graph(isg_model **out, const isg_graph *prepared, isg_error *err);
+/* Everything that keeps an opened file from running, not only the first thing: what an .onnx file's importer refuses,
+ * and what preparing and packing refuse behind that, as far as it can be told. Returns OK for a model that
+ * isg_model_open_file() opens, else the status of the worst problem, which the message is of. NOMEM and ARG (options)
+ * are no problems of the file and not in the list. `options` is for .onnx files and may be NULL; the file is closed. */
+ISG_NODISCARD isg_status isg_model_check(isg_file *take, const char *path, const isg_onnx_options *options,
+                                         isg_onnx_problems *problems, isg_error *err);
 void isg_model_close(isg_model *m);
 const isg_rt_model *isg_model_rt(const isg_model *m);
 const isg_model_meta *isg_model_get_meta(const isg_model *m);

@@ -70,10 +70,10 @@ done:
 }
 
 /* Values whose content follows from shapes alone and not from the batch. */
-static isg_status fold_shapes(isg_graph *g, int *changed, isg_error *err)
+static isg_status fold_shapes(isg_graph *g, const isgi_faults *over, int *changed, isg_error *err)
 {
     isgi_shapes s;
-    isg_status status = isgi_shapes_infer(&s, g, NULL);
+    isg_status status = isgi_shapes_infer(&s, g, over, NULL);
     if (status != ISG_OK) return status == ISG_E_NOMEM ? isgi_nomem(err) : ISG_OK; /* shapes may come later */
     for (int32_t v = 0; v < g->value_count && status == ISG_OK; v++) {
         isg_tensor *t;
@@ -182,21 +182,32 @@ static void bypass_noops(isg_graph *g, int inferred, int *changed)
     }
 }
 
-isg_status isg_graph_fold(isg_graph *g, isg_error *err)
+isg_status isgi_graph_fold(isg_graph *g, const isgi_faults *faults, isg_error *err)
 {
+    static const isgi_faults passed_over = {NULL, NULL}; /* the inference behind this one tells them */
+    const isgi_faults *over = faults ? &passed_over : NULL;
     isg_status status = isg_graph_sort(g, err);
     isg_status inferred; /* a graph that cannot be inferred yet is folded as far as it goes */
     int changed = 1;
     if (status == ISG_OK) status = isg_graph_validate(g, err);
     for (int round = 0; round < 16 && changed && status == ISG_OK; round++) {
         changed = 0;
-        for (int32_t i = 0; i < g->node_count && status == ISG_OK; i++) status = fold_node(g, i, &changed, err);
-        if (status == ISG_OK) status = fold_shapes(g, &changed, err);
+        for (int32_t i = 0; i < g->node_count && status == ISG_OK; i++) {
+            isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+            status = fold_node(g, i, &changed, &why);
+            if (status != ISG_OK) status = isgi_fault(faults, g, i, status, &why, err);
+        }
+        if (status == ISG_OK) status = fold_shapes(g, over, &changed, err);
         if (status != ISG_OK) break;
-        inferred = isg_graph_infer(g, NULL);
+        inferred = isgi_graph_infer(g, over, NULL);
         if (inferred == ISG_E_NOMEM) return isgi_nomem(err);
         bypass_noops(g, inferred == ISG_OK, &changed);
         status = isgi_remove_dead(g, err);
     }
     return status;
+}
+
+isg_status isg_graph_fold(isg_graph *g, isg_error *err)
+{
+    return isgi_graph_fold(g, NULL, err);
 }

@@ -14,6 +14,14 @@ isg_status isgi_node_fail(const isg_graph *g, int32_t node, isg_status status, c
     return status;
 }
 
+isg_status isgi_fault(const isgi_faults *f, const isg_graph *g, int32_t node, isg_status status, const isg_error *why,
+                      isg_error *err)
+{
+    if (f && status != ISG_E_NOMEM) return f->add ? f->add(f->user, g, node, why) : ISG_OK;
+    if (err) *err = *why;
+    return status;
+}
+
 /* Sets every producer; fails where a value has two. */
 static isg_status set_producers(isg_graph *g, isg_error *err)
 {

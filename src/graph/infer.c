@@ -49,7 +49,7 @@ static isg_status input_shape(isg_tensor *t, const isg_value *v, int64_t batch, 
     }
     if (!known)
         return isgi_fail(err, ISG_E_UNSUPPORTED,
-                         "input '%s' has an unknown dimension besides the batch: give its shape",
+                         "input '%s' has an unknown dimension besides the batch: give its shape (--shape)",
                          isgi_escape(name, sizeof name, v->name));
     return isgi_tensor_shape(t, v->dtype, v->rank, dims, err);
 }
@@ -113,7 +113,7 @@ done:
     return status == ISG_OK ? status : isgi_node_fail(g, i, status, inner.message, err);
 }
 
-static isg_status infer_run(isgi_shapes *s, int run, const isg_graph *g, isg_error *err)
+static isg_status infer_constants(isgi_shapes *s, int run, const isg_graph *g, isg_error *err)
 {
     for (int32_t v = 0; v < g->value_count; v++) {
         const isg_value *value = &g->values[v];
@@ -122,10 +122,6 @@ static isg_status infer_run(isgi_shapes *s, int run, const isg_graph *g, isg_err
         else if (value->factors)
             ISGI_TRY(isgi_tensor_shape(&s->run[run][v], value->dtype, value->rank, value->dims, err));
     }
-    for (int32_t i = 0; i < g->input_count; i++)
-        ISGI_TRY(input_shape(&s->run[run][g->inputs[i]], &g->values[g->inputs[i]], batch_sizes[run], err));
-    for (int32_t i = 0; i < g->node_count; i++)
-        if (g->nodes[i].op != ISG_OP_CONSTANT) ISGI_TRY(infer_node(s, run, g, i, err));
     return ISG_OK;
 }
 
@@ -168,29 +164,68 @@ static int join_messages(char *dst, size_t size, const char *a, const char *b)
     return 1;
 }
 
-/* The numbers of a failed run are those of a batch that nobody asked for: they become terms in N, or get their reason.
- */
-static void explain_batch(isgi_shapes *s, int run, const isg_graph *g, isg_status status, isg_error *err)
+/* The numbers in the message of a failed run are those of a batch that nobody asked for: they become terms in N, or get
+ * their reason. */
+static void explain_batch(isg_error *why, const isg_status status[2], const isg_error run[2])
 {
-    char text[sizeof err->message];
-    isg_error other = {ISG_OK, -1, ISG_ERROR_NONE, ""};
-    if (run == 0 && infer_run(s, 1, g, &other) == status && other.node == err->node &&
-        join_messages(text, sizeof text, err->message, other.message)) {
-        memcpy(err->message, text, sizeof text);
-        return;
-    }
-    memcpy(text, err->message, sizeof text);
-    snprintf(err->message, sizeof err->message, "%.*s (with a batch of %lld)", (int)sizeof text - 40, text,
-             (long long)batch_sizes[run]);
+    const int failed = status[0] == ISG_OK;
+    char text[sizeof why->message];
+    *why = run[failed];
+    if (status[0] == status[1] && join_messages(text, sizeof text, run[0].message, run[1].message))
+        memcpy(why->message, text, sizeof text);
+    else
+        snprintf(why->message, sizeof why->message, "%.*s (with a batch of %lld)", (int)sizeof text - 40,
+                 run[failed].message, (long long)batch_sizes[failed]);
 }
 
-isg_status isgi_shapes_infer(isgi_shapes *s, const isg_graph *g, isg_error *err)
+int isgi_shapes_known(const isgi_shapes *s, int32_t value)
+{
+    return s->run[0][value].dtype != ISG_DT_NONE && s->run[1][value].dtype != ISG_DT_NONE;
+}
+
+static int inputs_known(const isgi_shapes *s, const isg_node *n)
+{
+    for (int32_t k = 0; k < n->input_count; k++)
+        if (n->inputs[k] >= 0 && !isgi_shapes_known(s, n->inputs[k])) return 0;
+    return 1;
+}
+
+/* Inputs that the importer refused have no type: that is said already. */
+static isg_status infer_inputs(isgi_shapes *s, const isg_graph *g, const isgi_faults *faults, isg_error *err)
+{
+    for (int32_t i = 0; i < g->input_count; i++) {
+        const int32_t v = g->inputs[i];
+        isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+        isg_status status = ISG_OK;
+        if (faults && g->values[v].dtype == ISG_DT_NONE) continue;
+        for (int run = 0; run < 2 && status == ISG_OK; run++)
+            status = input_shape(&s->run[run][v], &g->values[v], batch_sizes[run], &why);
+        if (status != ISG_OK) ISGI_TRY(isgi_fault(faults, g, -1, status, &why, err));
+    }
+    return ISG_OK;
+}
+
+static isg_status infer_nodes(isgi_shapes *s, const isg_graph *g, const isgi_faults *faults, isg_error *err)
+{
+    for (int32_t i = 0; i < g->node_count; i++) {
+        isg_error run[2] = {{ISG_OK, -1, ISG_ERROR_NONE, ""}, {ISG_OK, -1, ISG_ERROR_NONE, ""}}, why;
+        isg_status status[2];
+        if (g->nodes[i].op == ISG_OP_CONSTANT || (faults && !inputs_known(s, &g->nodes[i]))) continue;
+        for (int r = 0; r < 2; r++) status[r] = infer_node(s, r, g, i, &run[r]);
+        if (status[0] == ISG_OK && status[1] == ISG_OK) continue;
+        if (status[0] == ISG_E_NOMEM || status[1] == ISG_E_NOMEM) return isgi_nomem(err);
+        explain_batch(&why, status, run);
+        ISGI_TRY(isgi_fault(faults, g, i, why.status, &why, err));
+    }
+    return ISG_OK;
+}
+
+isg_status isgi_shapes_infer(isgi_shapes *s, const isg_graph *g, const isgi_faults *faults, isg_error *err)
 {
     isg_status status = create_shapes(s, g, err);
-    for (int run = 0; run < 2 && status == ISG_OK; run++) {
-        status = infer_run(s, run, g, err);
-        if (status != ISG_OK && status != ISG_E_NOMEM && err) explain_batch(s, run, g, status, err);
-    }
+    for (int run = 0; run < 2 && status == ISG_OK; run++) status = infer_constants(s, run, g, err);
+    if (status == ISG_OK) status = infer_inputs(s, g, faults, err);
+    if (status == ISG_OK) status = infer_nodes(s, g, faults, err);
     if (status != ISG_OK) isgi_shapes_clear(s);
     return status;
 }
@@ -210,20 +245,22 @@ int isgi_shapes_same_data(const isgi_shapes *s, int32_t value)
     return memcmp(a->data, b->data, (size_t)a->count * isg_dtype_size(a->dtype)) == 0;
 }
 
-isg_status isg_graph_infer(isg_graph *g, isg_error *err)
+isg_status isgi_graph_infer(isg_graph *g, const isgi_faults *faults, isg_error *err)
 {
     isgi_shapes s;
     isg_status status = isg_graph_validate(g, err);
     if (status != ISG_OK) return status;
-    status = isgi_shapes_infer(&s, g, err);
+    status = isgi_shapes_infer(&s, g, faults, err);
     if (status != ISG_OK) return status;
     for (int32_t i = 0; i < g->node_count && status == ISG_OK; i++) {
         for (int32_t k = 0; k < g->nodes[i].output_count; k++) {
             const int32_t v = g->nodes[i].outputs[k];
             isg_value *value = v >= 0 ? &g->values[v] : NULL;
-            if (!value || value->constant) continue;
+            if (!value || value->constant || (faults && !isgi_shapes_known(&s, v))) continue;
             if (s.run[0][v].rank != s.run[1][v].rank) {
-                status = isgi_node_fail(g, i, ISG_E_UNSUPPORTED, "the rank of its output depends on the batch", err);
+                isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+                status = isgi_node_fail(g, i, ISG_E_UNSUPPORTED, "the rank of its output depends on the batch", &why);
+                status = isgi_fault(faults, g, i, status, &why, err);
                 break;
             }
             value->dtype = s.run[0][v].dtype;
@@ -233,4 +270,9 @@ isg_status isg_graph_infer(isg_graph *g, isg_error *err)
     }
     isgi_shapes_clear(&s);
     return status;
+}
+
+isg_status isg_graph_infer(isg_graph *g, isg_error *err)
+{
+    return isgi_graph_infer(g, NULL, err);
 }

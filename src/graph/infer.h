@@ -12,8 +12,11 @@ typedef struct isgi_shapes {
     int32_t count;
 } isgi_shapes;
 void isgi_shapes_clear(isgi_shapes *s);
-/* Creates and fills; on failure nothing is left to clear. The graph must be valid and sorted. */
-isg_status isgi_shapes_infer(isgi_shapes *s, const isg_graph *g, isg_error *err);
+/* Creates and fills; on failure nothing is left to clear. The graph must be valid and sorted. Where faults are
+ * collected, values behind one stay unknown. */
+isg_status isgi_shapes_infer(isgi_shapes *s, const isg_graph *g, const isgi_faults *faults, isg_error *err);
+/* Whether inference came as far as this value. */
+int isgi_shapes_known(const isgi_shapes *s, int32_t value);
 /* A known dimension, ISG_DIM_BATCH or ISG_DIM_UNKNOWN. */
 int64_t isgi_shapes_dim(const isgi_shapes *s, int32_t value, int32_t axis);
 /* Whether the content is known and does not depend on the batch. */

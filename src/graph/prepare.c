@@ -220,7 +220,7 @@ static isg_status prepare_node(isg_graph *g, int32_t i, isg_error *err)
     }
 }
 
-static isg_status check_node(const isg_graph *g, int32_t i, isg_error *err)
+static isg_status check_node(isg_graph *g, int32_t i, isg_error *err)
 {
     const isg_node *n = &g->nodes[i];
     for (int32_t k = 0; k < n->output_count; k++) {
@@ -247,20 +247,51 @@ static isg_status check_node(const isg_graph *g, int32_t i, isg_error *err)
     }
 }
 
-isg_status isg_graph_prepare(isg_graph *g, isg_error *err)
+/* Whether inference came as far as the node's values: only then can anything be said of it. */
+static int node_known(const isg_graph *g, const isg_node *n)
 {
-    ISGI_TRY(isg_graph_fold(g, err));
-    ISGI_TRY(isg_graph_infer(g, err));
-    /* A node put in front of node i moves that to i + 1, where the loop meets it again. */
-    for (int32_t i = 0; i < g->node_count; i++) ISGI_TRY(prepare_node(g, i, err));
-    for (int32_t i = 0; i < g->node_count; i++)
-        if (g->nodes[i].op == ISG_OP_CONV) ISGI_TRY(isgi_merge_pad(g, i, err));
-    for (int32_t i = 0; i < g->node_count; i++)
-        if (g->nodes[i].op == ISG_OP_ADD) ISGI_TRY(isgi_merge_bias(g, i, err));
+    for (int32_t k = 0; k < n->input_count; k++)
+        if (n->inputs[k] >= 0 && g->values[n->inputs[k]].rank < 0) return 0;
+    for (int32_t k = 0; k < n->output_count; k++)
+        if (n->outputs[k] >= 0 && g->values[n->outputs[k]].rank < 0) return 0;
+    return 1;
+}
+
+typedef isg_status (*node_step)(isg_graph *g, int32_t i, isg_error *err);
+
+/* One step for all nodes, or all of one operator. A node put in front of node i moves that to i + 1, where the loop
+ * meets it again, unless the step failed. */
+static isg_status each_node(isg_graph *g, node_step step, isg_op only, const isgi_faults *faults, isg_error *err)
+{
+    for (int32_t i = 0; i < g->node_count; i++) {
+        const int32_t count = g->node_count;
+        isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+        isg_status status;
+        if (only != ISG_OP_COUNT && g->nodes[i].op != only) continue;
+        if (faults && !node_known(g, &g->nodes[i])) continue;
+        status = step(g, i, &why);
+        if (status == ISG_OK) continue;
+        i += g->node_count - count;
+        ISGI_TRY(isgi_fault(faults, g, i, status, &why, err));
+    }
+    return ISG_OK;
+}
+
+isg_status isgi_graph_prepare(isg_graph *g, const isgi_faults *faults, isg_error *err)
+{
+    ISGI_TRY(isgi_graph_fold(g, faults, err));
+    ISGI_TRY(isgi_graph_infer(g, faults, err));
+    ISGI_TRY(each_node(g, prepare_node, ISG_OP_COUNT, faults, err));
+    ISGI_TRY(each_node(g, isgi_merge_pad, ISG_OP_CONV, faults, err));
+    ISGI_TRY(each_node(g, isgi_merge_bias, ISG_OP_ADD, faults, err));
     ISGI_TRY(isgi_remove_dead(g, err));
     ISGI_TRY(isg_graph_fold_batchnorm(g, err));
-    ISGI_TRY(isg_graph_fold(g, err));
-    ISGI_TRY(isg_graph_infer(g, err));
-    for (int32_t i = 0; i < g->node_count; i++) ISGI_TRY(check_node(g, i, err));
-    return ISG_OK;
+    ISGI_TRY(isgi_graph_fold(g, faults, err));
+    ISGI_TRY(isgi_graph_infer(g, faults, err));
+    return each_node(g, check_node, ISG_OP_COUNT, faults, err);
+}
+
+isg_status isg_graph_prepare(isg_graph *g, isg_error *err)
+{
+    return isgi_graph_prepare(g, NULL, err);
 }

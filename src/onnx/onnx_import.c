@@ -186,6 +186,17 @@ static isg_status create_values(isgi_onnx_import *in, const IsgiOnnx__GraphProto
     return ISG_OK;
 }
 
+/* A CONSTANT without a value, in place of what cannot be imported, so that the rest can be looked at. */
+static isg_status stand_in(isgi_onnx_import *in, const IsgiOnnx__NodeProto *node, const int32_t *inputs,
+                           int32_t input_count, const int32_t *outputs, int32_t output_count)
+{
+    int32_t added;
+    if (!in->partial) return ISG_OK;
+    added = isg_graph_add_node(in->graph, ISG_OP_CONSTANT, node && node->name ? node->name : "", inputs, input_count,
+                               outputs, output_count);
+    return added < 0 ? isgi_fail(in->err, (isg_status)added, "cannot add a node") : ISG_OK;
+}
+
 static isg_status import_initializers(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i;
@@ -203,6 +214,10 @@ static isg_status import_initializers(isgi_onnx_import *in, const IsgiOnnx__Grap
             IMPORT_TRY(isgi_onnx_problem(
                 in, -1, NULL, status, status == ISG_E_IO ? "keep the external data file beside the model" : "",
                 "initialiser '%s': %s", isgi_escape(shown, sizeof shown, proto->name), why.message));
+        if (status != ISG_OK) {
+            const int32_t value = isgi_onnx_lookup(in, proto->name);
+            IMPORT_TRY(stand_in(in, NULL, NULL, 0, &value, 1));
+        }
     }
     return ISG_OK;
 }
@@ -268,10 +283,11 @@ static isg_status import_outputs(isgi_onnx_import *in, const IsgiOnnx__GraphProt
         const char *name = graph->output[i]->name ? graph->output[i]->name : "";
         const int32_t value = isgi_onnx_lookup(in, name);
         char shown[96];
-        if (value < 0)
-            return isgi_fail(in->err, ISG_E_FORMAT, "graph output '%s' is not defined",
-                             isgi_escape(shown, sizeof shown, name));
-        IMPORT_TRY(isg_graph_add_output(in->graph, value, in->err));
+        if (value >= 0)
+            IMPORT_TRY(isg_graph_add_output(in->graph, value, in->err));
+        else
+            IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "graph output '%s' is not defined",
+                                         isgi_escape(shown, sizeof shown, name)));
     }
     return ISG_OK;
 }
@@ -303,6 +319,7 @@ static const char *op_hint(const char *op)
 /* Indices of a list of names; an empty name is an omitted operand, trailing ones are dropped. */
 static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size_t n, int32_t *values, int32_t *count)
 {
+    const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     size_t i;
     while (n && !names[n - 1][0]) n--;
     for (i = 0; i < n; i++) {
@@ -310,9 +327,10 @@ static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size
         values[i] = ISG_NO_VALUE;
         if (!names[i][0]) continue;
         values[i] = isgi_onnx_lookup(in, names[i]);
-        if (values[i] < 0)
-            return isgi_fail(in->err, ISG_E_FORMAT, "node %zu: input '%s' is not defined", index,
-                             isgi_escape(shown, sizeof shown, names[i]));
+        if (values[i] >= 0) continue;
+        values[i] = ISG_NO_VALUE;
+        IMPORT_TRY(isgi_onnx_problem(in, (int32_t)index, node, ISG_E_FORMAT, "", "input '%s' is not defined",
+                                     isgi_escape(shown, sizeof shown, names[i])));
     }
     *count = (int32_t)n;
     return ISG_OK;
@@ -326,6 +344,7 @@ static isg_status add_node(isgi_onnx_import *in, size_t index, isg_op op, int32_
     int32_t added;
     added = isg_graph_add_node(in->graph, op, node->name ? node->name : "", inputs, input_count, outputs, output_count);
     if (added < 0) return isgi_fail(in->err, (isg_status)added, "cannot add node %zu", index);
+    in->graph->nodes[added].source = (int32_t)index + 1;
     draft = in->graph->nodes[added];
     IMPORT_TRY(isgi_onnx_attributes(in, (int32_t)index, op, &draft.attr, inputs, &input_count, output_count));
     if (input_count > draft.input_count) {
@@ -351,23 +370,37 @@ static isg_status import_constant(isgi_onnx_import *in, size_t index, int32_t ou
     return ISG_OK;
 }
 
-static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *inputs, int32_t *outputs)
+/* The operator of a node, or ISG_OP_COUNT behind a problem. */
+static isg_status node_op(isgi_onnx_import *in, size_t index, isg_op *op)
 {
     const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     const char *type = node->op_type ? node->op_type : "";
+    char shown[64];
+    *op = is_default_domain(node->domain) ? find_op(type) : ISG_OP_COUNT;
+    if (*op != ISG_OP_COUNT) return ISG_OK;
+    if (is_default_domain(node->domain))
+        return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, op_hint(type), "unsupported operator");
+    return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, "only the standard operators are known",
+                             "operator of domain '%s'", isgi_escape(shown, sizeof shown, node->domain));
+}
+
+static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *inputs, int32_t *outputs)
+{
+    const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     int32_t input_count = 0, output_count = 0;
-    const isg_op op = find_op(type);
+    const int32_t found = in->found;
+    isg_op op;
     IMPORT_TRY(resolve(in, index, node->input, node->n_input, inputs, &input_count));
     IMPORT_TRY(resolve(in, index, node->output, node->n_output, outputs, &output_count));
-    if (!is_default_domain(node->domain)) {
-        char shown[64];
-        return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, "only the standard operators are known",
-                                 "operator of domain '%s'", isgi_escape(shown, sizeof shown, node->domain));
+    IMPORT_TRY(node_op(in, index, &op));
+    if (op == ISG_OP_CONSTANT && in->found == found)
+        IMPORT_TRY(import_constant(in, index, output_count > 0 ? outputs[0] : -1));
+    if (op != ISG_OP_CONSTANT && op != ISG_OP_COUNT && in->found == found) {
+        IMPORT_TRY(add_node(in, index, op, inputs, input_count, outputs, output_count));
+        if (in->found != found) in->graph->nodes[in->graph->node_count - 1].op = ISG_OP_CONSTANT;
+        return ISG_OK;
     }
-    if (op == ISG_OP_COUNT)
-        return isgi_onnx_problem(in, (int32_t)index, node, ISG_E_UNSUPPORTED, op_hint(type), "unsupported operator");
-    if (op == ISG_OP_CONSTANT) return import_constant(in, index, output_count > 0 ? outputs[0] : -1);
-    return add_node(in, index, op, inputs, input_count, outputs, output_count);
+    return in->found == found ? ISG_OK : stand_in(in, node, inputs, input_count, outputs, output_count);
 }
 
 static isg_status import_nodes(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
@@ -445,6 +478,19 @@ static isg_status import_metadata(isgi_onnx_import *in)
     return ISG_OK;
 }
 
+/* What is left where there were problems, unless it is no graph: then that follows from them. */
+static isg_status import_rest(isgi_onnx_import *in)
+{
+    isg_status status = in->opset < ISGI_ONNX_MIN_OPSET ? ISG_E_UNSUPPORTED : isg_graph_sort(in->graph, NULL);
+    if (status == ISG_OK) status = isg_graph_validate(in->graph, NULL);
+    if (status == ISG_OK && in->options && in->options->shape)
+        return isgi_onnx_apply_shape(in->graph, in->options->shape, in->err);
+    if (status == ISG_OK) return ISG_OK;
+    isg_graph_destroy(in->graph);
+    in->graph = NULL;
+    return status == ISG_E_NOMEM ? isgi_nomem(in->err) : ISG_OK;
+}
+
 static isg_status import_graph(isgi_onnx_import *in)
 {
     const IsgiOnnx__GraphProto *graph = in->model->graph;
@@ -459,31 +505,30 @@ static isg_status import_graph(isgi_onnx_import *in)
     IMPORT_TRY(import_nodes(in, graph));
     IMPORT_TRY(import_outputs(in, graph));
     IMPORT_TRY(import_metadata(in));
-    if (in->worst != ISG_OK) return ISG_OK;
+    if (in->worst != ISG_OK) return in->partial ? import_rest(in) : ISG_OK;
     IMPORT_TRY(isg_graph_sort(in->graph, in->err));
     IMPORT_TRY(isg_graph_validate(in->graph, in->err));
     if (in->options && in->options->shape) IMPORT_TRY(isgi_onnx_apply_shape(in->graph, in->options->shape, in->err));
     return isgi_onnx_lower_softmax(in);
 }
 
-/* One line for all problems: the worst, and how many there are. */
-static isg_status import_verdict(isgi_onnx_import *in)
+/* What ends an import at once is in a partial one the last of the problems. */
+static isg_status import_end(isgi_onnx_import *in, isg_status status)
 {
-    if (in->worst == ISG_OK) return ISG_OK;
-    if (in->err) {
-        *in->err = in->first;
-        if (in->found > 1) {
-            char worst[sizeof in->first.message];
-            memcpy(worst, in->first.message, sizeof worst);
-            isgi_fail(in->err, in->worst, "%d problems, the worst: %.180s", (int)in->found, worst);
-            in->err->node = in->first.node;
-        }
+    if (in->partial && status != ISG_OK && status != ISG_E_NOMEM && status != ISG_E_ARG) {
+        const isg_error last = *in->err;
+        isg_graph_destroy(in->graph);
+        in->graph = NULL;
+        status = isgi_onnx_problem(in, -1, NULL, status, "", "%.199s", last.message);
     }
-    return in->worst;
+    if (status == ISG_OK && in->worst != ISG_OK)
+        isgi_onnx_problems_say(in->err, in->worst, &in->first, in->partial ? 1 : in->found);
+    return status == ISG_OK ? in->worst : status;
 }
 
-isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t size, const char *folder,
-                                  const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+static isg_status import_bytes(isg_graph **out, const void *bytes, size_t size, const char *folder,
+                               const isg_onnx_options *options, int partial, isg_onnx_problems *problems,
+                               isg_error *err)
 {
     isgi_onnx_import in;
     isgi_onnx_arena arena;
@@ -496,6 +541,7 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
     memset(&arena, 0, sizeof arena);
     in.problems = problems;
     in.options = options;
+    in.partial = partial;
     in.err = err;
     limit = options && options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
     /* An honest file unpacks to a few times its size; one that wants more is a bomb. */
@@ -507,7 +553,10 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
         memcpy(reason, err->message, sizeof reason);
         isgi_fail(err, ISG_E_FORMAT, "neither an .isg nor an ONNX file: %.180s", reason);
     }
-    if (status != ISG_OK) goto done;
+    if (status != ISG_OK) {
+        status = import_end(&in, status);
+        goto done;
+    }
     in.model = (const IsgiOnnx__ModelProto *)(const void *)message;
     in.source.folder = folder;
     in.source.left = limit - arena.used;
@@ -517,8 +566,8 @@ isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t siz
     }
     status = isg_graph_create(&in.graph, err);
     if (status == ISG_OK) status = import_graph(&in);
-    if (status == ISG_OK) status = import_verdict(&in);
-    if (status != ISG_OK) goto done;
+    status = import_end(&in, status);
+    if ((status != ISG_OK && !partial) || !in.graph) goto done;
     isg_sha256(in.graph->source_hash, bytes, size);
     *out = in.graph;
     in.graph = NULL;
@@ -529,8 +578,15 @@ done:
     return status;
 }
 
-isg_status isg_onnx_import_opened(isg_graph **out, const isg_file *file, const char *path,
+isg_status isg_onnx_import_memory(isg_graph **out, const void *bytes, size_t size, const char *folder,
                                   const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+{
+    return import_bytes(out, bytes, size, folder, options, 0, problems, err);
+}
+
+static isg_status import_opened(isg_graph **out, const isg_file *file, const char *path,
+                                const isg_onnx_options *options, int partial, isg_onnx_problems *problems,
+                                isg_error *err)
 {
     const char *slash = path ? strrchr(path, '/') : NULL;
     char *folder;
@@ -538,9 +594,21 @@ isg_status isg_onnx_import_opened(isg_graph **out, const isg_file *file, const c
     if (!out || !file || !path) return isgi_fail(err, ISG_E_ARG, "null argument");
     folder = slash ? isgi_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : isgi_strdup(".");
     if (!folder) return isgi_nomem(err);
-    status = isg_onnx_import_memory(out, file->data, file->size, folder, options, problems, err);
+    status = import_bytes(out, file->data, file->size, folder, options, partial, problems, err);
     isg_free(folder);
     return status;
+}
+
+isg_status isg_onnx_import_opened(isg_graph **out, const isg_file *file, const char *path,
+                                  const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+{
+    return import_opened(out, file, path, options, 0, problems, err);
+}
+
+isg_status isgi_onnx_import_partial(isg_graph **out, const isg_file *file, const char *path,
+                                    const isg_onnx_options *options, isg_onnx_problems *problems, isg_error *err)
+{
+    return import_opened(out, file, path, options, 1, problems, err);
 }
 
 isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,

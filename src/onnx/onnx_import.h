@@ -23,6 +23,7 @@ typedef struct isgi_onnx_import {
     isg_status worst;      /* status of the most serious problem so far */
     isg_error first;       /* the problem that `worst` came from, as one line */
     int32_t found;         /* problems in all, listed or not */
+    int partial;           /* the graph is wanted also where there are problems, with stand-ins for what they concern */
     isgi_onnx_name *names; /* sorted by name */
     size_t name_count;
     isgi_onnx_source source;
@@ -35,6 +36,18 @@ typedef struct isgi_onnx_import {
  * NOMEM or LIMIT when the list cannot grow. `node` may be NULL. */
 isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx__NodeProto *node, isg_status status,
                              const char *hint, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* A record at the end of a list, for what is found behind the import. NULL: the list is full or memory short. */
+isg_onnx_problem *isgi_onnx_problems_add(isg_onnx_problems *p);
+/* A wrong file outranks a missing one, which outranks what we merely do not do. */
+int isgi_onnx_problem_rank(isg_status status);
+/* One line for `found` problems of which `worst` is the worst; `status` belongs to that. */
+void isgi_onnx_problems_say(isg_error *err, isg_status status, const isg_error *worst, int32_t found);
+/* isg_onnx_import_opened() that gives a graph also where there are problems, if what is left is one: a CONSTANT without
+ * a value stands for each node and initialiser that has a problem. All is in the list but NOMEM and ARG; *err: the
+ * worst problem, as if it were the only one. */
+ISG_NODISCARD isg_status isgi_onnx_import_partial(isg_graph **out, const isg_file *file, const char *path,
+                                                  const isg_onnx_options *options, isg_onnx_problems *problems,
+                                                  isg_error *err);
 /* Index of the value of that name, or -1. */
 int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name);
 

@@ -17,8 +17,7 @@ void isg_onnx_problems_clear(isg_onnx_problems *p)
     p->count = p->capacity = 0;
 }
 
-/* A wrong file outranks a missing one, which outranks what we merely do not do. */
-static int problem_rank(isg_status status)
+int isgi_onnx_problem_rank(isg_status status)
 {
     switch (status) {
     case ISG_OK: return 0;
@@ -29,8 +28,9 @@ static int problem_rank(isg_status status)
     }
 }
 
-static isg_onnx_problem *problem_append(isg_onnx_problems *p)
+isg_onnx_problem *isgi_onnx_problems_add(isg_onnx_problems *p)
 {
+    if (p->count >= MAX_PROBLEMS) return NULL;
     if (p->count == p->capacity) {
         const int32_t capacity = p->capacity ? p->capacity * 2 : 8;
         void *items = isgi_realloc(p->items, (size_t)p->count * sizeof *p->items, (size_t)capacity * sizeof *p->items);
@@ -40,6 +40,15 @@ static isg_onnx_problem *problem_append(isg_onnx_problems *p)
     }
     memset(&p->items[p->count], 0, sizeof *p->items);
     return &p->items[p->count++];
+}
+
+void isgi_onnx_problems_say(isg_error *err, isg_status status, const isg_error *worst, int32_t found)
+{
+    if (!err) return;
+    *err = *worst;
+    if (found < 2) return;
+    isgi_fail(err, status, "%d problems, the worst: %.180s", (int)found, worst->message);
+    err->node = worst->node;
 }
 
 isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx__NodeProto *node, isg_status status,
@@ -52,7 +61,7 @@ isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx
     memset(&local, 0, sizeof local);
     item = &local;
     if (in->problems && in->problems->count < MAX_PROBLEMS) {
-        item = problem_append(in->problems);
+        item = isgi_onnx_problems_add(in->problems);
         if (!item) return isgi_nomem(in->err);
     }
     item->node_index = index;
@@ -66,7 +75,7 @@ isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx
     va_start(args, format);
     vsnprintf(item->reason, sizeof item->reason, format, args);
     va_end(args);
-    if (problem_rank(status) > problem_rank(in->worst)) {
+    if (isgi_onnx_problem_rank(status) > isgi_onnx_problem_rank(in->worst)) {
         in->worst = status;
         if (node)
             isgi_fail(&in->first, status, "node %d '%s' (%s): %s", (int)index, item->node, item->op, item->reason);

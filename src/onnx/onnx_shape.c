@@ -142,7 +142,7 @@ static void infer_ranks(const isg_graph *g, isgi_shapes *s)
     for (int32_t i = 0; i < g->node_count; i++) {
         const isg_node *n = &g->nodes[i];
         if (n->op != ISG_OP_SOFTMAX || n->attr.axes.axes[0] == -1 || shape_rank(g, n->inputs[0]) >= 0) continue;
-        if (isgi_shapes_infer(s, g, &unwanted) != ISG_OK) s->count = 0;
+        if (isgi_shapes_infer(s, g, NULL, &unwanted) != ISG_OK) s->count = 0;
         return;
     }
 }

@@ -245,27 +245,51 @@ static void count_uses(isgi_lowering *l)
     }
 }
 
+/* A problem of the node being lowered, or of the graph (node -1). */
+static isg_status lower_fault(isgi_lowering *l, int32_t node, isg_status status, const isg_error *why, isg_error *err)
+{
+    return status == ISG_OK ? ISG_OK : isgi_fault(l->faults, l->g, node, status, why, err);
+}
+
+static int dims_known(const isg_value *v)
+{
+    for (int32_t d = 0; d < v->rank; d++)
+        if (v->dims[d] == ISG_DIM_UNKNOWN) return 0;
+    return v->rank >= 0 && v->dtype != ISG_DT_NONE;
+}
+
+static isg_status lower_input(isgi_lowering *l, int32_t i, isg_error *err)
+{
+    const int32_t value = l->g->inputs[i];
+    isgi_port *port = &l->p->inputs[i];
+    isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+    isg_status status;
+    if (l->faults && !dims_known(&l->g->values[value])) return ISG_OK; /* said already */
+    if (l->g->values[value].dtype != ISG_DT_F32)
+        ISGI_TRY(lower_fault(l, -1, type_fail(l->g, value, "an input", &why), &why, err));
+    status = isgi_lower_shape(l, value, &port->shape, &why);
+    if (status != ISG_OK) return lower_fault(l, -1, status, &why, err);
+    port->name = text_of(l->g->values[value].name);
+    l->refs[value].kind = ISGI_REF_INPUT;
+    l->refs[value].index = (uint32_t)i;
+    return ISG_OK;
+}
+
 static isg_status lower_inputs(isgi_lowering *l, isg_error *err)
 {
     const isg_graph *g = l->g;
     isgi_program *p = l->p;
+    isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
     if (g->input_count < 1 || g->input_count > (int32_t)ISG_FORMAT_MAX_IO || g->output_count < 1 ||
         g->output_count > (int32_t)ISG_FORMAT_MAX_IO) {
-        return isgi_fail(err, ISG_E_UNSUPPORTED, "%d inputs and %d outputs: 1 to %u of each are possible",
-                         (int)g->input_count, (int)g->output_count, ISG_FORMAT_MAX_IO);
+        isgi_fail(&why, ISG_E_UNSUPPORTED, "%d inputs and %d outputs: 1 to %u of each are possible",
+                  (int)g->input_count, (int)g->output_count, ISG_FORMAT_MAX_IO);
+        ISGI_TRY(lower_fault(l, -1, why.status, &why, err));
     }
     p->inputs = isgi_calloc((size_t)g->input_count, sizeof *p->inputs);
     p->outputs = isgi_calloc((size_t)g->output_count, sizeof *p->outputs);
     if (!p->inputs || !p->outputs) return isgi_nomem(err);
-    for (int32_t i = 0; i < g->input_count; i++) {
-        const isg_value *v = &g->values[g->inputs[i]];
-        if (v->dtype != ISG_DT_F32) return type_fail(g, g->inputs[i], "an input", err);
-        ISGI_TRY(isgi_lower_shape(l, g->inputs[i], &p->inputs[i].shape, err));
-        p->inputs[i].name = text_of(v->name);
-        l->refs[g->inputs[i]].kind = ISGI_REF_INPUT;
-        l->refs[g->inputs[i]].index = (uint32_t)i;
-        p->input_count++;
-    }
+    for (int32_t i = 0; i < g->input_count; i++, p->input_count++) ISGI_TRY(lower_input(l, i, err));
     return ISG_OK;
 }
 
@@ -274,11 +298,77 @@ static isg_status lower_outputs(isgi_lowering *l, isg_error *err)
     const isg_graph *g = l->g;
     for (int32_t i = 0; i < g->output_count; i++) {
         isgi_port *port = &l->p->outputs[i];
-        l->node = g->values[g->outputs[i]].producer;
-        ISGI_TRY(isgi_lower_value(l, g->outputs[i], &port->ref, err));
-        if (port->ref.kind == ISGI_REF_CONSTANT) return value_fail(g, g->outputs[i], "an output is a constant", err);
-        port->name = text_of(g->values[g->outputs[i]].name);
+        const int32_t value = g->outputs[i];
+        isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+        isg_status status;
+        l->node = g->values[value].producer;
+        if (l->faults && l->refs[value].kind == ISGI_REF_NONE && !g->values[value].constant) continue;
+        status = isgi_lower_value(l, value, &port->ref, &why);
+        if (status == ISG_OK && port->ref.kind == ISGI_REF_CONSTANT)
+            status = value_fail(g, value, "an output is a constant", &why);
+        ISGI_TRY(lower_fault(l, -1, status, &why, err));
+        port->name = text_of(g->values[value].name);
         l->p->output_count++;
+    }
+    return ISG_OK;
+}
+
+static isg_status lower_node(isgi_lowering *l, const isg_node *n, isg_error *err)
+{
+    if (!lower_table[n->op]) return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "the runtime has no such operation", err);
+    for (int32_t k = 1; k < n->output_count && n->op != ISG_OP_SPLIT; k++) {
+        if (n->outputs[k] != ISG_NO_VALUE && l->uses[n->outputs[k]]) {
+            return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "more than its first output is used", err);
+        }
+    }
+    return lower_table[n->op](l, n, err);
+}
+
+/* ---- all problems, not only the first ---- */
+
+/* Follows what is computed from the content of the inputs: unlike shapes, that cannot be folded away. */
+static void feed(isgi_lowering *l, const isg_node *n)
+{
+    uint8_t fed = 0;
+    for (int32_t k = 0; k < n->input_count; k++) fed |= n->inputs[k] != ISG_NO_VALUE && l->fed[n->inputs[k]];
+    for (int32_t k = 0; k < n->output_count; k++)
+        if (n->outputs[k] != ISG_NO_VALUE) l->fed[n->outputs[k]] = fed && n->op != ISG_OP_SHAPE;
+}
+
+static int is_ready(const isgi_lowering *l, const isg_node *n)
+{
+    for (int32_t k = 0; k < n->input_count; k++) {
+        const int32_t v = n->inputs[k];
+        if (v != ISG_NO_VALUE && l->refs[v].kind == ISGI_REF_NONE && !l->g->values[v].constant &&
+            !l->g->values[v].factors)
+            return 0;
+    }
+    return 1;
+}
+
+/* What can be said of a node without its inputs' shapes. */
+static isg_status lower_unready(isgi_lowering *l, const isg_node *n, isg_error *err)
+{
+    const int window = n->op == ISG_OP_CONV || n->op == ISG_OP_MAX_POOL || n->op == ISG_OP_AVERAGE_POOL;
+    const int32_t out = n->output_count > 0 ? n->outputs[0] : ISG_NO_VALUE;
+    int32_t axes = window ? n->attr.conv.n : 0;
+    if (n->op == ISG_OP_CONV && isgi_lower_has(n, 1) && l->g->values[n->inputs[1]].constant)
+        axes = l->g->values[n->inputs[1]].rank - 2;
+    if (!lower_table[n->op] && out != ISG_NO_VALUE && l->fed[out]) return lower_node(l, n, err);
+    if (axes && axes != 2)
+        return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "only two spatial dimensions are supported", err);
+    return ISG_OK;
+}
+
+/* Tensors of the right shape for the outputs of a node that has a problem, so that those behind it get their turn. */
+static isg_status stand_in(isgi_lowering *l, const isg_node *n, isg_error *err)
+{
+    for (int32_t k = 0; k < n->output_count; k++) {
+        const int32_t v = n->outputs[k];
+        const isgi_ref none = {ISGI_REF_NONE, 0};
+        isgi_shape shape;
+        if (v == ISG_NO_VALUE || isgi_lower_shape(l, v, &shape, NULL) != ISG_OK) continue;
+        ISGI_TRY(isgi_lower_emit(l, ISG_KIND_RESHAPE, &none, 0, &shape, &l->refs[v], NULL, err));
     }
     return ISG_OK;
 }
@@ -287,22 +377,23 @@ static isg_status lower_nodes(isgi_lowering *l, isg_error *err)
 {
     for (l->node = 0; l->node < l->g->node_count; l->node++) {
         const isg_node *n = &l->g->nodes[l->node];
-        if (!l->live[l->node]) continue;
-        if (!lower_table[n->op]) return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "the runtime has no such operation", err);
-        for (int32_t k = 1; k < n->output_count && n->op != ISG_OP_SPLIT; k++) {
-            if (n->outputs[k] != ISG_NO_VALUE && l->uses[n->outputs[k]]) {
-                return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "more than its first output is used", err);
-            }
-        }
-        ISGI_TRY(lower_table[n->op](l, n, err));
+        isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
+        isg_status status;
+        if (l->faults) feed(l, n);
+        if (!l->live[l->node] || (l->faults && n->op == ISG_OP_CONSTANT)) continue;
+        status = !l->faults || is_ready(l, n) ? lower_node(l, n, &why) : lower_unready(l, n, &why);
+        if (status == ISG_OK) continue;
+        ISGI_TRY(lower_fault(l, l->node, status, &why, err));
+        ISGI_TRY(stand_in(l, n, err));
     }
     return ISG_OK;
 }
 
-isg_status isgi_program_lower(isgi_program *p, const isg_graph *g, const isg_pack_options *options, isg_error *err)
+isg_status isgi_program_lower(isgi_program *p, const isg_graph *g, const isg_pack_options *options,
+                              const isgi_faults *faults, isg_error *err)
 {
     const size_t values = (size_t)g->value_count, nodes = (size_t)g->node_count;
-    isgi_lowering l = {p, g, options, NULL, NULL, NULL, NULL, NULL, 0};
+    isgi_lowering l = {p, g, options, NULL, NULL, NULL, NULL, NULL, 0, faults, NULL};
     isg_status status = isg_graph_validate(g, err);
     if (status != ISG_OK) return status;
     l.refs = isgi_calloc(values, sizeof *l.refs);
@@ -310,15 +401,17 @@ isg_status isgi_program_lower(isgi_program *p, const isg_graph *g, const isg_pac
     l.consumer = isgi_calloc(values, sizeof *l.consumer);
     l.live = isgi_calloc(nodes, 1);
     l.absorbed = isgi_calloc(nodes, 1);
-    if (!l.refs || !l.uses || !l.consumer || !l.live || !l.absorbed) {
+    l.fed = isgi_calloc(values, 1);
+    if (!l.refs || !l.uses || !l.consumer || !l.live || !l.absorbed || !l.fed) {
         status = isgi_nomem(err);
         goto done;
     }
     count_uses(&l);
+    for (int32_t i = 0; i < g->input_count; i++) l.fed[g->inputs[i]] = 1;
     status = lower_inputs(&l, err);
     if (status == ISG_OK) status = lower_nodes(&l, err);
     if (status == ISG_OK) status = lower_outputs(&l, err);
-    if (status == ISG_OK && p->op_count == 0) {
+    if (status == ISG_OK && p->op_count == 0 && !faults) {
         status = isgi_fail(err, ISG_E_UNSUPPORTED, "the graph computes nothing");
     }
 done:
@@ -327,5 +420,6 @@ done:
     isg_free(l.consumer);
     isg_free(l.live);
     isg_free(l.absorbed);
+    isg_free(l.fed);
     return status;
 }

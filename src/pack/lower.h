@@ -15,6 +15,8 @@ typedef struct isgi_lowering {
     uint8_t *live;     /* per node: some output depends on it */
     uint8_t *absorbed; /* per node: becomes a part of its consumer */
     int32_t node;      /* being lowered */
+    const isgi_faults *faults; /* NULL: the first problem ends it */
+    uint8_t *fed;              /* per value, with faults: its content depends on an input's */
 } isgi_lowering;
 
 /* `status` naming the node being lowered. */

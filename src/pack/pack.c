@@ -155,7 +155,7 @@ static isg_status assemble(const packer *k, void **image, size_t *bytes, isg_err
 
 static isg_status fill_sections(packer *k, const isg_graph *g, const isg_pack_options *o, isg_error *err)
 {
-    ISGI_TRY(isgi_program_lower(&k->program, g, o, err));
+    ISGI_TRY(isgi_program_lower(&k->program, g, o, NULL, err));
     ISGI_TRY(isgi_program_write(&k->program, &k->graph, err));
     if (o->input && o->input->given) ISGI_TRY(put_input(&k->input, o, err));
     if (o->class_count) ISGI_TRY(put_class_names(&k->classes, o, err));
@@ -184,11 +184,12 @@ static isg_status finish(packer *k, const isg_pack_options *o, void **image, siz
     return assemble(k, image, bytes, err);
 }
 
+const isg_pack_options isgi_pack_standard = {.struct_size = sizeof isgi_pack_standard, .raw_bits = 32, .bias_bits = 32};
+
 isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image, size_t *bytes,
                           isg_error *err)
 {
-    static const isg_pack_options standard = {.struct_size = sizeof standard, .raw_bits = 32, .bias_bits = 32};
-    const isg_pack_options *o = options ? options : &standard;
+    const isg_pack_options *o = options ? options : &isgi_pack_standard;
     packer k;
     void *built = NULL;
     size_t size = 0;

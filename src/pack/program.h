@@ -8,6 +8,7 @@
 #include <insitu/pack.h>
 #include <insitu/weight.h>
 
+#include "graph/graph_internal.h"
 #include "host/buffer.h"
 #include "rt/view.h"
 
@@ -88,9 +89,13 @@ ISG_NODISCARD isg_status isgi_program_add_weight(isgi_program *p, const isg_weig
 ISG_NODISCARD isg_status isgi_program_add_raw(isgi_program *p, const float *data, uint32_t taps, uint32_t ci,
                                               uint32_t co, uint32_t bits, uint32_t *index, isg_error *err);
 
+/* What isg_pack_image() takes without options. */
+extern const isg_pack_options isgi_pack_standard;
+
 /* ---- graph to program (lower.c) ---- */
+/* With `faults` the walk goes on behind a problem; the program is then good for nothing where there was one. */
 ISG_NODISCARD isg_status isgi_program_lower(isgi_program *p, const isg_graph *g, const isg_pack_options *options,
-                                            isg_error *err);
+                                            const isgi_faults *faults, isg_error *err);
 
 /* ---- program to bytes (program_write.c) ---- */
 /* The GRAPH section, appended. */

@@ -102,7 +102,7 @@ isg_status isg_costs_load(isg_rt_costs *costs, uint32_t isa_mask, int again, int
     char key[KEY_BYTES], path[PATH_MAX];
     size_t bytes;
     int place;
-    if (isa_mask == ISG_ISA_ALL) ISGI_TRY(isgi_isa_from_environment(&isa_mask, err));
+    ISGI_TRY(isgi_isa_from_environment(&isa_mask, err));
     bytes = make_key(key, isa_mask);
     place = make_path(path, key, bytes, 0);
     if (measured) *measured = 0;

@@ -10,6 +10,7 @@
 #include "base/endian.h"
 #include "base/error.h"
 #include "host/alloc.h"
+#include "pack/isa.h"
 
 #define GOLDEN_MAXIMUM 16384u    /* outputs; a file must not grow by more than 64 KiB for its test */
 #define GOLDEN_COARSE 0.25       /* for int8: the input is noise, which no range was calibrated for */
@@ -128,8 +129,8 @@ isg_status isgi_golden_write(isgi_buffer *section, const isg_rt_model *m, uint64
 isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options, double *max_error, double *tolerance,
                               isg_error *err)
 {
-    const isg_rt_options standard = ISG_RT_OPTIONS_INIT;
     const isg_rt_model *rt = isg_model_rt(m);
+    isg_rt_options o;
     double worst = 0.0, largest = 1.0, allowed;
     uint32_t count;
     size_t bytes;
@@ -137,7 +138,8 @@ isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options,
     const uint8_t *section = isg_rt_section(rt, ISG_SECTION_GOLDEN, &bytes);
     if (!section) return isgi_fail(err, ISG_E_UNSUPPORTED, "the file holds no golden pair");
     if (bytes < ISG_FORMAT_GOLDEN_HEADER_BYTES) return isgi_fail(err, ISG_E_FORMAT, "the golden pair is cut short");
-    ISGI_TRY(isgi_golden_run(rt, options ? options : &standard, isgi_load_u64(section), &got, &count, err));
+    ISGI_TRY(isgi_session_options(&o, options, err));
+    ISGI_TRY(isgi_golden_run(rt, &o, isgi_load_u64(section), &got, &count, err));
     if (isgi_load_u32(section + 12) != count || bytes != ISG_FORMAT_GOLDEN_HEADER_BYTES + 4 * (size_t)count) {
         isg_free(got);
         return isgi_fail(err, ISG_E_FORMAT, "the golden pair does not have one number an output");
@@ -150,9 +152,8 @@ isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options,
     }
     isg_free(got);
     allowed = (double)isgi_load_f32(section + 8) * largest;
-    if (options && options->mode == ISG_MODE_INT8 && allowed < GOLDEN_COARSE * largest)
-        allowed = GOLDEN_COARSE * largest;
-    if (options && options->mode == ISG_MODE_BF16 && allowed < GOLDEN_BF16 * largest) allowed = GOLDEN_BF16 * largest;
+    if (o.mode == ISG_MODE_INT8 && allowed < GOLDEN_COARSE * largest) allowed = GOLDEN_COARSE * largest;
+    if (o.mode == ISG_MODE_BF16 && allowed < GOLDEN_BF16 * largest) allowed = GOLDEN_BF16 * largest;
     if (max_error) *max_error = worst;
     if (tolerance) *tolerance = allowed;
     if (worst <= allowed) return ISG_OK;

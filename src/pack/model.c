@@ -170,25 +170,34 @@ isg_status isgi_isa_from_environment(uint32_t *mask, isg_error *err)
                   {"neondot", ISG_ISA_NEON | ISG_ISA_NEONDOT}};
     const char *text = getenv("INSITU_ISA");
     char name[48];
-    *mask = ISG_ISA_ALL;
-    if (!text || !*text) return ISG_OK;
+    if (*mask != ISG_ISA_ALL || !text || !*text) return ISG_OK;
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(text, levels[i].name) == 0) {
-            *mask = levels[i].mask;
-            return ISG_OK;
-        }
+        if (strcmp(text, levels[i].name) != 0) continue;
+        if (levels[i].mask & ~isg_rt_isa())
+            return isgi_fail(err, ISG_E_ARG, "INSITU_ISA is '%s', which this CPU does not have", levels[i].name);
+        *mask = levels[i].mask;
+        return ISG_OK;
     }
     return isgi_fail(err, ISG_E_ARG,
                      "INSITU_ISA is '%s': scalar, avx2, avx512, avx512vnni, avx512bf16, neon or neondot are possible",
                      isgi_escape(name, sizeof name, text));
 }
 
-isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+isg_status isgi_session_options(isg_rt_options *o, const isg_rt_options *given, isg_error *err)
 {
     const isg_rt_options standard = ISG_RT_OPTIONS_INIT;
-    isg_rt_options o = options ? *options : standard;
-    const uint64_t allowed = o.max_memory;
-    const isg_status status = isg_rt_plan(&m->rt, &o, memory, err);
+    *o = given ? *given : standard;
+    return isgi_isa_from_environment(&o->isa_mask, err);
+}
+
+isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+{
+    isg_rt_options o;
+    uint64_t allowed;
+    isg_status status;
+    ISGI_TRY(isgi_session_options(&o, options, err));
+    allowed = o.max_memory;
+    status = isg_rt_plan(&m->rt, &o, memory, err);
     if (status != ISG_E_LIMIT || !allowed) return status;
     o.max_memory = 0;
     if (isg_rt_plan(&m->rt, &o, memory, NULL) != ISG_OK) return status; /* another limit: its message stands */
@@ -198,13 +207,12 @@ isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg
 
 isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options, isg_error *err)
 {
-    const isg_rt_options standard = ISG_RT_OPTIONS_INIT;
-    isg_rt_options o = options ? *options : standard;
+    isg_rt_options o;
     isg_rt_memory memory;
     isg_session *s;
     isg_status status;
     *out = NULL;
-    if (o.isa_mask == ISG_ISA_ALL) ISGI_TRY(isgi_isa_from_environment(&o.isa_mask, err));
+    ISGI_TRY(isgi_session_options(&o, options, err));
     ISGI_TRY(isg_model_plan(m, &o, &memory, err));
     s = isgi_calloc(1, sizeof *s);
     if (!s) return isgi_nomem(err);

@@ -19,6 +19,23 @@ for verb in $verbs; do
     expect_error 2 "$tool" "$verb" --isa=mmx file
     expect_error 2 "$tool" "$verb" --json=yes file
 done
+# the environment: listed, documented, and for every verb
+expect 0 "$tool" --help
+variables=$(sed -n '/^environment:/,/^$/s/^  \([A-Z_]*\) .*/\1/p' "$work/out")
+[ "$(echo "$variables" | wc -w)" -ge 2 ] || fail "variables missing from --help"
+for variable in $variables; do
+    grep -q "^| .$variable. |" "$source/docs/cli.md" || fail "docs/cli.md does not know $variable"
+done
+other=neon
+[ "$(uname -m)" = x86_64 ] || other=avx2
+for verb in info check eval bench selftest export sim compress; do
+    for isa in foo $other; do
+        expect_error 2 env INSITU_ISA=$isa "$tool" "$verb" file
+        grep -q "INSITU_ISA: .*$isa" "$work/err" || fail "$verb: $(cat "$work/err")"
+    done
+done
+expect_error 1 env INSITU_ISA=foo "$tool" selftest --isa=scalar "$work/absent.isg"
+expect_error 1 env INSITU_ISA= "$tool" selftest "$work/absent.isg"
 expect_error 2 "$tool"
 expect_error 2 "$tool" nonsense
 expect_error 2 "$tool" info

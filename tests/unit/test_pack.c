@@ -302,6 +302,7 @@ static void test_model_file(void **state)
     isg_graph *g = everything_graph(5);
     isg_error err = {0};
     isg_rt_options run = ISG_RT_OPTIONS_INIT;
+    isg_rt_memory memory;
     double error, tolerance;
     isg_session *s;
     isg_model *m;
@@ -333,6 +334,12 @@ static void test_model_file(void **state)
     isg_session_destroy(s);
     setenv("INSITU_ISA", "sse9", 1);
     assert_int_equal(isg_session_create(&s, m, NULL, &err), ISG_E_ARG);
+    assert_int_equal(isg_model_selftest(m, NULL, NULL, NULL, &err), ISG_E_ARG);
+    assert_int_equal(isg_model_plan(m, NULL, &memory, &err), ISG_E_ARG);
+    setenv("INSITU_ISA", isg_rt_isa() & ISG_ISA_NEON ? "avx2" : "neon", 1); /* no CPU has both */
+    assert_int_equal(isg_session_create(&s, m, NULL, &err), ISG_E_ARG);
+    assert_non_null(strstr(err.message, "does not have"));
+    assert_int_equal(isg_model_selftest(m, NULL, NULL, NULL, &err), ISG_E_ARG);
     unsetenv("INSITU_ISA");
     isg_model_close(m);
     /* The last number of the golden pair changed, under a right checksum. */

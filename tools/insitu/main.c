@@ -31,6 +31,9 @@ static int print_help(tool *t)
     for (i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-11s %s\n", verbs[i].name, verbs[i].summary);
     printf("\n  insitu VERB --help   options of a verb\n"
            "  insitu --version     version\n\n"
+           "environment:\n"
+           "  INSITU_ISA       instructions to use where --isa is not given\n"
+           "  XDG_CACHE_HOME   folder of the costs that bench --plan measures (default ~/.cache)\n\n"
            "exit codes: 0 ok, 1 runtime failure, 2 usage, 3 unsupported model, 4 invalid or corrupt file,\n"
            "            5 target missed, 130 interrupted\n");
     return tool_finish(t, EXIT_OK);

@@ -17,7 +17,7 @@ static void common_options(tool_option list[COMMON_COUNT], tool *t, const char *
         {"json", 0, OPTION_FLAG, &t->json, NULL, "print the result as JSON on stdout"},
         {"seed", 0, OPTION_U64, &t->seed, "N", "seed of everything random (default 1)"},
         {"threads", 't', OPTION_U32, &t->threads, "N", "threads (default: as many as this process may use)"},
-        {"isa", 0, OPTION_TEXT, isa, isa_words, "use at most these instructions (default: the best there are)"},
+        {"isa", 0, OPTION_TEXT, isa, isa_words, "use at most these instructions (default: INSITU_ISA, or the best)"},
         {"max-memory", 0, OPTION_SIZE, &t->max_memory, "S", "refuse work that needs more (default: the machine's)"},
         {"quiet", 'q', OPTION_FLAG, &t->quiet, NULL, "no progress and no notes on stderr"},
         {"help", 'h', OPTION_FLAG, help, NULL, "print this help"},
@@ -233,6 +233,7 @@ static int parse_option(tool *t, const option_tables *tables, int argc, char **a
     return -1;
 }
 
+/* --isa or, without it, INSITU_ISA: what was asked for by name is had or refused, in every verb. */
 static int isa_mask(tool *t, const char *isa)
 {
     static const uint32_t masks[] = {ISG_ISA_SCALAR,
@@ -242,13 +243,15 @@ static int isa_mask(tool *t, const char *isa)
                                      ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16,
                                      ISG_ISA_NEON,
                                      ISG_ISA_NEON | ISG_ISA_NEONDOT};
+    const char *source = isa ? "option --isa" : "INSITU_ISA";
     uint32_t index;
     char shown[60];
-    if (!isa) return -1;
+    if (!isa) isa = getenv("INSITU_ISA");
+    if (!isa || !*isa) return -1;
     if (!read_choice(&index, isa_words, isa))
-        return tool_usage_error(t, "option --isa: '%s' is none of %s",
-                                tool_escape(shown, sizeof shown, isa, strlen(isa)), isa_words);
-    if (masks[index] & ~isg_rt_isa()) return tool_usage_error(t, "option --isa: this CPU has no %s", isa);
+        return tool_usage_error(t, "%s: '%s' is none of %s", source, tool_escape(shown, sizeof shown, isa, strlen(isa)),
+                                isa_words);
+    if (masks[index] & ~isg_rt_isa()) return tool_usage_error(t, "%s: this CPU has no %s", source, isa);
     t->isa_mask = masks[index];
     return -1;
 }

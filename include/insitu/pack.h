@@ -63,8 +63,10 @@ typedef struct isg_model_meta {
 /* A model ready to run: a .isg file (mapped) or an .onnx file (imported, prepared, packed raw in memory). */
 typedef struct isg_model isg_model;
 ISG_NODISCARD isg_status isg_model_open(isg_model **out, const char *path, isg_error *err);
-/* The same of a file that is open: it is closed at once on failure, else with the model. `path` finds external data. */
-ISG_NODISCARD isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, isg_error *err);
+/* The same of a file that is open: it is closed at once on failure, else with the model. `path` finds external data;
+ * `options` are for an .onnx file and may be NULL. */
+ISG_NODISCARD isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path,
+                                             const isg_onnx_options *options, isg_error *err);
 ISG_NODISCARD isg_status isg_model_from_graph(isg_model **out, const isg_graph *prepared, isg_error *err);
 /* Everything that keeps an opened file from running, not only the first thing: what an .onnx file's importer refuses,
  * and what preparing and packing refuse behind that, as far as it can be told. Returns OK for a model that

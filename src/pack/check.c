@@ -103,7 +103,7 @@ isg_status isg_model_check(isg_file *take, const char *path, const isg_onnx_opti
     if (take->size >= 8 && memcmp(take->data, ISG_FORMAT_MAGIC, 8) == 0) {
         isg_model *m = NULL;
         isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
-        status = isg_model_open_file(&m, take, path, &why);
+        status = isg_model_open_file(&m, take, path, NULL, &why);
         isg_model_close(m);
         if (status == ISG_E_NOMEM) return isgi_nomem(err);
         if (status != ISG_OK) status = check_add(&c, NULL, -1, &why);

@@ -45,10 +45,10 @@ static isg_status pack_in_memory(isg_model *m, const isg_graph *prepared, isg_er
 }
 
 /* From the open file, not by its name again: it may be a pipe. */
-static isg_status open_onnx(isg_model *m, const char *path, isg_error *err)
+static isg_status open_onnx(isg_model *m, const char *path, const isg_onnx_options *options, isg_error *err)
 {
     isg_graph *g = NULL;
-    isg_status status = isg_onnx_import_opened(&g, &m->file, path, NULL, NULL, err);
+    isg_status status = isg_onnx_import_opened(&g, &m->file, path, options, NULL, err);
     isg_file_close(&m->file);
     if (status == ISG_OK) status = isg_graph_prepare(g, err);
     if (status == ISG_OK) status = pack_in_memory(m, g, err);
@@ -69,10 +69,11 @@ isg_status isg_model_open(isg_model **out, const char *path, isg_error *err)
     isg_file file;
     *out = NULL;
     ISGI_TRY(isg_file_open(&file, path, err));
-    return isg_model_open_file(out, &file, path, err);
+    return isg_model_open_file(out, &file, path, NULL, err);
 }
 
-isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, isg_error *err)
+isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path, const isg_onnx_options *options,
+                               isg_error *err)
 {
     isg_status status;
     isg_model *m = isgi_calloc(1, sizeof *m);
@@ -85,7 +86,7 @@ isg_status isg_model_open_file(isg_model **out, isg_file *take, const char *path
     memset(take, 0, sizeof *take);
     m->file_bytes = m->file.size;
     m->is_isg = looks_like_isg(&m->file, path);
-    status = m->is_isg ? open_image(m, m->file.data, m->file.size, err) : open_onnx(m, path, err);
+    status = m->is_isg ? open_image(m, m->file.data, m->file.size, err) : open_onnx(m, path, options, err);
     if (status != ISG_OK) {
         isg_model_close(m);
         return status;

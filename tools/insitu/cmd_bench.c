@@ -417,6 +417,7 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
         {"batch", 'b', OPTION_U32, &o.batch, "N", "items a run (default 1)"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
+        SHAPE_OPTION_ROW(t),
         {"plan", 0, OPTION_FLAG, &o.plan, NULL,
          "plan with this machine's measured costs; show tiles, predictions and roofline"},
         {"recalibrate", 0, OPTION_FLAG, &o.recalibrate, NULL, "with --plan: measure the costs again"},
@@ -447,6 +448,7 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
     if (getloadavg(load, 3) != 3) memset(load, 0, sizeof load);
     code = side_open(t, &sides[0], argv[0], &o);
     if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = measure(t, sides, count, &o);
     if (code == EXIT_OK) code = profile(t, &sides[0], &o);
     if (code == EXIT_OK && o.plan) code = measure_peaks(t, &sides[0], &o);

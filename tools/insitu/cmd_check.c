@@ -58,9 +58,8 @@ static int report_problems(tool *t, const char *path, const isg_onnx_problems *p
 
 int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
 {
-    const char *shape = NULL;
     const tool_option options[] = {
-        {"shape", 0, OPTION_TEXT, &shape, "NAME=1x3x224x224,...", "fix unknown dimensions of an .onnx file's inputs"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {
         verb,
@@ -73,7 +72,7 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
         1,
         1,
         "max-memory"};
-    isg_onnx_options import = {.struct_size = sizeof import};
+    isg_onnx_options import;
     isg_onnx_problems problems = {0};
     isg_file file;
     isg_error err = {0};
@@ -82,11 +81,13 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code >= 0) return code;
     status = isg_file_open(&file, argv[0], &err);
     if (status != ISG_OK) return tool_error(t, argv[0], status, &err);
-    if (is_isg_file(&file) && shape) {
+    t->shape_used = !is_isg_file(&file);
+    code = tool_shape_check(t);
+    if (code != EXIT_OK) {
         isg_file_close(&file);
-        return tool_usage_error(t, "option --shape goes with an .onnx file");
+        return code;
     }
-    import.shape = shape;
+    import = tool_import_options(t);
     status = isg_model_check(&file, argv[0], &import, &problems, &err);
     code = tool_exit_code(status);
     if (status == ISG_OK || problems.count) failed = report_problems(t, argv[0], &problems, status == ISG_OK);

@@ -301,6 +301,7 @@ int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
          "exit 5 when an error relative to the largest output is over T"},
         {"layers", 0, OPTION_FLAG, &o.layers, NULL, "compare the layers of equal name as well"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {verb,
                               "A B",
@@ -323,6 +324,7 @@ int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
     if (tool_given(t, "limit") && !o.limit) return tool_usage_error(t, "option --limit: at least 1");
     code = tool_model_open(t, &job.a.m, argv[0], o.input, LABEL_OFFSET_UNSET);
     if (code == EXIT_OK) code = tool_model_open(t, &job.b.m, argv[1], o.input, LABEL_OFFSET_UNSET);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = compare_models(&job);
     side_end(&job.a);
     side_end(&job.b);

@@ -14,7 +14,7 @@
 
 typedef struct compress_args {
     isg_compress_options o;
-    const char *output, *data, *input, *bits, *recipe_file, *save_recipe, *classes, *license, *shape;
+    const char *output, *data, *input, *bits, *recipe_file, *save_recipe, *classes, *license;
     option_list layers;
     int32_t label_offset;
     uint32_t activations, raw_bits, bias_bits, method, quantizer;
@@ -171,7 +171,8 @@ static int load_inputs(tool *t, compress_args *a, compress_job *job, const char 
     int code = read_overrides(t, a, job);
     if (code == EXIT_OK && a->recipe_file) job->recipe = tool_read_text(t, a->recipe_file, MAX_RECIPE, &code);
     if (code == EXIT_OK && a->classes) code = tool_names_read(t, &job->names, a->classes);
-    if (code == EXIT_OK) code = tool_graph_open(t, &job->graph, source, a->shape);
+    if (code == EXIT_OK) code = tool_graph_open(t, &job->graph, source);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, NULL);
     if (code == EXIT_OK) code = check_outputs(t, a, job);
     if (code != EXIT_OK || !a->data) return code;
@@ -396,7 +397,7 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
          "8: store the ranges that --mode=int8 needs (wants --data)"},
         {"raw-bits", 0, OPTION_CHOICE, &a.raw_bits, "32|16", "bits of weights that stay as they are (default 32)"},
         {"bias-bits", 0, OPTION_CHOICE, &a.bias_bits, "32|16", "bits of biases (default 32)"},
-        {"shape", 0, OPTION_TEXT, &a.shape, "NAME=1x3x224x224,...", "fix unknown dimensions of the inputs"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {
         verb,

@@ -102,6 +102,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
         {"train-split", 0, OPTION_FLAG, &o.train_split, NULL, "use the training images of the set"},
+        SHAPE_OPTION_ROW(t),
         SNN_OPTION_ROWS(o.snn),
     };
     const tool_usage usage = {
@@ -127,6 +128,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     code = tool_snn_check(t, &o.snn);
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
     if (code == EXIT_OK)
         code = tool_data_open(t, &ds, &m, o.data, o.train_split ? ISG_SPLIT_TRAIN : ISG_SPLIT_TEST, o.input);

@@ -12,6 +12,7 @@ int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv)
     const tool_option options[] = {
         {"output", 'o', OPTION_TEXT, &output, "OUT.onnx", "file to write (needed)"},
         {"factored", 0, OPTION_FLAG, &factored, NULL, "keep the factors: 1x1, depthwise, 1x1 in place of each layer"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {verb,
                               "FILE -o OUT.onnx",
@@ -32,8 +33,12 @@ int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv)
     path = argv[0];
     code = tool_check_output(t, output, &path, 1, NULL);
     if (code != EXIT_OK) return code;
-    code = tool_graph_open(t, &graph, path, NULL);
-    if (code != EXIT_OK) return code;
+    code = tool_graph_open(t, &graph, path);
+    if (code == EXIT_OK) code = tool_shape_check(t);
+    if (code != EXIT_OK) {
+        isg_graph_destroy(graph);
+        return code;
+    }
     status = isg_onnx_export_file(graph, output, factored ? ISG_ONNX_FACTORED : ISG_ONNX_DENSE, &err);
     isg_graph_destroy(graph);
     if (status != ISG_OK) return tool_error(t, output, status, &err);

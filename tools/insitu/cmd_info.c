@@ -265,6 +265,7 @@ int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv)
     uint32_t strategy = ISG_STRATEGY_AUTO;
     const tool_option options[] = {
         {"strategy", 0, OPTION_CHOICE, &strategy, tool_strategies, "plan as if this way were forced"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {
         verb,
@@ -286,6 +287,7 @@ int cmd_info(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     code = tool_model_open(t, &m, argv[0], NULL, LABEL_OFFSET_UNSET);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code != EXIT_OK) goto done;
     tool_options_init(t, &rt, 1, strategy);
     rt.max_memory = 0; /* nothing is run: any size is told */

@@ -426,6 +426,7 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
         {"output", 'o', OPTION_TEXT, &o.output, "FILE.npy", "write the raw outputs of all inputs"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
         {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute in; int8 needs a calibrated file"},
+        SHAPE_OPTION_ROW(t),
         SNN_OPTION_ROWS(o.snn),
     };
     const tool_usage usage = {
@@ -447,14 +448,9 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     if (o.dump && files != 2) return tool_usage_error(t, "--dump takes exactly one input");
     code = tool_snn_check(t, &o.snn);
     if (code == EXIT_OK) code = tool_check_output(t, o.output, (const char *const *)argv, (size_t)files, NULL);
-    if (code == EXIT_OK && o.output && isg_same_file(o.output, o.output) && !tool_is_pipe(argv[0])) {
-        /* an existing file may be the model's external data: the import refuses that; a pipe has none */
-        isg_graph *graph = NULL;
-        code = tool_graph_open(t, &graph, argv[0], NULL);
-        isg_graph_destroy(graph);
-    }
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = tool_model_single(t, &m);
     s.files = argv;
     s.file_count = files;

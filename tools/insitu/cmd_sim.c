@@ -169,9 +169,9 @@ static int check_given(tool *t, const sim_options *o)
 static int check_alone(tool *t, const char *verb_option, int files)
 {
     static const char *const network[] = {
-        "profile",          "mode", "batch", "form",  "sweep", "detail",     "compare", "html",      "ber",
-        "inject",           "snn",  "data",  "input", "limit", "percentile", "initial", "per-layer", "calibration",
-        "calibration-data", NULL};
+        "profile",          "mode",  "batch", "form",  "sweep", "detail",     "compare", "html",      "ber",
+        "inject",           "snn",   "data",  "input", "limit", "percentile", "initial", "per-layer", "calibration",
+        "calibration-data", "shape", NULL};
     static const char *const alone[] = {"list", "check", "paper-eq8", NULL};
     char rule[80];
     int k, count = 0;
@@ -208,7 +208,7 @@ static int open_graph(sim_job *job)
 {
     isg_error err = {0};
     isg_status status;
-    if (strncmp(job->path, "arch:", 5)) return tool_graph_open(job->t, &job->graph, job->path, NULL);
+    if (strncmp(job->path, "arch:", 5)) return tool_graph_open(job->t, &job->graph, job->path);
     status = isg_arch_build(&job->graph, job->path + 5, 3, 32, 32, 10, job->t->seed, &err);
     if (status == ISG_E_ARG) return tool_usage_error(job->t, "%s", err.message);
     if (status == ISG_OK) status = isg_graph_prepare(job->graph, &err);
@@ -226,6 +226,7 @@ static int open_job(sim_job *job)
         if (status != ISG_OK) return tool_error(job->t, NULL, status, &err);
     }
     code = open_graph(job);
+    if (code == EXIT_OK) code = tool_shape_check(job->t);
     if (code != EXIT_OK) return code;
     status = isg_sim_network_from_graph(&job->network, job->graph, job->o->has_form ? &job->o->form : NULL, &err);
     if (status != ISG_OK) return tool_error(job->t, job->path, status, &err);
@@ -336,6 +337,7 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv)
         {"form", 'f', OPTION_TEXT, &o.form_text, "denseBITS|BI,BO,QB,QU,QV",
          "cost the network as if stored like this (default: as the file is)"},
         {"sweep", 's', OPTION_LIST, &o.sweeps, "KEY=A,B,...", "repeat with a number of the profile, or batch, changed"},
+        SHAPE_OPTION_ROW(t),
         {"detail", 0, OPTION_FLAG, &o.detail, NULL,
          "per layer also bytes by memory and stream, energy by cause, and conversions"},
         {"compare", 0, OPTION_FLAG, &o.compare, NULL, "five forms of the network on every shipped profile"},

@@ -41,7 +41,7 @@ static int train_load(tool *t, const train_args *a, train_job *job)
     if (status != ISG_OK) return tool_error(t, NULL, status, &err);
     if (!isg_dataset_has_labels(job->ds) && !a->teacher) return tool_usage_error(t, "%s has no labels", a->data);
     if (a->source) {
-        code = tool_graph_open(t, &job->graph, a->source, NULL);
+        code = tool_graph_open(t, &job->graph, a->source);
     } else {
         isg_dataset_shape(job->ds, &channels, &height, &width, NULL);
         if (a->input && isg_input_spec_parse(&wanted, a->input, &err) == ISG_OK && wanted.crop)
@@ -51,7 +51,8 @@ static int train_load(tool *t, const train_args *a, train_job *job)
                                 a->outputs ? a->outputs : isg_dataset_classes(job->ds), t->seed, &err);
         if (status != ISG_OK) return tool_data_error(t, a->arch, status, &err);
     }
-    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
+    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK)
         code = tool_graph_input(t, &job->input, job->graph, a->source ? a->source : a->arch, a->input, NULL);
     if (code == EXIT_OK) code = tool_contract(t, &job->input, job->ds, a->source ? a->source : a->arch, a->input);
@@ -95,7 +96,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     static const char *const factored[] = {"ortho", "paper-clamp", "execution", NULL};
     train_args a = {.label_offset = 0};
-    tool_option options[7 + TRAIN_OPTION_COUNT] = {
+    tool_option options[8 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.onnx", "file to write (needed)"},
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
         {"arch", 'a', OPTION_TEXT, &a.arch, "NAME", "a new network: fig5a, resnet18, resnet20 or mlp"},
@@ -103,6 +104,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
         {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "learn from this network's outputs too"},
         {"input", 'i', OPTION_TEXT, &a.input, "SPEC", "raw|unit|torchvision|tf|KEY=VALUE,..."},
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default 0)"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {verb,
                               "[MODEL.onnx] --data KIND:PATH -o OUT.onnx",
@@ -118,7 +120,7 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code;
     isg_train_options_default(&a.o);
     a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
-    tool_train_options(options + 7, &a.o);
+    tool_train_options(options + 8, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");

@@ -83,7 +83,8 @@ static int tune_load(tool *t, const tune_args *a, tune_job *job, const char *sou
     if (!isg_model_is_isg(job->m.model)) return tool_usage_error(t, "%s is no .isg file (see insitu train)", source);
     code = tool_model_graph(t, &job->graph, &job->m);
     if (code == EXIT_OK && a->bits) code = change_bits(t, a, job->graph, source);
-    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher, NULL);
+    if (code == EXIT_OK && a->teacher) code = tool_graph_open(t, &job->teacher, a->teacher);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK && a->teacher) code = check_teacher_size(t, a, job);
     if (code == EXIT_OK) code = tool_graph_input(t, &job->input, job->graph, source, a->input, &job->m.input);
     if (code != EXIT_OK) return code;
@@ -181,7 +182,7 @@ static int tune_run(tool *t, tune_args *a, tune_job *job, const char *source)
 int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
 {
     tune_args a = {.label_offset = LABEL_OFFSET_UNSET};
-    tool_option options[7 + TRAIN_OPTION_COUNT] = {
+    tool_option options[8 + TRAIN_OPTION_COUNT] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed)"},
         {"data", 'd', OPTION_TEXT, &a.data, "KIND:PATH", "training images (needed)"},
         {"teacher", 0, OPTION_TEXT, &a.teacher, "MODEL.onnx", "the original network, to learn from its outputs"},
@@ -190,6 +191,7 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
         {"label-offset", 0, OPTION_I32, &a.label_offset, "N", "output N is class 0 (default: the file's own)"},
         {"activations", 0, OPTION_U32, &a.activations, "8|32",
          "8: store the ranges that --mode=int8 needs (default: as the file does)"},
+        SHAPE_OPTION_ROW(t),
         {"bits", 0, OPTION_TEXT, &a.bits, "B,U,V", "first give basis, U and V other bits (default: the file's own)"},
     };
     const tool_usage usage = {
@@ -211,7 +213,7 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     int files, code;
     isg_train_options_default(&a.o);
     a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
-    tool_train_options(options + 7, &a.o);
+    tool_train_options(options + 8, &a.o);
     code = tool_parse(t, &usage, argc, argv, &files);
     if (code >= 0) return code;
     if (!a.output) return tool_usage_error(t, "--output is needed");

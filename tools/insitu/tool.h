@@ -28,6 +28,8 @@ typedef struct tool {
     uint32_t isa_mask;
     uint32_t mode;       /* isg_mode */
     uint64_t max_memory; /* bytes; 0: as much as the machine has */
+    const char *shape;   /* --shape: for every .onnx file that is opened, or NULL */
+    int shape_used;      /* there was one */
     uint64_t progress_start, progress_last;
     uint64_t progress_first; /* how much was done when the stage began: a resumed run begins in the middle */
     char progress_stage[64];
@@ -173,6 +175,16 @@ typedef struct tool_model {
 
 #define LABEL_OFFSET_UNSET INT32_MIN
 
+/* --shape, in the options of every verb that reads networks, and what it makes of the import. */
+#define SHAPE_OPTION_ROW(t)                                                                                            \
+    {                                                                                                                  \
+        "shape", 0, OPTION_TEXT, &(t)->shape, "NAME=1x3x224x224,...",                                                  \
+            "fix unknown dimensions of an .onnx file's inputs"                                                         \
+    }
+isg_onnx_options tool_import_options(const tool *t);
+/* EXIT_USAGE where --shape was given and no file that was opened is an .onnx file; called when all are open. */
+int tool_shape_check(tool *t);
+
 /* Contract and label offset: from the command line when given, else from the file. Returns an exit code. */
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset);
 void tool_model_close(tool_model *m);
@@ -204,8 +216,8 @@ int tool_data_open(tool *t, isg_dataset **ds, tool_model *m, const char *spec, i
 /* The same contract logic without a packed model (compress, tune, train). */
 int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const char *model, const char *input_text);
 
-/* A prepared graph from an .onnx or a .isg file. shape as in isg_onnx_options, or NULL. Returns an exit code. */
-int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape);
+/* A prepared graph from an .onnx or a .isg file. Returns an exit code. */
+int tool_graph_open(tool *t, isg_graph **graph, const char *path);
 /* The same of a model that is open, which may have come from a pipe. */
 int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m);
 

@@ -5,10 +5,22 @@
 
 #include "tool.h"
 
-static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, const char *path, const char *shape)
+isg_onnx_options tool_import_options(const tool *t)
 {
-    isg_onnx_options options = {
-        .struct_size = sizeof options, .shape = shape, .outputs = t->outputs, .output_count = t->output_count};
+    const isg_onnx_options options = {
+        .struct_size = sizeof options, .shape = t->shape, .outputs = t->outputs, .output_count = t->output_count};
+    return options;
+}
+
+int tool_shape_check(tool *t)
+{
+    if (!t->shape || t->shape_used) return EXIT_OK;
+    return tool_usage_error(t, "option --shape goes with an .onnx file");
+}
+
+static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, const char *path)
+{
+    const isg_onnx_options options = tool_import_options(t);
     isg_onnx_problems problems = {0};
     isg_error err = {0};
     isg_status status = isg_onnx_import_opened(graph, file, path, &options, &problems, &err);
@@ -22,20 +34,17 @@ static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, con
     return tool_error(t, path, status, &err);
 }
 
-int tool_graph_open(tool *t, isg_graph **graph, const char *path, const char *shape)
+int tool_graph_open(tool *t, isg_graph **graph, const char *path)
 {
     isg_file file;
     isg_error err = {0};
     isg_status status = isg_file_open(&file, path, &err);
     if (status != ISG_OK) return tool_error(t, path, status, &err);
     if (file.size < 8 || memcmp(file.data, ISG_FORMAT_MAGIC, 8)) {
-        const int code = graph_from_onnx(t, graph, &file, path, shape);
+        const int code = graph_from_onnx(t, graph, &file, path);
         isg_file_close(&file);
+        t->shape_used = 1;
         return code;
-    }
-    if (shape) {
-        isg_file_close(&file);
-        return tool_usage_error(t, "option --shape goes with an .onnx file");
     }
     status = isg_unpack_image(graph, file.data, file.size, &err);
     isg_file_close(&file);
@@ -47,7 +56,7 @@ int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m)
 {
     isg_error err = {0};
     isg_status status;
-    if (!isg_model_is_isg(m->model) && !tool_is_pipe(m->path)) return tool_graph_open(t, graph, m->path, NULL);
+    if (!isg_model_is_isg(m->model) && !tool_is_pipe(m->path)) return tool_graph_open(t, graph, m->path);
     status = isg_model_graph(graph, m->model, &err);
     return status == ISG_OK ? EXIT_OK : tool_error(t, m->path, status, &err);
 }

@@ -43,12 +43,16 @@ static void fill_input_shape(tool_model *m)
 
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset)
 {
+    const isg_onnx_options import = tool_import_options(t);
     isg_error err = {0};
     isg_status status;
+    isg_file file;
     memset(m, 0, sizeof *m);
     m->path = path;
-    status = isg_model_open(&m->model, path, &err);
+    status = isg_file_open(&file, path, &err);
+    if (status == ISG_OK) status = isg_model_open_file(&m->model, &file, path, &import, &err);
     if (status != ISG_OK) return tool_error(t, path, status, &err);
+    t->shape_used |= !isg_model_is_isg(m->model);
     m->input = isg_model_get_meta(m->model)->input;
     m->label_offset = isg_model_get_meta(m->model)->label_offset;
     if (label_offset != LABEL_OFFSET_UNSET) m->label_offset = label_offset;

@@ -39,9 +39,21 @@ static int print_help(tool *t)
     return tool_finish(t, EXIT_OK);
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* begins with its name */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+/* Scripts read the first line. */
 static int print_version(tool *t)
 {
     printf("insitu %s (file format %u.%u)\n", ISG_VERSION_STRING, ISG_FORMAT_MAJOR, ISG_FORMAT_MINOR);
+#ifdef INSITU_COMMIT
+    printf("commit        %s\n", INSITU_COMMIT);
+#endif
+    printf("compiler      %s\ninstructions ", COMPILER);
+    tool_print_isa();
     return tool_finish(t, EXIT_OK);
 }
 

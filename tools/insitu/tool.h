@@ -95,6 +95,8 @@ typedef struct tool_usage {
 /* Reads argv[0..argc-1] (behind the verb). Non-options are moved to the front of argv and *arguments counts them.
  * Returns -1 to go on, or an exit code (help was printed, or usage is wrong). */
 int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arguments);
+/* The words of --isa that this CPU has, each behind a space, and the end of the line. */
+void tool_print_isa(void);
 /* Whether an option, by its long name, was on the command line. */
 int tool_given(const tool *t, const char *name);
 /* EXIT_USAGE with "option --NAME RULE" for the first of these long names (NULL ends them) that was given, else EXIT_OK:

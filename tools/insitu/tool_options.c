@@ -9,6 +9,14 @@
 #include "tool.h"
 
 static const char isa_words[] = "scalar|avx2|avx512|avx512vnni|avx512bf16|neon|neondot";
+/* Each with those below it, in the order of the words. */
+static const uint32_t isa_masks[] = {ISG_ISA_SCALAR,
+                                     ISG_ISA_AVX2,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI,
+                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16,
+                                     ISG_ISA_NEON,
+                                     ISG_ISA_NEON | ISG_ISA_NEONDOT};
 #define COMMON_COUNT 8
 
 static void common_options(tool_option list[COMMON_COUNT], tool *t, const char **isa, int *help)
@@ -233,16 +241,21 @@ static int parse_option(tool *t, const option_tables *tables, int argc, char **a
     return -1;
 }
 
+void tool_print_isa(void)
+{
+    const char *word = isa_words;
+    size_t i;
+    for (i = 0; i < sizeof isa_masks / sizeof *isa_masks; i++) {
+        const size_t n = strcspn(word, "|");
+        if (!(isa_masks[i] & ~isg_rt_isa())) printf(" %.*s", (int)n, word);
+        word += n + 1;
+    }
+    putchar('\n');
+}
+
 /* --isa or, without it, INSITU_ISA: what was asked for by name is had or refused, in every verb. */
 static int isa_mask(tool *t, const char *isa)
 {
-    static const uint32_t masks[] = {ISG_ISA_SCALAR,
-                                     ISG_ISA_AVX2,
-                                     ISG_ISA_AVX2 | ISG_ISA_AVX512,
-                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI,
-                                     ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16,
-                                     ISG_ISA_NEON,
-                                     ISG_ISA_NEON | ISG_ISA_NEONDOT};
     const char *source = isa ? "option --isa" : "INSITU_ISA";
     uint32_t index;
     char shown[60];
@@ -251,8 +264,8 @@ static int isa_mask(tool *t, const char *isa)
     if (!read_choice(&index, isa_words, isa))
         return tool_usage_error(t, "%s: '%s' is none of %s", source, tool_escape(shown, sizeof shown, isa, strlen(isa)),
                                 isa_words);
-    if (masks[index] & ~isg_rt_isa()) return tool_usage_error(t, "%s: this CPU has no %s", source, isa);
-    t->isa_mask = masks[index];
+    if (isa_masks[index] & ~isg_rt_isa()) return tool_usage_error(t, "%s: this CPU has no %s", source, isa);
+    t->isa_mask = isa_masks[index];
     return -1;
 }
 

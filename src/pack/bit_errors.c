@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "host/alloc.h"
 #include "host/rng.h"
+#include "pack/image.h"
 #include "rt/view.h"
 
 const char *isg_error_stream_name(isg_error_stream stream)
@@ -125,7 +126,7 @@ isg_status isg_bit_errors_inject(void **out, isg_bit_error_report *report, const
     j.image = isgi_malloc(bytes);
     if (!j.image) return isgi_nomem(err);
     memcpy(j.image, image, bytes);
-    status = isg_rt_open(&rt, j.image, bytes, err);
+    status = isgi_image_open(&rt, j.image, bytes, err);
     if (status != ISG_OK) goto done;
     j.m = isgi_model_of_const(&rt);
     layers = isgi_calloc(j.m->weight_count + 1u, 1);

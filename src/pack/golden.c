@@ -66,7 +66,7 @@ isg_status isgi_golden_run(const isg_rt_model *m, const isg_rt_options *options,
     o.batch = 1;
     ISGI_TRY(total_elements(m, 0, &in_count, err));
     ISGI_TRY(total_elements(m, 1, &out_count, err));
-    ISGI_TRY(isg_rt_plan(m, &o, &memory, err));
+    ISGI_TRY(isg_image_plan(m, &o, &memory, err));
     in_data = isgi_malloc((size_t)in_count * sizeof *in_data);
     out_data = isgi_malloc((size_t)out_count * sizeof *out_data);
     workspace = isgi_malloc((size_t)memory.workspace_bytes);

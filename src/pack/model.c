@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hosted model: a mapped .isg file, or an .onnx file or graph packed in memory; and sessions that run it. */
+#include <insitu/format.h>
 #include <insitu/onnx.h>
 #include <insitu/pack.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "base/error.h"
 #include "host/alloc.h"
+#include "pack/image.h"
 #include "pack/isa.h"
 #include "pack/meta.h"
 
@@ -22,10 +25,21 @@ struct isg_model {
     int is_isg;
 };
 
+isg_status isgi_image_open(isg_rt_model *rt, const void *image, size_t bytes, isg_error *err)
+{
+    const isg_status status = isg_rt_open(rt, image, bytes, err);
+    const uint8_t *p = image;
+    if (status != ISG_E_VERSION) return status;
+    isgi_fail(err, status, "format version %u.%u, this build reads %u.x", isgi_load_u16(p + ISG_FORMAT_AT_MAJOR),
+              isgi_load_u16(p + ISG_FORMAT_AT_MINOR), ISG_FORMAT_MAJOR);
+    if (err) err->offset = ISG_FORMAT_AT_MAJOR;
+    return status;
+}
+
 static isg_status open_image(isg_model *m, const void *image, size_t bytes, isg_error *err)
 {
     static const char *const keys[4] = {"tool", "recipe", "license", "producer"};
-    ISGI_TRY(isg_rt_open(&m->rt, image, bytes, err));
+    ISGI_TRY(isgi_image_open(&m->rt, image, bytes, err));
     for (int i = 0; i < 4; i++) ISGI_TRY(isgi_meta_get(&m->rt, keys[i], &m->texts[i], err));
     ISGI_TRY(isgi_meta_hash(&m->rt, m->meta.source_hash, err));
     ISGI_TRY(isgi_classes_get(&m->rt, &m->class_names, &m->meta.class_count, err));
@@ -191,19 +205,24 @@ isg_status isgi_session_options(isg_rt_options *o, const isg_rt_options *given, 
     return isgi_isa_from_environment(&o->isa_mask, err);
 }
 
-isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+isg_status isg_image_plan(const isg_rt_model *rt, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
 {
     isg_rt_options o;
     uint64_t allowed;
     isg_status status;
     ISGI_TRY(isgi_session_options(&o, options, err));
     allowed = o.max_memory;
-    status = isg_rt_plan(&m->rt, &o, memory, err);
+    status = isg_rt_plan(rt, &o, memory, err);
     if (status != ISG_E_LIMIT || !allowed) return status;
     o.max_memory = 0;
-    if (isg_rt_plan(&m->rt, &o, memory, NULL) != ISG_OK) return status; /* another limit: its message stands */
+    if (isg_rt_plan(rt, &o, memory, NULL) != ISG_OK) return status; /* another limit: its message stands */
     return isgi_fail(err, ISG_E_LIMIT, "the plan needs %llu bytes of workspace, more than the %llu allowed",
                      (unsigned long long)memory->workspace_bytes, (unsigned long long)allowed);
+}
+
+isg_status isg_model_plan(const isg_model *m, const isg_rt_options *options, isg_rt_memory *memory, isg_error *err)
+{
+    return isg_image_plan(&m->rt, options, memory, err);
 }
 
 isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options, isg_error *err)

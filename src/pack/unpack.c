@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "host/alloc.h"
 #include "kernels/kernels.h"
+#include "pack/image.h"
 #include "pack/meta.h"
 #include "rt/gen.h"
 #include "rt/view.h"
@@ -469,7 +470,7 @@ isg_status isg_unpack_image(isg_graph **out, const void *image, size_t bytes, is
 {
     isg_rt_model rt;
     unpacker *u = NULL;
-    isg_status status = isg_rt_open(&rt, image, bytes, err);
+    isg_status status = isgi_image_open(&rt, image, bytes, err);
     if (status != ISG_OK) return status;
     u = isgi_calloc(1, sizeof *u);
     if (!u) return isgi_nomem(err);

@@ -47,6 +47,7 @@ static int report(tool *t, const tool_eval *e, const eval_options *o)
     if (top5) cJSON_AddNumberToObject(json, "top5_accuracy", (double)e->top5 / n);
     cJSON_AddStringToObject(json, "isa", e->isa);
     cJSON_AddStringToObject(json, "strategy", tool_strategy_name(o->strategy));
+    cJSON_AddStringToObject(json, "mode", tool_mode_name(t->mode));
     cJSON_AddNumberToObject(json, "batch", e->batch);
     cJSON_AddNumberToObject(json, "threads", e->threads);
     tool_json_sizes(json, &sizes);

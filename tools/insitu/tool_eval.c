@@ -103,18 +103,37 @@ static void eval_task(void *arg, uint32_t index, uint32_t worker)
     if (e->outputs && w->status == ISG_OK) memcpy(e->outputs + first * size, w->output, count * size * sizeof(float));
 }
 
+/* Every worker has a workspace: what is told and allowed is the sum. */
+static isg_status check_memory(const tool_eval *e, isg_rt_options *options, uint32_t count, isg_error *err)
+{
+    const uint64_t allowed = options->max_memory;
+    isg_rt_memory memory;
+    isg_status status;
+    options->max_memory = 0;
+    status = isg_model_plan(e->m->model, options, &memory, err);
+    if (status != ISG_OK || !allowed || memory.workspace_bytes <= allowed / count) return status;
+    err->status = ISG_E_LIMIT;
+    snprintf(err->message, sizeof err->message,
+             "%u thread%s need%s %llu bytes of workspace each, together more than the %llu allowed", count,
+             count == 1 ? "" : "s", count == 1 ? "s" : "", (unsigned long long)memory.workspace_bytes,
+             (unsigned long long)allowed);
+    return ISG_E_LIMIT;
+}
+
 static isg_status workers_init(tool *t, eval_job *job, uint32_t count, isg_error *err)
 {
     const tool_eval *e = job->e;
     isg_rt_options options;
+    isg_status status;
     uint32_t i;
     job->workers = calloc(count, sizeof *job->workers);
     if (!job->workers) return ISG_E_NOMEM;
     tool_options_init(t, &options, e->batch, e->strategy);
-    options.max_memory /= count; /* every worker has a workspace */
+    status = check_memory(e, &options, count, err);
+    if (status != ISG_OK) return status;
     for (i = 0; i < count; i++) {
         eval_worker *w = &job->workers[i];
-        isg_status status = isg_session_create(&w->session, e->m->model, &options, err);
+        status = isg_session_create(&w->session, e->m->model, &options, err);
         if (status != ISG_OK) return status;
         w->input = calloc(e->batch, e->m->in_count * sizeof(float));
         w->outputs = tool_outputs_new(e->m, e->batch);

@@ -424,7 +424,12 @@ static int write_image(tool *t, const void *image, size_t bytes, const char *pat
     isg_status status;
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
     status = isg_rt_open(&model, image, bytes, &err);
-    if (status == ISG_OK) status = isg_rt_plan(&model, &rt, &memory, &err);
+    if (status == ISG_OK) status = isg_image_plan(&model, &rt, &memory, &err);
+    if (status == ISG_E_LIMIT) {
+        const isg_error why = err;
+        snprintf(err.message, sizeof err.message, "nothing is written: %.170s", why.message);
+        return tool_error(t, NULL, status, &err);
+    }
     if (status == ISG_OK) status = isg_write_file(path, image, bytes, &err);
     return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
 }

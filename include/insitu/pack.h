@@ -98,7 +98,8 @@ ISG_NODISCARD isg_status isg_image_plan(const isg_rt_model *rt, const isg_rt_opt
 
 /* A context with its own workspace. options NULL: the defaults. Where isa_mask is ISG_ISA_ALL, the environment variable
  * INSITU_ISA (scalar, avx2, avx512, avx512vnni, avx512bf16, neon, neondot) limits it, here as in isg_model_plan() and
- * isg_model_selftest(); another value of it, or one that this CPU does not have, is an ARG error. The model is borrowed: it outlives the session. */
+ * isg_model_selftest(); another value of it, or one that this CPU does not have, is an ARG error. The model is
+ * borrowed: it outlives the session. */
 typedef struct isg_session isg_session;
 ISG_NODISCARD isg_status isg_session_create(isg_session **out, const isg_model *m, const isg_rt_options *options,
                                             isg_error *err);

@@ -28,6 +28,8 @@ for name, kind, code in (('float16', 10, 'e'), ('float64', 11, 'd')):
 save('string.onnx', node('Identity', ['x'], 'y') + value(11, 'x', ['N', 3], 8) + value(12, 'y', ['N', 3], 8))
 array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
 array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
+array('x6.npy', [6, 3, 32, 32], [((i * 7919) % 997) / 997 - i / 40000 for i in range(6 * 3072)])
+array('y6.npy', [6], [0, 4, 3, 1, 4, 2])
 EOF
 
 # the first output is that of the network without the second
@@ -74,10 +76,33 @@ done
 expect 3 "$tool" check "$work/string.onnx"
 says "input 'x' has element type string, which is not supported"
 
-# data are single items
-refused 3 "$tool" run "$work/four.onnx" "$work/x4.npy" -o "$work/out.d/o.npy"
+# a fixed batch of 4: six items go by two runs, of which the second is filled up; the results are those of single ones
+expect 0 "$tool" run "$work/one.onnx" "$work/x6.npy" -o "$work/one.npy"
+cp "$work/out" "$work/one.txt"
+expect 0 "$tool" run "$work/four.onnx" "$work/x6.npy" -o "$work/four.npy"
+cmp -s "$work/out" "$work/one.txt" || fail "run shows other items of a fixed batch"
+cmp -s "$work/one.npy" "$work/four.npy" || fail "run of a fixed batch"
+expect 0 "$tool" run "$work/four.onnx" "$work/x.npy" "$work/x4.npy" "$work/x.npy" -o "$work/eight.npy"
+for limit in 1 4 6; do
+    for threads in 1 2; do
+        set -- --data "npy:$work/x6.npy,$work/y6.npy" --limit $limit --threads $threads --json
+        expect 0 "$tool" eval "$work/one.onnx" "$@"
+        correct=$(json correct)
+        expect 0 "$tool" eval "$work/four.onnx" "$@"
+        [ "$(json correct)" = "$correct" ] && [ "$(json images)" = $limit ] || fail "eval of a fixed batch: $(cat "$work/out")"
+        [ "$(json batch)" = 4 ] || fail "eval says another batch: $(cat "$work/out")"
+    done
+done
+expect 0 "$tool" compare "$work/four.onnx" "$work/four.onnx" --input-npy "$work/x6.npy" --json
+[ "$(json items)" = 6 ] || fail "compare of a fixed batch: $(cat "$work/out")"
+expect 0 "$tool" compare "$work/four.onnx" "$work/four.onnx" --random 1
+expect_error 2 "$tool" compare "$work/one.onnx" "$work/four.onnx" --input-npy "$work/x6.npy"
+expect_error 2 "$tool" eval "$work/four.onnx" --data "npy:$work/x6.npy,$work/y6.npy" --batch 3
+
+# where data are single items it is refused
 refused 3 "$tool" compress "$work/four.onnx" --bi 1 --bo 2 --activations 8 --data "npy:$work/x4.npy" --input raw --quiet \
     -o "$work/out.d/four.isg"
-refused 3 "$tool" compare "$work/four.onnx" "$work/four.onnx" --input-npy "$work/x4.npy"
-expect 0 "$tool" compare "$work/four.onnx" "$work/four.onnx" --random 1
+refused 3 "$tool" eval "$work/four.onnx" --data "npy:$work/x6.npy,$work/y6.npy" --snn 2
+refused 3 "$tool" run "$work/four.onnx" "$work/x6.npy" --snn 2 -o "$work/out.d/o.npy"
+refused 3 "$tool" sim "$work/four.onnx" --profile firefly300 --snn 2 --data "npy:$work/x6.npy,$work/y6.npy"
 finish

@@ -129,12 +129,13 @@ static int match_layers(compare_job *job)
     return EXIT_OK;
 }
 
-static int compare_item(compare_job *job)
+/* One run, of which `count` items count. */
+static int compare_run(compare_job *job, uint32_t count)
 {
     const float *inputs[MAX_IO];
     isg_error err = {0};
     isg_status status;
-    uint32_t i;
+    uint32_t i, k;
     for (i = 0; i < job->input_count; i++) inputs[i] = job->inputs[i];
     status = isg_session_run(job->a.session, inputs, job->a.outputs, &err);
     if (status != ISG_OK) return tool_error(job->t, job->a.m.path, status, &err);
@@ -143,13 +144,16 @@ static int compare_item(compare_job *job)
     status = job->a.hook_status != ISG_OK ? job->a.hook_status : job->b.hook_status;
     if (status != ISG_OK) return tool_error(job->t, NULL, status, NULL);
     for (i = 0; i < job->output_count; i++)
-        tool_sums_add(&job->sums[i], job->a.outputs[i], job->b.outputs[i], job->output_size[i]);
+        for (k = 0; k < count; k++) {
+            const uint64_t size = job->output_size[i] / job->a.m.items;
+            tool_sums_add(&job->sums[i], job->a.outputs[i] + k * size, job->b.outputs[i] + k * size, size);
+        }
     for (i = 0; job->o->layers && i < job->a.ops; i++) {
         int32_t j = job->match[i];
         if (j >= 0 && job->a.layers[i] && job->b.layers[j] && job->a.layer_size[i] == job->b.layer_size[j])
             tool_sums_add(&job->layer_sums[i], job->a.layers[i], job->b.layers[j], job->a.layer_size[i]);
     }
-    job->items++;
+    job->items += count;
     if (tool_cancelled()) return tool_error(job->t, NULL, ISG_E_CANCELLED, NULL);
     return EXIT_OK;
 }
@@ -159,10 +163,10 @@ static int compare_random(compare_job *job)
     uint64_t state = job->o->has_random ? job->o->random : job->t->seed, n, i;
     int code = EXIT_OK;
     uint32_t k;
-    for (n = 0; code == EXIT_OK && n < (job->o->limit ? job->o->limit : 1); n++) {
+    for (n = 0; code == EXIT_OK && n < (job->o->limit ? job->o->limit : 1); n += job->a.m.items) {
         for (k = 0; k < job->input_count; k++)
             for (i = 0; i < job->input_size[k]; i++) job->inputs[k][i] = tool_sums_random(&state);
-        code = compare_item(job);
+        code = compare_run(job, job->a.m.items);
     }
     return code;
 }
@@ -172,16 +176,20 @@ static int compare_data(compare_job *job, const char *spec)
     isg_dataset *ds = NULL;
     isg_error err = {0};
     tool_model *m = job->a.m.input.given || !job->b.m.input.given ? &job->a.m : &job->b.m;
-    uint64_t n, count;
+    uint64_t n, i, part, count;
     int code = job->input_count == 1 ? EXIT_OK : tool_usage_error(job->t, "data need a network with one input");
-    if (code == EXIT_OK) code = tool_model_items(job->t, &job->a.m);
+    if (code == EXIT_OK) code = tool_model_items(job->t, &job->a.m, job->a.m.items == job->b.m.items);
     if (code == EXIT_OK) code = tool_data_open(job->t, &ds, m, spec, ISG_SPLIT_TEST, job->o->input);
     count = ds ? isg_dataset_count(ds) : 0;
     if (job->o->limit ? job->o->limit < count : job->o->data && count > 16) count = job->o->limit ? job->o->limit : 16;
-    for (n = 0; code == EXIT_OK && n < count; n++) {
-        isg_status status = isg_dataset_load(ds, n, &m->input, job->inputs[0], &err);
-        code = status == ISG_OK ? compare_item(job) : tool_data_error(job->t, NULL, status, &err);
-        tool_progress(job->t, "compare", n + 1, count, "");
+    for (n = 0; code == EXIT_OK && n < count; n += part) {
+        isg_status status = ISG_OK;
+        part = count - n < m->items ? count - n : m->items;
+        for (i = 0; i < part && status == ISG_OK; i++)
+            status = isg_dataset_load(ds, n + i, &m->input, job->inputs[0] + i * m->in_count, &err);
+        if (status == ISG_OK) tool_fill_batch(m, job->inputs[0], part);
+        code = status == ISG_OK ? compare_run(job, (uint32_t)part) : tool_data_error(job->t, NULL, status, &err);
+        tool_progress(job->t, "compare", n + part, count, "");
     }
     isg_dataset_close(ds);
     return code;

@@ -24,7 +24,7 @@ static int report(tool *t, const tool_eval *e, const eval_options *o)
     cJSON *json;
     char text[512];
     int code;
-    tool_options_init(t, &options, e->batch, o->strategy);
+    tool_options_init(t, &options, tool_run_batch(m, e->batch), o->strategy);
     code = tool_model_sizes(t, m, &options, &sizes);
     if (code != EXIT_OK) return code;
     if (!t->json) {
@@ -130,7 +130,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_shape_check(t);
-    if (code == EXIT_OK) code = tool_model_single(t, &m);
+    if (code == EXIT_OK) code = tool_model_single(t, &m, !o.snn.steps);
     if (code == EXIT_OK)
         code = tool_data_open(t, &ds, &m, o.data, o.train_split ? ISG_SPLIT_TRAIN : ISG_SPLIT_TEST, o.input);
     if (code == EXIT_OK) code = o.snn.steps ? eval_spiking(t, &o, &m, ds) : eval_model(t, &o, &m, ds);

@@ -22,8 +22,10 @@ typedef struct run_state {
     const run_options *o;
     tool_model *m;
     isg_session *session;
-    float *input, *output; /* the first of `outputs` */
-    float **outputs;
+    float *inputs, *input;    /* of one run; where the next item goes */
+    float **outputs, *output; /* of one run; the item being shown, of the first */
+    char **labels;            /* of the items loaded */
+    uint32_t loaded;
     cJSON *results;                     /* NULL without --json */
     float *kept;                        /* outputs of all items for --output */
     uint64_t kept_count, kept_capacity; /* items */
@@ -236,23 +238,44 @@ static int show_result(run_state *s, const char *label)
     return EXIT_OK;
 }
 
-static int run_loaded(run_state *s, const char *label)
+/* The items that are loaded; those that only fill a fixed batch are not shown. */
+static int run_loaded(run_state *s)
 {
     const float *inputs[1];
     isg_error err = {0};
     isg_status status;
-    int code;
-    if (s->collecting) return collect_input(s);
-    inputs[0] = s->input;
+    int code = EXIT_OK;
+    uint32_t i, count = s->loaded;
+    inputs[0] = s->inputs;
+    s->loaded = 0;
+    s->input = s->inputs;
+    tool_fill_batch(s->m, s->inputs, count);
     if (s->spiking)
-        status = isg_snn_run(s->spiking, s->input, s->steps, 1, s->output, &s->spent, &err);
+        status = isg_snn_run(s->spiking, s->inputs, s->steps, 1, s->outputs[0], &s->spent, &err);
     else
         status = isg_session_run(s->session, inputs, s->outputs, &err);
     if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
     if (s->dump_status != ISG_OK) return tool_error(s->t, s->o->dump, s->dump_status, &s->dump_error);
-    code = keep_output(s);
-    if (code != EXIT_OK) return code;
-    return show_result(s, label);
+    for (i = 0; i < count && code == EXIT_OK; i++) {
+        s->output = s->outputs[0] + i * s->m->out_count;
+        code = keep_output(s);
+        if (code == EXIT_OK) code = show_result(s, s->labels[i]);
+    }
+    return code;
+}
+
+/* What stands in s->input waits until there are as many as a run takes. */
+static int run_item(run_state *s, const char *label)
+{
+    char **kept = &s->labels[s->loaded];
+    const size_t n = strlen(label) + 1;
+    if (s->collecting) return collect_input(s);
+    free(*kept);
+    *kept = malloc(n);
+    if (!*kept) return tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+    memcpy(*kept, label, n);
+    s->input += s->m->in_count;
+    return ++s->loaded == s->m->items ? run_loaded(s) : EXIT_OK;
 }
 
 static int run_array(run_state *s, const char *path)
@@ -278,7 +301,7 @@ static int run_array(run_state *s, const char *path)
         isg_status status = isg_dataset_load(ds, i, &fitted.input, s->input, &err);
         if (status == ISG_OK && tool_cancelled()) status = ISG_E_CANCELLED;
         snprintf(label, n + 32, isg_dataset_count(ds) > 1 ? "%s[%llu]" : "%s", path, (unsigned long long)i);
-        code = status == ISG_OK ? run_loaded(s, label) : tool_data_error(s->t, path, status, &err);
+        code = status == ISG_OK ? run_item(s, label) : tool_data_error(s->t, path, status, &err);
     }
 done:
     isg_dataset_close(ds);
@@ -297,7 +320,7 @@ static int run_image(run_state *s, const char *path)
     if (s->m->in.rank != 4) return tool_usage_error(s->t, "%s does not take images", s->m->path);
     status = isg_image_load(path, &s->m->input, s->input, &err);
     if (status != ISG_OK) return tool_data_error(s->t, path, status, &err);
-    return run_loaded(s, path);
+    return run_item(s, path);
 }
 
 static int is_array(const char *path)
@@ -340,10 +363,10 @@ static int run_begin(run_state *s)
     }
     status = isg_session_create(&s->session, s->m->model, &options, &err);
     if (status != ISG_OK) return tool_error(s->t, s->m->path, status, &err);
-    s->input = calloc((size_t)s->m->in_count, sizeof *s->input);
+    s->input = s->inputs = calloc((size_t)s->m->in_count, s->m->items * sizeof *s->input);
     s->outputs = tool_outputs_new(s->m, 1);
-    if (s->outputs) s->output = s->outputs[0];
-    return s->input && s->output ? EXIT_OK : tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
+    s->labels = calloc(s->m->items, sizeof *s->labels);
+    return s->input && s->outputs && s->labels ? EXIT_OK : tool_error(s->t, NULL, ISG_E_NOMEM, NULL);
 }
 
 static int run_inputs(run_state *s, char **paths, int count)
@@ -353,7 +376,7 @@ static int run_inputs(run_state *s, char **paths, int count)
         code = is_array(paths[i]) ? run_array(s, paths[i]) : run_image(s, paths[i]);
         if (code == EXIT_OK && tool_cancelled()) code = tool_error(s->t, NULL, ISG_E_CANCELLED, NULL);
     }
-    return code;
+    return code == EXIT_OK && s->loaded ? run_loaded(s) : code;
 }
 
 /* Thresholds from --calibration-data, else from the inputs themselves. */
@@ -391,6 +414,7 @@ static int begin_spiking(run_state *s, char **paths, int count)
 static int run_all(run_state *s, char **paths, int count)
 {
     cJSON *json = NULL;
+    uint32_t i;
     int code = run_begin(s);
     if (code == EXIT_OK && s->o->snn.steps) code = begin_spiking(s, paths, count);
     if (code == EXIT_OK && s->t->json) {
@@ -408,7 +432,9 @@ static int run_all(run_state *s, char **paths, int count)
     isg_snn_state_destroy(s->spiking);
     isg_snn_destroy(s->snn);
     free(s->images);
-    free(s->input);
+    free(s->inputs);
+    for (i = 0; s->labels && i < s->m->items; i++) free(s->labels[i]);
+    free(s->labels);
     tool_outputs_free(s->m, s->outputs);
     free(s->kept);
     return code;
@@ -451,7 +477,7 @@ int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv)
     if (code != EXIT_OK) return code;
     code = tool_model_open(t, &m, argv[0], o.input, o.label_offset);
     if (code == EXIT_OK) code = tool_shape_check(t);
-    if (code == EXIT_OK) code = tool_model_single(t, &m);
+    if (code == EXIT_OK) code = tool_model_single(t, &m, !o.snn.steps);
     s.files = argv;
     s.file_count = files;
     if (code == EXIT_OK) code = run_all(&s, argv + 1, files - 1);

@@ -58,8 +58,8 @@ static int open_models(sensitivity_job *job, char **paths)
     const sensitivity_options *o = job->o;
     int code = tool_model_open(t, &job->a, paths[0], o->input, o->label_offset);
     if (code == EXIT_OK) code = tool_model_open(t, &job->b, paths[1], o->input, o->label_offset);
-    if (code == EXIT_OK) code = tool_model_single(t, &job->a);
-    if (code == EXIT_OK) code = tool_model_single(t, &job->b);
+    if (code == EXIT_OK) code = tool_model_single(t, &job->a, 0);
+    if (code == EXIT_OK) code = tool_model_single(t, &job->b, 0);
     if (code != EXIT_OK) return code;
     if (job->a.in_count != job->b.in_count || job->a.out_count != job->b.out_count ||
         isg_rt_output_count(isg_model_rt(job->a.model)) != isg_rt_output_count(isg_model_rt(job->b.model)))

@@ -172,7 +172,8 @@ typedef struct tool_model {
     int32_t label_offset;
     isg_rt_io in, out;            /* the first input and output */
     uint64_t in_count, out_count; /* numbers of one item */
-    int fixed_batch;              /* the leading dimension is not symbolic: one item a run */
+    int fixed_batch;              /* the leading dimension is not symbolic: always as many items a run */
+    uint32_t items;               /* how many those are; 1 as well where they cannot be told apart */
 } tool_model;
 
 #define LABEL_OFFSET_UNSET INT32_MIN
@@ -190,10 +191,15 @@ int tool_shape_check(tool *t);
 /* Contract and label offset: from the command line when given, else from the file. Returns an exit code. */
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset);
 void tool_model_close(tool_model *m);
-/* UNSUPPORTED with a message unless the network has exactly one input, of one item a run or as many as are wanted. */
-int tool_model_single(tool *t, const tool_model *m);
-/* UNSUPPORTED with a message where a run takes a fixed batch of more than one item: data are single ones. */
-int tool_model_items(tool *t, const tool_model *m);
+/* UNSUPPORTED with a message unless the network has exactly one input, with items of which `together` says whether the
+ * caller can run a fixed number at a time. */
+int tool_model_single(tool *t, const tool_model *m, int together);
+/* UNSUPPORTED with a message where a run takes a fixed batch of more than one item, unless they can be run together. */
+int tool_model_items(tool *t, const tool_model *m, int together);
+/* What isg_rt_options calls the batch for `items` items: a fixed one is a part of the network. */
+uint32_t tool_run_batch(const tool_model *m, uint32_t items);
+/* Copies of the last of `count` items to the end of a fixed batch, which has no gaps. */
+void tool_fill_batch(const tool_model *m, float *items, uint64_t count);
 /* Room for `batch` items of every output, of which the first is what verbs speak of: NULL where memory is short.
  * tool_outputs_free() takes NULL. */
 float **tool_outputs_new(const tool_model *m, uint32_t batch);

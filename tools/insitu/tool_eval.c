@@ -29,9 +29,9 @@ static uint64_t class_count(const tool_model *m)
 
 int tool_eval_batch(tool *t, const tool_model *m, uint32_t *batch)
 {
-    if (m->fixed_batch && tool_given(t, "batch") && *batch > 1)
+    if (m->fixed_batch && tool_given(t, "batch") && *batch > 1 && *batch != m->items)
         return tool_usage_error(t, "option --batch: %s has a fixed batch", m->path);
-    if (m->fixed_batch) *batch = 1;
+    if (m->fixed_batch) *batch = m->items;
     return EXIT_OK;
 }
 
@@ -98,6 +98,7 @@ static void eval_task(void *arg, uint32_t index, uint32_t worker)
     inputs[0] = w->input;
     if (w->status != ISG_OK) return;
     w->status = load(e, w, first, count);
+    if (w->status == ISG_OK) tool_fill_batch(e->m, w->input, count);
     if (w->status == ISG_OK) w->status = isg_session_run(w->session, inputs, w->outputs, &w->error);
     for (i = 0; e->judge && i < count && w->status == ISG_OK; i++) judge(job, w, w->output + i * size, first + i);
     if (e->outputs && w->status == ISG_OK) memcpy(e->outputs + first * size, w->output, count * size * sizeof(float));
@@ -128,7 +129,7 @@ static isg_status workers_init(tool *t, eval_job *job, uint32_t count, isg_error
     uint32_t i;
     job->workers = calloc(count, sizeof *job->workers);
     if (!job->workers) return ISG_E_NOMEM;
-    tool_options_init(t, &options, e->batch, e->strategy);
+    tool_options_init(t, &options, tool_run_batch(e->m, e->batch), e->strategy);
     status = check_memory(e, &options, count, err);
     if (status != ISG_OK) return status;
     for (i = 0; i < count; i++) {
@@ -136,7 +137,7 @@ static isg_status workers_init(tool *t, eval_job *job, uint32_t count, isg_error
         status = isg_session_create(&w->session, e->m->model, &options, err);
         if (status != ISG_OK) return status;
         w->input = calloc(e->batch, e->m->in_count * sizeof(float));
-        w->outputs = tool_outputs_new(e->m, e->batch);
+        w->outputs = tool_outputs_new(e->m, tool_run_batch(e->m, e->batch));
         if (w->outputs) w->output = w->outputs[0];
         if (!w->input || !w->output) return ISG_E_NOMEM;
     }
@@ -198,7 +199,7 @@ int tool_eval_run(tool *t, tool_eval *e)
     isg_error err = {0};
     isg_status status;
     uint64_t batches;
-    if (e->batch > e->images) e->batch = (uint32_t)e->images; /* images > 0: no dataset is empty */
+    if (e->batch > e->images && !e->m->fixed_batch) e->batch = (uint32_t)e->images; /* images > 0: no dataset is empty */
     batches = (e->images + e->batch - 1) / e->batch;
     if (workers > batches && !t->pool) t->threads = workers = (uint32_t)batches; /* no thread without a batch */
     if (workers > 1 && !tool_pool(t)) return EXIT_RUNTIME;

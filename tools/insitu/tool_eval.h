@@ -20,8 +20,8 @@ typedef struct tool_eval {
     const char *isa;
 } tool_eval;
 
-/* The --batch of a verb: EXIT_USAGE unless it is possible and does something; *batch is 1 where the network has a fixed
- * one. */
+/* The --batch of a verb: EXIT_USAGE unless it is possible and does something; *batch is the network's where that is
+ * fixed. */
 int tool_eval_batch(tool *t, const tool_model *m, uint32_t *batch);
 /* EXIT_USAGE unless the first `images` of `ds` have labels that are classes of the network. */
 int tool_eval_labels(tool *t, const tool_model *m, const isg_dataset *ds, uint64_t images, const char *data);

@@ -41,6 +41,30 @@ static void fill_input_shape(tool_model *m)
     m->input.width = m->input.nhwc ? d[2] : d[3];
 }
 
+/* Items of a fixed batch: what one input and every output begin with. */
+static uint32_t fixed_items(const tool_model *m)
+{
+    const isg_rt_model *rt = isg_model_rt(m->model);
+    uint32_t i;
+    if (!m->fixed_batch || m->in.rank < 2 || isg_rt_input_count(rt) != 1) return 1;
+    for (i = 0; i < isg_rt_output_count(rt); i++) {
+        isg_rt_io io;
+        if (isg_rt_output(rt, i, &io) != ISG_OK || io.rank < 1 || io.dims[0] != m->in.dims[0]) return 1;
+    }
+    return m->in.dims[0];
+}
+
+uint32_t tool_run_batch(const tool_model *m, uint32_t items)
+{
+    return m->fixed_batch ? 1 : items;
+}
+
+void tool_fill_batch(const tool_model *m, float *items, uint64_t count)
+{
+    for (; count < m->items; count++)
+        memcpy(items + count * m->in_count, items + (count - 1) * m->in_count, (size_t)m->in_count * sizeof *items);
+}
+
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset)
 {
     const isg_onnx_options import = tool_import_options(t);
@@ -66,6 +90,9 @@ int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_
     m->in_count = tool_io_count(&m->in);
     m->out_count = tool_io_count(&m->out);
     m->fixed_batch = m->in.rank > 0 && m->in.dims[0] != 0;
+    m->items = fixed_items(m);
+    m->in_count /= m->items;
+    m->out_count /= m->items;
     fill_input_shape(m);
     if (m->label_offset < 0 || (uint64_t)m->label_offset >= m->out_count)
         return tool_usage_error(t, "label offset %d is outside the network's %llu outputs", m->label_offset,
@@ -79,18 +106,18 @@ void tool_model_close(tool_model *m)
     m->model = NULL;
 }
 
-int tool_model_single(tool *t, const tool_model *m)
+int tool_model_single(tool *t, const tool_model *m, int together)
 {
     isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE, "network has more than one input"};
     if (isg_rt_input_count(isg_model_rt(m->model)) != 1) return tool_error(t, m->path, err.status, &err);
-    return tool_model_items(t, m);
+    return tool_model_items(t, m, together);
 }
 
-int tool_model_items(tool *t, const tool_model *m)
+int tool_model_items(tool *t, const tool_model *m, int together)
 {
     isg_error err = {ISG_E_UNSUPPORTED, -1, ISG_ERROR_NONE,
-                     "network has a fixed batch; data need 1 or a symbol as its leading dimension"};
-    if (!m->fixed_batch || m->in.rank < 2 || m->in.dims[0] <= 1) return EXIT_OK;
+                     "network has a fixed batch; here data need 1 or a symbol as its leading dimension"};
+    if (!m->fixed_batch || m->in.rank < 2 || m->in.dims[0] <= 1 || (together && m->items > 1)) return EXIT_OK;
     return tool_error(t, m->path, err.status, &err);
 }
 

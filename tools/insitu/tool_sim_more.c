@@ -271,6 +271,7 @@ int sim_measure_spikes(sim_job *job)
     job->network->timesteps = steps[0];
     if (!job->o->data) return EXIT_OK;
     code = tool_model_open(job->t, &m, job->path, job->o->input, job->o->label_offset);
+    if (code == EXIT_OK) code = tool_model_items(job->t, &m, 0);
     if (code == EXIT_OK) code = tool_data_open(job->t, &ds, &m, job->o->data, ISG_SPLIT_TEST, job->o->input);
     if (code == EXIT_OK)
         code =

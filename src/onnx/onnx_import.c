@@ -478,14 +478,20 @@ static isg_status import_metadata(isgi_onnx_import *in)
     return ISG_OK;
 }
 
+/* What needs the graph as a whole: the user's shapes, and operators that depend on them. */
+static isg_status import_shapes(isgi_onnx_import *in)
+{
+    if (in->options && in->options->shape) IMPORT_TRY(isgi_onnx_apply_shape(in->graph, in->options->shape, in->err));
+    return isgi_onnx_lower_softmax(in);
+}
+
 /* What is left where there were problems, unless it is no graph: then that follows from them. */
 static isg_status import_rest(isgi_onnx_import *in)
 {
-    isg_status status = in->opset < ISGI_ONNX_MIN_OPSET ? ISG_E_UNSUPPORTED : isg_graph_sort(in->graph, NULL);
+    const int readable = in->opset >= ISGI_ONNX_MIN_OPSET && in->graph->output_count > 0;
+    isg_status status = readable ? isg_graph_sort(in->graph, NULL) : ISG_E_UNSUPPORTED;
     if (status == ISG_OK) status = isg_graph_validate(in->graph, NULL);
-    if (status == ISG_OK && in->options && in->options->shape)
-        return isgi_onnx_apply_shape(in->graph, in->options->shape, in->err);
-    if (status == ISG_OK) return ISG_OK;
+    if (status == ISG_OK) return import_shapes(in);
     isg_graph_destroy(in->graph);
     in->graph = NULL;
     return status == ISG_E_NOMEM ? isgi_nomem(in->err) : ISG_OK;
@@ -508,8 +514,7 @@ static isg_status import_graph(isgi_onnx_import *in)
     if (in->worst != ISG_OK) return in->partial ? import_rest(in) : ISG_OK;
     IMPORT_TRY(isg_graph_sort(in->graph, in->err));
     IMPORT_TRY(isg_graph_validate(in->graph, in->err));
-    if (in->options && in->options->shape) IMPORT_TRY(isgi_onnx_apply_shape(in->graph, in->options->shape, in->err));
-    return isgi_onnx_lower_softmax(in);
+    return import_shapes(in);
 }
 
 /* What ends an import at once is in a partial one the last of the problems. */

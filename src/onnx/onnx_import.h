@@ -9,6 +9,7 @@
 #include "onnx/onnx_tensor.h"
 
 #define ISGI_ONNX_MIN_OPSET 7
+#define ISGI_ONNX_MAX_PROBLEMS 4096 /* listed; the others are counted */
 
 typedef struct isgi_onnx_name {
     const char *name;

@@ -7,8 +7,6 @@
 #include "host/alloc.h"
 #include "onnx/onnx_import.h"
 
-#define MAX_PROBLEMS 4096
-
 void isg_onnx_problems_clear(isg_onnx_problems *p)
 {
     if (!p) return;
@@ -30,7 +28,7 @@ int isgi_onnx_problem_rank(isg_status status)
 
 isg_onnx_problem *isgi_onnx_problems_add(isg_onnx_problems *p)
 {
-    if (p->count >= MAX_PROBLEMS) return NULL;
+    if (p->count >= ISGI_ONNX_MAX_PROBLEMS) return NULL;
     if (p->count == p->capacity) {
         const int32_t capacity = p->capacity ? p->capacity * 2 : 8;
         void *items = isgi_realloc(p->items, (size_t)p->count * sizeof *p->items, (size_t)capacity * sizeof *p->items);
@@ -60,7 +58,7 @@ isg_status isgi_onnx_problem(isgi_onnx_import *in, int32_t index, const IsgiOnnx
     if (node && status == ISG_E_FORMAT && in->opset < ISGI_ONNX_MIN_OPSET) return ISG_OK;
     memset(&local, 0, sizeof local);
     item = &local;
-    if (in->problems && in->problems->count < MAX_PROBLEMS) {
+    if (in->problems && in->problems->count < ISGI_ONNX_MAX_PROBLEMS) {
         item = isgi_onnx_problems_add(in->problems);
         if (!item) return isgi_nomem(in->err);
     }

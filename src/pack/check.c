@@ -2,6 +2,7 @@
 /* isg_model_check(): the way of a model to the runtime, going on behind each problem so that all are found. */
 #include <insitu/format.h>
 #include <insitu/pack.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -29,11 +30,15 @@ static int is_listed(const check_list *c, const isg_onnx_problem *fresh)
     return 0;
 }
 
-/* The message of a node's problem begins with what the record's other members say. */
-static const char *reason_of(const char *message)
+/* The message of a node's problem begins, as isgi_node_fail() writes it, with what the record's other members say. */
+static const char *reason_of(const isg_graph *g, int32_t node, const char *message)
 {
-    const char *end = strncmp(message, "node '", 6) == 0 ? strstr(message, "): ") : NULL;
-    return end ? end + 3 : message;
+    isg_error empty;
+    size_t n;
+    if (node < 0) return message;
+    isgi_node_fail(g, node, ISG_OK, "", &empty);
+    n = strlen(empty.message);
+    return strncmp(message, empty.message, n) == 0 ? message + n : message;
 }
 
 static isg_status check_add(void *user, const isg_graph *g, int32_t node, const isg_error *why)
@@ -46,15 +51,15 @@ static isg_status check_add(void *user, const isg_graph *g, int32_t node, const 
         fresh.node_index = g->nodes[node].source - 1;
         fresh.opset = c->opset;
     }
-    isgi_escape(fresh.reason, sizeof fresh.reason, node >= 0 ? reason_of(why->message) : why->message);
-    if (is_listed(c, &fresh)) return ISG_OK;
+    snprintf(fresh.reason, sizeof fresh.reason, "%.199s", reason_of(g, node, why->message));
+    if (c->problems->count < ISGI_ONNX_MAX_PROBLEMS && is_listed(c, &fresh)) return ISG_OK;
     if (isgi_onnx_problem_rank(why->status) > isgi_onnx_problem_rank(c->worst)) {
         c->worst = why->status;
         c->first = *why;
     }
     added = isgi_onnx_problems_add(c->problems);
     if (added) *added = fresh;
-    return ISG_OK;
+    return added || c->problems->count == ISGI_ONNX_MAX_PROBLEMS ? ISG_OK : ISG_E_NOMEM;
 }
 
 /* Behind the import. A graph without problems so far is packed in earnest: then nothing can be missed. */
@@ -105,12 +110,12 @@ isg_status isg_model_check(isg_file *take, const char *path, const isg_onnx_opti
         isg_error why = {ISG_OK, -1, ISG_ERROR_NONE, ""};
         status = isg_model_open_file(&m, take, path, NULL, &why);
         isg_model_close(m);
-        if (status == ISG_E_NOMEM) return isgi_nomem(err);
-        if (status != ISG_OK) status = check_add(&c, NULL, -1, &why);
+        if (status != ISG_OK && status != ISG_E_NOMEM) status = check_add(&c, NULL, -1, &why);
     } else {
         status = check_onnx(&c, take, path, options, err);
         isg_file_close(take);
     }
+    if (status == ISG_E_NOMEM) return isgi_nomem(err);
     if (status != ISG_OK || c.worst == ISG_OK) return status;
     isgi_onnx_problems_say(err, c.worst, &c.first, problems->count);
     return c.worst;

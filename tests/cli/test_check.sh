@@ -25,6 +25,7 @@ shape = node('Foo', ['x'], 'a', name='foo') + node('Shape', ['a'], 's') + node('
 save('shape.onnx', shape + tensor('i', [2], [0, 1], 7, 'q') + line + out)
 save('undefined.onnx', node('Relu', ['q'], 'a', name='r') + node('Foo', ['a'], 'y', name='foo') + line + value(12, 'z', [1]) + out)
 save('cycle.onnx', node('Add', ['x', 'b'], 'a', name='n') + node('Add', ['a', 'x'], 'b') + node('Relu', ['b'], 'y') + line + out)
+save('nothing.onnx', node('Relu', ['x'], 'a') + line + value(12, 'z', [1]))
 save('size.onnx', node('Conv', ['x', 'w'], 'y', pads()) + w + value(11, 'x', ['N', 3, 'h', 'w']) + y)
 EOF
 
@@ -58,6 +59,7 @@ lists 3 mixed.onnx Foo:foo Conv:c1 Gather:gath
 lists 3 shape.onnx Foo:foo
 lists 4 undefined.onnx Relu:r Foo:foo -
 lists 4 cycle.onnx -
+lists 4 nothing.onnx -
 lists 3 size.onnx -
 says "--shape"
 expect 0 "$tool" check "$work/size.onnx" --shape x=1x3x8x8

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation of an import and of an export fails once: an error value each time, nothing leaked or written. */
-#include <insitu/onnx.h>
+/* Every allocation of an import, a check and an export fails once: an error value each time, nothing leaked or written.
+ */
+#include <insitu/pack.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,10 +17,10 @@
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static maker parts[5], model;
+static maker parts[6], model;
 
 /* Conv, Pad of opset 10 and Softmax with its old meaning: nodes whose import adds constants and nodes. */
-static void make_model(void)
+static void make_model(int unknown)
 {
     static const float weights[2 * 2 * 9] = {1.0f};
     const int64_t dims[4] = {2, 2, 3, 3}, x[4] = {-1, 2, 5, 5}, pads[8] = {0, 0, 1, 1, 0, 0, 1, 1};
@@ -32,6 +33,8 @@ static void make_model(void)
     mk_node(&parts[2], "Softmax", LIST("c"), LIST("y"));
     mk_tensor(&parts[3], "w", 1, dims, 4, weights, sizeof weights);
     for (int i = 0; i < 3; i++) mk_sub(graph, 1, &parts[i]);
+    mk_node(&parts[5], "Foo", LIST("y"), LIST("z"));
+    if (unknown) mk_sub(graph, 1, &parts[5]);
     mk_sub(graph, 5, &parts[3]);
     mk_info(graph, 11, "x", x, 4);
     mk_info(graph, 12, "y", x, 4);
@@ -43,7 +46,7 @@ static void test_import_survives(void **state)
     uint64_t n = 0;
     isg_status status;
     (void)state;
-    make_model();
+    make_model(0);
     do {
         isg_graph *g = NULL;
         isg_onnx_problems problems = {0};
@@ -73,7 +76,7 @@ static void test_export_survives(void **state)
     assert_true(fd >= 0);
     close(fd);
     unlink(path);
-    make_model();
+    make_model(0);
     assert_int_equal(isg_onnx_import_memory(&g, model.bytes, model.size, NULL, NULL, NULL, NULL), ISG_OK);
     do {
         isg_error err = {0};
@@ -89,8 +92,40 @@ static void test_export_survives(void **state)
     unlink(path);
 }
 
+static void test_check_survives(void **state)
+{
+    char path[] = "/tmp/isg-alloc-XXXXXX";
+    const int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    for (int unknown = 0; unknown < 2; unknown++) {
+        uint64_t n = 0;
+        isg_status status;
+        int32_t found;
+        make_model(unknown);
+        assert_int_equal(isg_write_file(path, model.bytes, model.size, NULL), ISG_OK);
+        do {
+            isg_onnx_problems problems = {0};
+            isg_file file;
+            isg_error err = {0};
+            assert_int_equal(isg_file_open(&file, path, NULL), ISG_OK);
+            isgi_alloc_fail_at(++n);
+            status = isg_model_check(&file, path, NULL, &problems, &err);
+            isgi_alloc_fail_at(0);
+            found = problems.count;
+            isg_onnx_problems_clear(&problems);
+        } while (status == ISG_E_NOMEM && n < 2000);
+        assert_int_equal(status, unknown ? ISG_E_UNSUPPORTED : ISG_OK);
+        assert_int_equal(found, unknown);
+        assert_true(n > 40);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_import_survives), cmocka_unit_test(test_export_survives)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_import_survives), cmocka_unit_test(test_check_survives),
+                                       cmocka_unit_test(test_export_survives)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,11 @@ grep -q '"training"' "$work/out" && fail "tune --epochs=0 trained"
 expect 0 "$tool" compare "$eight" "$work/ranges.isg" --tolerance 0
 expect 0 "$tool" eval "$work/ranges.isg" --mode int8 --data "$data" --quiet
 
+# the numbers of a mode against f32 of the same file
+expect 0 "$tool" compare "$work/ranges.isg" "$work/ranges.isg" --tolerance 0
+expect_error 5 "$tool" compare "$work/ranges.isg" "$work/ranges.isg" --mode bf16 --tolerance 1e-9
+expect 0 "$tool" compare "$work/ranges.isg" "$work/ranges.isg" --mode int8 --layers
+
 # export and compare
 expect 0 "$tool" export "$work/a.isg" -o "$work/dense.onnx"
 expect 0 "$tool" compare "$work/a.isg" "$work/dense.onnx" --tolerance 1e-4 --json

@@ -52,6 +52,7 @@ static int side_begin(compare_job *job, compare_side *side)
     isg_status status;
     uint32_t i;
     tool_options_init(job->t, &options, 1, job->o->strategy);
+    if (side == &job->a) options.mode = ISG_MODE_F32;
     if (job->o->layers) {
         options.hook = layer_hook;
         options.hook_user = side;
@@ -309,6 +310,7 @@ int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv)
          "exit 5 when an error relative to the largest output is over T"},
         {"layers", 0, OPTION_FLAG, &o.layers, NULL, "compare the layers of equal name as well"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        {"mode", 0, OPTION_CHOICE, &t->mode, tool_modes, "numbers to compute B in; A stays in f32"},
         SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {verb,

@@ -58,6 +58,7 @@ static int open_models(sensitivity_job *job, char **paths)
     const sensitivity_options *o = job->o;
     int code = tool_model_open(t, &job->a, paths[0], o->input, o->label_offset);
     if (code == EXIT_OK) code = tool_model_open(t, &job->b, paths[1], o->input, o->label_offset);
+    if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = tool_model_single(t, &job->a, 0);
     if (code == EXIT_OK) code = tool_model_single(t, &job->b, 0);
     if (code != EXIT_OK) return code;
@@ -339,6 +340,7 @@ int cmd_sensitivity(tool *t, const tool_verb *verb, int argc, char **argv)
         {"sort", 0, OPTION_CHOICE, &o.sort, "network|worst", "order of the layers (default network)"},
         {"csv", 0, OPTION_TEXT, &o.csv, "FILE|-", "write a line a layer; -: on stdout in place of the table"},
         {"strategy", 0, OPTION_CHOICE, &o.strategy, tool_strategies, "force a way to execute factored layers"},
+        SHAPE_OPTION_ROW(t),
     };
     const tool_usage usage = {
         verb,

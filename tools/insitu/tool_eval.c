@@ -199,7 +199,8 @@ int tool_eval_run(tool *t, tool_eval *e)
     isg_error err = {0};
     isg_status status;
     uint64_t batches;
-    if (e->batch > e->images && !e->m->fixed_batch) e->batch = (uint32_t)e->images; /* images > 0: no dataset is empty */
+    if (e->batch > e->images && !e->m->fixed_batch)
+        e->batch = (uint32_t)e->images; /* images > 0: no dataset is empty */
     batches = (e->images + e->batch - 1) / e->batch;
     if (workers > batches && !t->pool) t->threads = workers = (uint32_t)batches; /* no thread without a batch */
     if (workers > 1 && !tool_pool(t)) return EXIT_RUNTIME;

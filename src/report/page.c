@@ -121,7 +121,13 @@ const char *isgi_json_text(const cJSON *o, const char *key)
 const cJSON *isgi_json_list(const cJSON *o, const char *key)
 {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
-    return cJSON_IsArray(v) || cJSON_IsObject(v) ? v : NULL;
+    return cJSON_IsArray(v) ? v : NULL;
+}
+
+const cJSON *isgi_json_object(const cJSON *o, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsObject(v) ? v : NULL;
 }
 
 isgi_band isgi_json_band(const cJSON *o, const char *key)

@@ -26,7 +26,8 @@ void isgi_page_missing(isgi_page *p, const char *what);
 /* Members of a document; 0, "" or NULL where there are none. */
 double isgi_json_number(const cJSON *o, const char *key);
 const char *isgi_json_text(const cJSON *o, const char *key);
-const cJSON *isgi_json_list(const cJSON *o, const char *key);
+const cJSON *isgi_json_list(const cJSON *o, const char *key);   /* an array: its items have no names */
+const cJSON *isgi_json_object(const cJSON *o, const char *key); /* each of its members has one */
 /* o.key.typical, .low, .high */
 typedef struct isgi_band {
     double low, typical, high;

@@ -14,12 +14,12 @@ typedef struct roof {
 
 static double tier_traffic(const cJSON *document, const char *name)
 {
-    const cJSON *total = isgi_json_list(isgi_json_list(document, "result"), "total"), *way, *stream;
-    const cJSON *tier = isgi_json_list(isgi_json_list(total, "traffic_bytes"), name);
+    const cJSON *total = isgi_json_object(isgi_json_object(document, "result"), "total"), *way, *stream;
+    const cJSON *tier = isgi_json_object(isgi_json_object(total, "traffic_bytes"), name);
     static const char *const directions[] = {"read", "written"};
     double sum = 0.0;
     for (int d = 0; d < 2; d++) {
-        way = isgi_json_list(tier, directions[d]);
+        way = isgi_json_object(tier, directions[d]);
         cJSON_ArrayForEach(stream, way) sum += cJSON_IsNumber(stream) ? stream->valuedouble : 0.0;
     }
     return sum;
@@ -30,7 +30,7 @@ static void find_memory(roof *r, const cJSON *document)
 {
     const cJSON *tier;
     int outside = 0;
-    cJSON_ArrayForEach(tier, isgi_json_list(isgi_json_list(document, "profile"), "tiers"))
+    cJSON_ArrayForEach(tier, isgi_json_list(isgi_json_object(document, "profile"), "tiers"))
     {
         const char *name = isgi_json_text(tier, "name");
         const double speed = isgi_json_band(tier, "bandwidth_gb_s").typical;
@@ -68,8 +68,8 @@ static void fit_axes(roof *r, const cJSON *document)
     const double ridge = r->bandwidth > 0.0 ? r->peak / r->bandwidth : 1.0;
     double box[4] = {ridge / 4.0, ridge * 4.0, r->peak / 10.0, r->peak * 1.3};
     const cJSON *item;
-    cJSON_ArrayForEach(item, isgi_json_list(isgi_json_list(document, "result"), "layers")) extend(item, box);
-    cJSON_ArrayForEach(item, isgi_json_list(document, "ways")) extend(isgi_json_list(item, "total"), box);
+    cJSON_ArrayForEach(item, isgi_json_list(isgi_json_object(document, "result"), "layers")) extend(item, box);
+    cJSON_ArrayForEach(item, isgi_json_list(document, "ways")) extend(isgi_json_object(item, "total"), box);
     r->x.from = 78.0;
     r->x.to = 960.0;
     r->y.from = 430.0;
@@ -152,7 +152,7 @@ static int draw_layers(isgi_page *p, const roof *r, const cJSON *document)
     const cJSON *layer;
     int left_out = 0;
     double x, y;
-    cJSON_ArrayForEach(layer, isgi_json_list(isgi_json_list(document, "result"), "layers"))
+    cJSON_ArrayForEach(layer, isgi_json_list(isgi_json_object(document, "result"), "layers"))
     {
         if (!point_of(layer, &x, &y)) {
             left_out++;
@@ -221,7 +221,7 @@ static void collect_obstacles(obstacles *o, const roof *r, const cJSON *document
 {
     const cJSON *item;
     double x, y;
-    cJSON_ArrayForEach(item, isgi_json_list(isgi_json_list(document, "result"), "layers"))
+    cJSON_ArrayForEach(item, isgi_json_list(isgi_json_object(document, "result"), "layers"))
     {
         if (o->dot_count == DOTS_MAX || !point_of(item, &x, &y)) continue;
         o->dots[o->dot_count][0] = isgi_axis_place(&r->x, x);
@@ -230,7 +230,8 @@ static void collect_obstacles(obstacles *o, const roof *r, const cJSON *document
     cJSON_ArrayForEach(item, isgi_json_list(document, "ways"))
     {
         placed *w = &o->ways[o->way_count];
-        if (!strcmp(isgi_json_text(item, "mode"), "auto") || !point_of(isgi_json_list(item, "total"), &x, &y)) continue;
+        if (!strcmp(isgi_json_text(item, "mode"), "auto") || !point_of(isgi_json_object(item, "total"), &x, &y))
+            continue;
         if (o->way_count == WAYS_MAX) break;
         w->x = isgi_axis_place(&r->x, x);
         w->y = isgi_axis_place(&r->y, y);
@@ -265,10 +266,10 @@ void isgi_sim_roofline(isgi_page *p, const cJSON *document)
 {
     roof r = {0};
     int left_out;
-    r.peak = isgi_json_number(isgi_json_list(document, "profile"), "peak_gops");
+    r.peak = isgi_json_number(isgi_json_object(document, "profile"), "peak_gops");
     r.memory = "";
     if (!(r.peak > 0.0) ||
-        isgi_json_number(isgi_json_list(isgi_json_list(document, "result"), "total"), "far_bytes") <= 0.0)
+        isgi_json_number(isgi_json_object(isgi_json_object(document, "result"), "total"), "far_bytes") <= 0.0)
         return;
     find_memory(&r, document);
     fit_axes(&r, document);

@@ -13,7 +13,7 @@ static const int form_colours[FORMS] = {10, 1, 3, 2, 4};
 
 static double member_of(const cJSON *form, const char *member)
 {
-    return isgi_json_band(isgi_json_list(form, "total"), member).typical;
+    return isgi_json_band(isgi_json_object(form, "total"), member).typical;
 }
 
 static const cJSON *form_at(const cJSON *row, int k)
@@ -96,7 +96,7 @@ static void dots(isgi_page *p, const cJSON *rows, const char *member, const char
     {
         const double base = member_of(form_at(row, 0), member);
         isgi_page_format(p, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", LABELS, y + 4.0);
-        isgi_page_escape(p, isgi_json_text(isgi_json_list(row, "profile"), "name"));
+        isgi_page_escape(p, isgi_json_text(isgi_json_object(row, "profile"), "name"));
         isgi_page_text(p, "</text>");
         isgi_page_format(p, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x.from, x.to, y,
                          y);
@@ -180,7 +180,7 @@ static void number_table(isgi_page *p, const cJSON *rows, const char *title, con
     cJSON_ArrayForEach(row, rows)
     {
         isgi_page_text(p, "<tr><td>");
-        isgi_page_escape(p, isgi_json_text(isgi_json_list(row, "profile"), "name"));
+        isgi_page_escape(p, isgi_json_text(isgi_json_object(row, "profile"), "name"));
         isgi_page_text(p, "</td>");
         cells(p, row, count, member, show);
         if (with_pays) {

@@ -15,7 +15,7 @@ static unsigned causes_of(const cJSON *result)
 {
     const cJSON *cause;
     unsigned used = 0;
-    cJSON_ArrayForEach(cause, isgi_json_list(result, "energy_pj"))
+    cJSON_ArrayForEach(cause, isgi_json_object(result, "energy_pj"))
     {
         const int i = isgi_cause(cause->string);
         if (i >= 0) used |= 1u << i;
@@ -26,7 +26,7 @@ static unsigned causes_of(const cJSON *result)
 /* One stacked bar at height y; `most` pJ fill the width. */
 static void stacked_bar(isgi_page *p, const cJSON *result, double y, double most)
 {
-    const cJSON *energy = isgi_json_list(result, "energy_pj");
+    const cJSON *energy = isgi_json_object(result, "energy_pj");
     double x = LEFT;
     char text[ISGI_UNIT_TEXT];
     for (int i = 0; i < ISGI_CAUSES; i++) {
@@ -93,11 +93,11 @@ static void bar_label(isgi_page *p, const char *name, double y, const char *clas
 /* A network without factors costs the same in every way. */
 static int ways_differ(const cJSON *ways)
 {
-    const isgi_band first = isgi_json_band(isgi_json_list(cJSON_GetArrayItem(ways, 0), "total"), "total_pj");
+    const isgi_band first = isgi_json_band(isgi_json_object(cJSON_GetArrayItem(ways, 0), "total"), "total_pj");
     const cJSON *way;
     cJSON_ArrayForEach(way, ways)
     {
-        if (isgi_json_band(isgi_json_list(way, "total"), "total_pj").typical != first.typical) return 1;
+        if (isgi_json_band(isgi_json_object(way, "total"), "total_pj").typical != first.typical) return 1;
     }
     return 0;
 }
@@ -105,7 +105,7 @@ static int ways_differ(const cJSON *ways)
 static void ways_chart(isgi_page *p, const cJSON *document)
 {
     const cJSON *ways = isgi_json_list(document, "ways"), *way;
-    const char *chosen = isgi_json_text(isgi_json_list(document, "result"), "mode");
+    const char *chosen = isgi_json_text(isgi_json_object(document, "result"), "mode");
     double most = 0.0, y = 8.0;
     unsigned used = 0;
     int count = 0;
@@ -113,7 +113,7 @@ static void ways_chart(isgi_page *p, const cJSON *document)
     if (!ways_differ(ways)) return;
     cJSON_ArrayForEach(way, ways)
     {
-        const cJSON *total = isgi_json_list(way, "total");
+        const cJSON *total = isgi_json_object(way, "total");
         most = fmax(most, isgi_json_band(total, "total_pj").typical);
         used |= causes_of(total);
         count++;
@@ -131,7 +131,7 @@ static void ways_chart(isgi_page *p, const cJSON *document)
     energy_axis(p, 2.0, count * ROW + 8.0, most);
     cJSON_ArrayForEach(way, ways)
     {
-        const cJSON *total = isgi_json_list(way, "total");
+        const cJSON *total = isgi_json_object(way, "total");
         const double pj = isgi_json_band(total, "total_pj").typical;
         bar_label(p, isgi_json_text(way, "mode"), y, !strcmp(isgi_json_text(way, "mode"), chosen) ? "chosen" : "soft");
         stacked_bar(p, total, y, most);
@@ -145,7 +145,7 @@ static void ways_chart(isgi_page *p, const cJSON *document)
 
 static void layers_chart(isgi_page *p, const cJSON *document)
 {
-    const cJSON *layers = isgi_json_list(isgi_json_list(document, "result"), "layers"), *layer;
+    const cJSON *layers = isgi_json_list(isgi_json_object(document, "result"), "layers"), *layer;
     double most = 0.0, y = 8.0;
     unsigned used = 0;
     int count = 0;
@@ -159,7 +159,7 @@ static void layers_chart(isgi_page *p, const cJSON *document)
     if (!count) return;
     most = round_up(most);
     isgi_page_format(p, "<section><h2>Energy by layer</h2><p class=\"soft\">Mode ");
-    isgi_page_escape(p, isgi_json_text(isgi_json_list(document, "result"), "mode"));
+    isgi_page_escape(p, isgi_json_text(isgi_json_object(document, "result"), "mode"));
     isgi_page_text(p, "; typical values. The text gives energy, how the layer runs, and what its latency waits for."
                       "</p>\n");
     isgi_page_legend(p, used);
@@ -203,7 +203,7 @@ static void range(char *dst, size_t size, const char *what, isgi_band b, char *(
 
 static void tiles(isgi_page *p, const cJSON *document)
 {
-    const cJSON *total = isgi_json_list(isgi_json_list(document, "result"), "total");
+    const cJSON *total = isgi_json_object(isgi_json_object(document, "result"), "total");
     const isgi_band energy = isgi_json_band(total, "total_pj"), latency = isgi_json_band(total, "latency_ns");
     char a[ISGI_UNIT_TEXT], b[ISGI_UNIT_TEXT], c[ISGI_UNIT_TEXT], line[160];
     size_t used;
@@ -231,20 +231,20 @@ static void tiles(isgi_page *p, const cJSON *document)
 
 static double streams_of(const cJSON *tier, const char *stream)
 {
-    return isgi_json_number(isgi_json_list(tier, "read"), stream) +
-           isgi_json_number(isgi_json_list(tier, "written"), stream);
+    return isgi_json_number(isgi_json_object(tier, "read"), stream) +
+           isgi_json_number(isgi_json_object(tier, "written"), stream);
 }
 
 static void traffic_table(isgi_page *p, const cJSON *document)
 {
     static const char *const streams[] = {"basis", "u", "v", "weight", "scale", "mask", "bias", "activation"};
-    const cJSON *total = isgi_json_list(isgi_json_list(document, "result"), "total"), *tier;
+    const cJSON *total = isgi_json_object(isgi_json_object(document, "result"), "total"), *tier;
     char text[ISGI_UNIT_TEXT];
     isgi_page_text(p, "<section><h2>Bytes moved</h2><p class=\"soft\">Read and written, by memory and stream, one run."
                       "</p><div class=\"wide\"><table><tr><th>memory</th>");
     for (size_t s = 0; s < sizeof streams / sizeof *streams; s++) isgi_page_format(p, "<th>%s</th>", streams[s]);
     isgi_page_text(p, "<th>all</th></tr>\n");
-    cJSON_ArrayForEach(tier, isgi_json_list(total, "traffic_bytes"))
+    cJSON_ArrayForEach(tier, isgi_json_object(total, "traffic_bytes"))
     {
         double all = 0.0;
         isgi_page_text(p, "<tr><td>");
@@ -278,21 +278,21 @@ static void band_tables(isgi_page *p, const cJSON *document)
 {
     static const char head[] = "<div class=\"wide\"><table><tr><th>%s</th><th>typical</th><th>share</th><th>low</th>"
                                "<th>high</th></tr>\n";
-    const cJSON *total = isgi_json_list(isgi_json_list(document, "result"), "total");
+    const cJSON *total = isgi_json_object(isgi_json_object(document, "result"), "total");
     isgi_page_text(p, "<section><h2>Energy and latency in numbers</h2><p class=\"soft\">Low and high follow from the "
                       "uncertain numbers of the profile. Terms of latency overlap in each layer, so that their shares "
                       "of the pipelined latency may exceed 100 % together.</p>");
     isgi_page_format(p, head, "energy");
-    band_rows(p, isgi_json_list(total, "energy_pj"), isgi_json_band(total, "total_pj").typical, isgi_show_energy);
+    band_rows(p, isgi_json_object(total, "energy_pj"), isgi_json_band(total, "total_pj").typical, isgi_show_energy);
     isgi_page_text(p, "</table></div><br>");
     isgi_page_format(p, head, "latency");
-    band_rows(p, isgi_json_list(total, "time_ns"), isgi_json_band(total, "latency_ns").typical, isgi_show_time);
+    band_rows(p, isgi_json_object(total, "time_ns"), isgi_json_band(total, "latency_ns").typical, isgi_show_time);
     isgi_page_text(p, "</table></div></section>\n");
 }
 
 static void sources(isgi_page *p, const cJSON *document)
 {
-    const cJSON *numbers = isgi_json_list(isgi_json_list(document, "profile"), "numbers"), *n;
+    const cJSON *numbers = isgi_json_list(isgi_json_object(document, "profile"), "numbers"), *n;
     isgi_page_text(p,
                    "<section><details><summary>Every number of the profile and its source</summary>"
                    "<div class=\"wide\"><table><tr><th>number</th><th>value</th><th class=\"left\">unit</th>"
@@ -320,7 +320,7 @@ static void sources(isgi_page *p, const cJSON *document)
 
 static void notes(isgi_page *p, const cJSON *document)
 {
-    const cJSON *list = isgi_json_list(isgi_json_list(isgi_json_list(document, "result"), "total"), "notes"), *note;
+    const cJSON *list = isgi_json_list(isgi_json_object(isgi_json_object(document, "result"), "total"), "notes"), *note;
     if (cJSON_GetArraySize(list) == 0) return;
     isgi_page_text(p, "<section><h2>Notes</h2><ul>");
     cJSON_ArrayForEach(note, list)
@@ -340,9 +340,9 @@ static const char *file_name(const char *path)
 
 void isgi_sim_run_page(isgi_page *p, const cJSON *document)
 {
-    const cJSON *profile = isgi_json_list(document, "profile"), *result = isgi_json_list(document, "result");
+    const cJSON *profile = isgi_json_object(document, "profile"), *result = isgi_json_object(document, "result");
     if (!profile) isgi_page_missing(p, "profile");
-    if (!isgi_json_list(result, "total")) isgi_page_missing(p, "result");
+    if (!isgi_json_object(result, "total")) isgi_page_missing(p, "result");
     isgi_page_begin(p, file_name(isgi_json_text(document, "model")));
     isgi_page_text(p, "<h1>");
     isgi_page_escape(p, file_name(isgi_json_text(document, "model")));

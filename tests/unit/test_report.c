@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Report pages: self-contained, escaped, the numbers of the document on them, refusals, failing memory. */
+#include <cjson/cJSON.h>
 #include <insitu/report.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,6 +180,43 @@ static void test_damaged_documents(void **unused)
     }
 }
 
+/* The `index`-th list or object below `node` becomes the other of the two; 0 when there are no more. */
+static int exchange(cJSON *node, int *index)
+{
+    cJSON *child;
+    if (cJSON_IsArray(node) || cJSON_IsObject(node)) {
+        if ((*index)-- == 0) {
+            node->type = cJSON_IsArray(node) ? cJSON_Object : cJSON_Array; /* a list is printed without the names */
+            return 1;
+        }
+    }
+    cJSON_ArrayForEach(child, node)
+    {
+        if (exchange(child, index)) return 1;
+    }
+    return 0;
+}
+
+/* Lists where objects belong and the other way round. */
+static void test_wrong_kinds(void **unused)
+{
+    (void)unused;
+    const char *documents[2] = {run_document, compare_document};
+    for (int d = 0; d < 2; d++)
+        for (int i = 0, more = 1; more; i++) {
+            cJSON *tree = cJSON_Parse(documents[d]);
+            int index = i;
+            char *text, *html = NULL;
+            size_t bytes;
+            more = exchange(tree, &index);
+            text = cJSON_PrintUnformatted(tree);
+            assert_non_null(text);
+            if (isg_report_html(&html, &bytes, text, strlen(text), NULL) == ISG_OK) isg_free(html);
+            cJSON_free(text);
+            cJSON_Delete(tree);
+        }
+}
+
 static const char cells[] = "bo,bi,note,paper_ratio,accuracy\n1,1,x,0.06,0.5\r\n2,1,,0.07,0.75\n\n2,2,y,0.08,0.875";
 
 static isg_status picture(char **svg, const char *csv, size_t n, isg_error *err)
@@ -271,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_damaged_documents),
         cmocka_unit_test(test_grid),          cmocka_unit_test(test_grid_scale),
         cmocka_unit_test(test_damaged_grids), cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_wrong_kinds),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }

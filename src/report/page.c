@@ -58,12 +58,20 @@ void isgi_page_text(isgi_page *p, const char *text)
 
 void isgi_page_format(isgi_page *p, const char *format, ...)
 {
-    char line[1024];
     va_list args;
+    uint8_t *room;
+    int n;
+    if (p->status != ISG_OK) return;
     va_start(args, format);
-    (void)vsnprintf(line, sizeof line, format, args);
+    n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    isgi_page_text(p, line);
+    p->status = n < 0 ? isgi_fail(p->err, ISG_E_INTERNAL, "a line of the page has no length")
+                      : isgi_buffer_extend(&p->text, (size_t)n + 1, &room, p->err);
+    if (p->status != ISG_OK) return;
+    va_start(args, format);
+    (void)vsnprintf((char *)room, (size_t)n + 1, format, args);
+    va_end(args);
+    p->text.size--; /* without the NUL */
 }
 
 void isgi_page_escape(isgi_page *p, const char *text)

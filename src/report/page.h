@@ -17,6 +17,7 @@ typedef struct isgi_page {
 
 void isgi_page_text(isgi_page *p, const char *text); /* as it is */
 void isgi_page_escape(isgi_page *p, const char *text);
+/* As it is too: a %s takes text of ours only. Whatever comes from a document goes through isgi_page_escape(). */
 void isgi_page_format(isgi_page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void isgi_page_begin(isgi_page *p, const char *title);
 void isgi_page_end(isgi_page *p);

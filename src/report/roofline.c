@@ -123,7 +123,6 @@ static void draw_roof(isgi_page *p, const roof *r)
     const double ridge = r->bandwidth > 0.0 ? r->peak / r->bandwidth : left;
     const double y = isgi_axis_place(&r->y, r->peak);
     double x0 = left, y0 = r->bandwidth * left, xm;
-    char memory[40];
     if (y0 < bottom && r->bandwidth > 0.0) {
         x0 = bottom / r->bandwidth;
         y0 = bottom;
@@ -137,13 +136,12 @@ static void draw_roof(isgi_page *p, const roof *r)
                      r->x.to - 6.0, y - 8.0, r->peak < 10.0 ? 2 : 0, r->peak);
     if (!(r->bandwidth > 0.0) || ridge <= left || ridge >= right) return;
     xm = sqrt(x0 * ridge);
-    (void)snprintf(memory, sizeof memory, "%.30s", r->memory);
     isgi_page_format(
         p, "<text text-anchor=\"middle\" transform=\"translate(%.1f %.1f) rotate(%.1f)\">", isgi_axis_place(&r->x, xm),
         isgi_axis_place(&r->y, xm * r->bandwidth) - 10.0,
         -atan2((r->y.from - r->y.to) / (r->y.high - r->y.low), (r->x.to - r->x.from) / (r->x.high - r->x.low)) *
             57.29578);
-    isgi_page_escape(p, memory);
+    isgi_page_escape(p, r->memory);
     isgi_page_format(p, " %.4g GB/s</text>", r->bandwidth);
 }
 
@@ -161,8 +159,11 @@ static int draw_layers(isgi_page *p, const roof *r, const cJSON *document)
         isgi_page_format(p, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"><title>", isgi_axis_place(&r->x, x),
                          isgi_axis_place(&r->y, y));
         isgi_page_escape(p, isgi_json_text(layer, "name"));
-        isgi_page_format(p, ": %.3g OP/B, %.3g GOP/s, %.20s, bound by %.20s</title></circle>", x, y,
-                         isgi_json_text(layer, "mode"), isgi_json_text(layer, "binding"));
+        isgi_page_format(p, ": %.3g OP/B, %.3g GOP/s, ", x, y);
+        isgi_page_escape(p, isgi_json_text(layer, "mode"));
+        isgi_page_text(p, ", bound by ");
+        isgi_page_escape(p, isgi_json_text(layer, "binding"));
+        isgi_page_text(p, "</title></circle>");
     }
     return left_out;
 }
@@ -257,8 +258,10 @@ static void draw_ways(isgi_page *p, const roof *r, const cJSON *document)
     for (int i = 0; i < o.way_count; i++) {
         const placed *w = &o.ways[i];
         isgi_page_format(p, "<path class=\"mark\" d=\"M%.1f %.1fl8 8l-8 8l-8-8z\"/>", w->x, w->y - 8.0);
-        isgi_page_format(p, "<text class=\"halo\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%.20s</text>",
-                         w->lx + (1 - w->side) * LABEL_WIDTH / 2.0, w->ly, anchors[w->side + 1], w->name);
+        isgi_page_format(p, "<text class=\"halo\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
+                         w->lx + (1 - w->side) * LABEL_WIDTH / 2.0, w->ly, anchors[w->side + 1]);
+        isgi_page_escape(p, w->name);
+        isgi_page_text(p, "</text>");
     }
 }
 

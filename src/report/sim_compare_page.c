@@ -144,9 +144,11 @@ static void pays(isgi_page *p, const cJSON *row, const char *key)
     const char *when = isgi_json_text(o, "pays");
     if (!*when)
         isgi_page_text(p, "<td>–</td>");
-    else if (strcmp(when, "above"))
-        isgi_page_format(p, "<td>%.10s</td>", when);
-    else
+    else if (strcmp(when, "above")) {
+        isgi_page_text(p, "<td>");
+        isgi_page_escape(p, when);
+        isgi_page_text(p, "</td>");
+    } else
         isgi_page_format(p, "<td>%.*f pJ/bit (has %.3g)</td>", isgi_json_number(o, "pj_per_bit") < 100.0 ? 2 : 0,
                          isgi_json_number(o, "pj_per_bit"), isgi_json_number(o, "profile_pj_per_bit"));
 }
@@ -154,13 +156,15 @@ static void pays(isgi_page *p, const cJSON *row, const char *key)
 static void gain(isgi_page *p, const cJSON *row)
 {
     const isgi_band g = isgi_json_band(row, "gain_over_dense");
-    if (!(g.typical > 0.0))
+    if (!(g.typical > 0.0)) {
         isgi_page_text(p, "<td>–</td><td>–</td>");
-    else if (g.high > g.low * 1.005)
-        isgi_page_format(p, "<td>%.3g&times; (%.3g to %.3g)</td><td>%.20s</td>", g.typical, g.low, g.high,
-                         isgi_json_text(row, "saved_on"));
-    else
-        isgi_page_format(p, "<td>%.3g&times;</td><td>%.20s</td>", g.typical, isgi_json_text(row, "saved_on"));
+        return;
+    }
+    isgi_page_format(p, "<td>%.3g&times;", g.typical);
+    if (g.high > g.low * 1.005) isgi_page_format(p, " (%.3g to %.3g)", g.low, g.high);
+    isgi_page_text(p, "</td><td>");
+    isgi_page_escape(p, isgi_json_text(row, "saved_on"));
+    isgi_page_text(p, "</td>");
 }
 
 static void number_table(isgi_page *p, const cJSON *rows, const char *title, const char *member,

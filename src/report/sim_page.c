@@ -158,7 +158,7 @@ static void layers_chart(isgi_page *p, const cJSON *document)
     }
     if (!count) return;
     most = round_up(most);
-    isgi_page_format(p, "<section><h2>Energy by layer</h2><p class=\"soft\">Mode ");
+    isgi_page_text(p, "<section><h2>Energy by layer</h2><p class=\"soft\">Mode ");
     isgi_page_escape(p, isgi_json_text(isgi_json_object(document, "result"), "mode"));
     isgi_page_text(p, "; typical values. The text gives energy, how the layer runs, and what its latency waits for."
                       "</p>\n");
@@ -174,21 +174,26 @@ static void layers_chart(isgi_page *p, const cJSON *document)
         const int inside = pj / most > 0.72;
         bar_label(p, isgi_json_text(layer, "name"), y, "soft");
         stacked_bar(p, layer, y, most);
-        if (!inside)
-            isgi_page_format(p, "<text class=\"small\" x=\"%.1f\" y=\"%.1f\">%s, %s, %s</text>",
-                             LEFT + pj / most * BAR_WIDTH + 8.0, y + 13.5, isgi_show_energy(a, pj),
-                             isgi_json_text(layer, "mode"), isgi_json_text(layer, "binding"));
-        else
-            isgi_page_format(p, "<text class=\"small\" x=\"%.1f\" y=\"%.1f\">%s</text>",
-                             LEFT + pj / most * BAR_WIDTH + 8.0, y + 13.5, isgi_show_energy(a, pj));
+        isgi_page_format(p, "<text class=\"small\" x=\"%.1f\" y=\"%.1f\">%s", LEFT + pj / most * BAR_WIDTH + 8.0,
+                         y + 13.5, isgi_show_energy(a, pj));
+        if (!inside) {
+            isgi_page_text(p, ", ");
+            isgi_page_escape(p, isgi_json_text(layer, "mode"));
+            isgi_page_text(p, ", ");
+            isgi_page_escape(p, isgi_json_text(layer, "binding"));
+        }
+        isgi_page_text(p, "</text>");
         y += ROW;
     }
     isgi_page_text(p, "</svg></div></section>\n");
 }
 
-static void tile(isgi_page *p, const char *value, const char *unit)
+/* `name` comes from the document. */
+static void tile(isgi_page *p, const char *value, const char *unit, const char *name)
 {
-    isgi_page_format(p, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", value, unit);
+    isgi_page_format(p, "<div class=\"tile\"><b>%s</b><span>%s", value, unit);
+    isgi_page_escape(p, name);
+    isgi_page_text(p, "</span></div>");
 }
 
 /* "energy a run (1 µJ to 2 µJ)", without brackets where the band has no width. */
@@ -209,23 +214,23 @@ static void tiles(isgi_page *p, const cJSON *document)
     size_t used;
     isgi_page_text(p, "<div class=\"tiles\">");
     range(line, sizeof line, "energy a run", energy, isgi_show_energy);
-    tile(p, isgi_show_energy(a, energy.typical), line);
+    tile(p, isgi_show_energy(a, energy.typical), line, "");
     range(line, sizeof line, "latency", latency, isgi_show_time);
     used = strlen(line);
-    (void)snprintf(line + used, sizeof line - used, ", bound by %.24s", isgi_json_text(total, "binding"));
-    tile(p, isgi_show_time(a, latency.typical), line);
-    tile(p, isgi_show_bytes(a, isgi_json_number(total, "far_bytes")), "through the memories beyond the buffers");
+    (void)snprintf(line + used, sizeof line - used, ", bound by ");
+    tile(p, isgi_show_time(a, latency.typical), line, isgi_json_text(total, "binding"));
+    tile(p, isgi_show_bytes(a, isgi_json_number(total, "far_bytes")), "through the memories beyond the buffers", "");
     (void)snprintf(line, sizeof line, "%.20s op/B",
                    isgi_json_number(total, "far_bytes") > 0.0
                        ? isgi_show_count(a, isgi_json_number(total, "operational_intensity"))
                        : "–");
-    tile(p, line, "operations a byte moved");
+    tile(p, line, "operations a byte moved", "");
     (void)snprintf(line, sizeof line, "to make weights; %s on activations",
                    isgi_show_count(b, isgi_json_number(total, "macs")));
     (void)snprintf(
         c, sizeof c, "%.20s MAC",
         isgi_show_count(a, isgi_json_number(total, "generation1_macs") + isgi_json_number(total, "generation2_macs")));
-    tile(p, c, line);
+    tile(p, c, line, "");
     isgi_page_text(p, "</div>\n");
 }
 
@@ -354,7 +359,9 @@ void isgi_sim_run_page(isgi_page *p, const cJSON *document)
         isgi_page_text(p, ", ");
         isgi_page_escape(p, isgi_json_text(profile, "node"));
     }
-    isgi_page_format(p, "; mode %.20s, batch %.0f", isgi_json_text(result, "mode"), isgi_json_number(result, "batch"));
+    isgi_page_text(p, "; mode ");
+    isgi_page_escape(p, isgi_json_text(result, "mode"));
+    isgi_page_format(p, ", batch %.0f", isgi_json_number(result, "batch"));
     if (*isgi_json_text(document, "form")) {
         isgi_page_text(p, "; as if stored in form ");
         isgi_page_escape(p, isgi_json_text(document, "form"));

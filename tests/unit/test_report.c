@@ -217,6 +217,53 @@ static void test_wrong_kinds(void **unused)
         }
 }
 
+/* Every text below `node` becomes `text`, and so does the name of every memory. */
+static void replace_texts(cJSON *node, const char *text)
+{
+    cJSON *child, *dram = cJSON_DetachItemFromObject(node, "dram");
+    if (dram) cJSON_AddItemToObject(node, text, dram);
+    cJSON_ArrayForEach(child, node)
+    {
+        if (!cJSON_IsString(child))
+            replace_texts(child, text);
+        else if (!child->string || (strcmp(child->string, "schema") && strcmp(child->string, "kind")))
+            assert_non_null(cJSON_SetValuestring(child, text));
+    }
+}
+
+/* Nothing of a document becomes markup, and no length of a text cuts any. */
+static void test_hostile_texts(void **unused)
+{
+    (void)unused;
+    static const char *const tags[] = {"text", "title", "span", "td", "div", "svg", "b", "h1", "p"};
+    static const char image[] = "<img/onerror='x'>\"&";
+    const char *documents[2] = {run_document, compare_document};
+    for (int d = 0; d < 2; d++)
+        for (int repeat = 1; repeat <= 100; repeat *= 100) {
+            cJSON *tree = cJSON_Parse(documents[d]);
+            char hostile[100 * sizeof image] = "", *document, *html;
+            for (int i = 0; i < repeat; i++) memcpy(hostile + (size_t)i * strlen(image), image, sizeof image);
+            replace_texts(tree, hostile);
+            document = cJSON_PrintUnformatted(tree);
+            assert_non_null(document);
+            html = page_of(document);
+            check_self_contained(html);
+            has_not(html, "<img");
+            has_not(html, "onerror='");
+            has(html, "&lt;img/onerror=&#39;x&#39;&gt;&quot;&amp;");
+            for (size_t t = 0; t < sizeof tags / sizeof *tags; t++) {
+                char plain[16], with[16], close[16];
+                (void)snprintf(plain, sizeof plain, "<%s>", tags[t]);
+                (void)snprintf(with, sizeof with, "<%s ", tags[t]);
+                (void)snprintf(close, sizeof close, "</%s>", tags[t]);
+                assert_int_equal(count_of(html, plain) + count_of(html, with), count_of(html, close));
+            }
+            isg_free(html);
+            cJSON_free(document);
+            cJSON_Delete(tree);
+        }
+}
+
 static const char cells[] = "bo,bi,note,paper_ratio,accuracy\n1,1,x,0.06,0.5\r\n2,1,,0.07,0.75\n\n2,2,y,0.08,0.875";
 
 static isg_status picture(char **svg, const char *csv, size_t n, isg_error *err)
@@ -309,7 +356,7 @@ int main(void)
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_damaged_documents),
         cmocka_unit_test(test_grid),          cmocka_unit_test(test_grid_scale),
         cmocka_unit_test(test_damaged_grids), cmocka_unit_test(test_every_allocation_may_fail),
-        cmocka_unit_test(test_wrong_kinds),
+        cmocka_unit_test(test_wrong_kinds),   cmocka_unit_test(test_hostile_texts),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }

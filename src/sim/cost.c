@@ -90,6 +90,7 @@ static void cost_compute(sum *s, const isgi_job *j)
     isgi_tally one = {0}, t = {0};
     isgi_cost *c = s->c;
     part.m = ceil(j->m / passes);
+    if (j->synaptic_ops >= 0) part.synaptic_ops = j->synaptic_ops / passes;
     isgi_engine_job(&one, s->m, &part, s->plan->resident);
     isgi_tally_add(&t, &one, passes);
     for (int i = 0; i < ISG_SIM_CAUSES; i++) c->energy[i] += t.energy[i];

@@ -288,6 +288,41 @@ static void test_spiker(void **state)
     isg_sim_profile_destroy(p);
 }
 
+/* A layer run over parts of its outputs, for its weights do not fit: each measured addition is paid for once. */
+static void test_measured_spikes_in_passes(void **state)
+{
+    const isg_sim_form form = {sizeof form, 0, 0, 0, 0, 0, 0, 8, 8, 0, 0, 0};
+    const isg_sim_options options = {sizeof options, 3, ISG_SIM_DENSE};
+    isg_sim_profile *shipped = load("firefly300"), *p = NULL;
+    isg_sim_network *n = NULL;
+    isg_sim_report *r = NULL;
+    isg_error err;
+    cJSON *engine = cJSON_GetObjectItem(shipped->root, "engine");
+    char *text;
+    (void)state;
+    cJSON_AddItemToObject(engine, "synapse", cJSON_Parse(N("0.5", "pJ")));
+    cJSON_AddItemToObject(cJSON_GetObjectItem(shipped->root, "sources"), "z", cJSON_CreateString("none"));
+    text = cJSON_PrintUnformatted(shipped->root);
+    if (isg_sim_profile_parse(&p, text, strlen(text), "spiking", &err) != ISG_OK) fail_msg("%s", err.message);
+    cJSON_free(text);
+    isg_sim_profile_destroy(shipped);
+    assert_int_equal(isg_sim_profile_set(p, "tiers.weights.size", 1, &err), ISG_OK);
+    assert_int_equal(isg_sim_profile_set(p, "tiers.activations.size", 2, &err), ISG_OK);
+    assert_int_equal(isg_sim_network_create(&n, "one", 1, &err), ISG_OK);
+    n->layers[0] = (isg_sim_layer){.name = "conv", .groups = 1, .ci = 64, .co = 64, .taps = 9};
+    n->layers[0].in_pixels = n->layers[0].out_pixels = 64;
+    assert_int_equal(isg_sim_layer_finish(&n->layers[0], &form, &err), ISG_OK);
+    n->layers[0].synaptic_ops = 1000;
+    n->timesteps = 4;
+    assert_int_equal(isg_sim_evaluate(&r, n, p, &options, &err), ISG_OK);
+    assert_true(r->total.notes & ISG_SIM_NOTE_WEIGHTS_AGAIN);
+    assert_true(r->total.synaptic_ops == 3 * 1000);
+    check_near("synapses", r->total.energy_pj[ISG_SIM_E_COMPUTE].typical, 3 * 1000 * 0.5, 1e-12);
+    isg_sim_report_destroy(r);
+    isg_sim_network_destroy(n);
+    isg_sim_profile_destroy(p);
+}
+
 /* ---- the paper's Eq. 8 ---- */
 
 static void test_eq8(void **state)
@@ -309,11 +344,17 @@ static void test_eq8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scale_sim_cycles), cmocka_unit_test(test_neurosim_conversions_and_energy),
-        cmocka_unit_test(test_zigzag_terms),     cmocka_unit_test(test_adc_survey_against_three_sources),
-        cmocka_unit_test(test_laser_and_rings),  cmocka_unit_test(test_sram_fit),
-        cmocka_unit_test(test_pcm_ima),          cmocka_unit_test(test_firefly),
-        cmocka_unit_test(test_spiker),           cmocka_unit_test(test_eq8),
+        cmocka_unit_test(test_scale_sim_cycles),
+        cmocka_unit_test(test_neurosim_conversions_and_energy),
+        cmocka_unit_test(test_zigzag_terms),
+        cmocka_unit_test(test_adc_survey_against_three_sources),
+        cmocka_unit_test(test_laser_and_rings),
+        cmocka_unit_test(test_sram_fit),
+        cmocka_unit_test(test_pcm_ima),
+        cmocka_unit_test(test_firefly),
+        cmocka_unit_test(test_spiker),
+        cmocka_unit_test(test_eq8),
+        cmocka_unit_test(test_measured_spikes_in_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -308,7 +308,7 @@ static isg_status take_step(isgi_trainer *t, const isgi_batch *b, float lr, isg_
     t->at.epoch_loss += (loss + ortho) * b->total;
     t->at.epoch_images += b->total;
     t->at.epoch_correct += correct;
-    return log_step(t, lr, loss + ortho, ce, ortho, (double)correct / b->total, norm, err);
+    return isgi_ranks_agree(t, log_step(t, lr, loss + ortho, ce, ortho, (double)correct / b->total, norm, err), err);
 }
 
 /* ---- validation ---- */

@@ -98,6 +98,7 @@ ELSEWHERE=elsewhere one_line 1 train 2 bad
 grep -q 'rank 1: data/train-images' err || fail "the error does not say which rank: $(cat err)"
 one_line 1 train 2 bad --lr 1e30
 one_line 1 train 2 bad --checkpoint missing/c.ckpt --checkpoint-seconds 0.01
+one_line 2 tune 2 bad --label-offset 1
 one_line 1 ranks 2 "$tool" train --arch mlp --data idx:data --input unit --steps 1 --quiet -o missing/bad.onnx
 
 # started COMMAND...: in the background until the checkpoint is there

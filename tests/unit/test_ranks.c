@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include <insitu/train.h>
 
+#include "host/alloc.h"
 #include "host/rng.h"
 #include "train/batch.h"
 
@@ -370,6 +371,41 @@ static void test_common_end(void **state)
     check_ends(unwritable, ISG_E_IO, "/nonexistent/folder");
 }
 
+/* From the tenth step on there is no memory, and only the log of rank 0 asks for any. */
+static int take_memory(void *user)
+{
+    int *steps = user;
+    if (++*steps == 10) (void)isgi_alloc_fail_at(1);
+    return 0;
+}
+
+static void logs_alone(member *m)
+{
+    static int steps;
+    steps = 0;
+    if (m->comm.rank) return;
+    m->o.log_csv = in_folder("log.csv");
+    m->o.progress.cancelled = take_memory;
+    m->o.progress.user = &steps;
+}
+
+/* A step that rank 0 cannot log ends all. */
+static void test_log_out_of_memory(void **state)
+{
+    isg_train_options o = options();
+    member list[3];
+    (void)state;
+    o.epochs = 0;
+    o.max_steps = 100;
+    train_together(list, 3, &o, 0, NULL, logs_alone);
+    (void)isgi_alloc_fail_at(0);
+    for (uint32_t r = 0; r < 3; r++) {
+        assert_int_equal(list[r].status, ISG_E_NOMEM);
+        assert_int_equal(list[r].report.steps, 0);
+    }
+    release(list, 3);
+}
+
 static void test_batch_too_small(void **state)
 {
     isg_train_options o = options();
@@ -425,9 +461,10 @@ static void test_launched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),           cmocka_unit_test(test_factored), cmocka_unit_test(test_distilled),
-        cmocka_unit_test(test_common_end),      cmocka_unit_test(test_parts),    cmocka_unit_test(test_launched),
-        cmocka_unit_test(test_batch_too_small),
+        cmocka_unit_test(test_dense),           cmocka_unit_test(test_factored),
+        cmocka_unit_test(test_distilled),       cmocka_unit_test(test_common_end),
+        cmocka_unit_test(test_parts),           cmocka_unit_test(test_launched),
+        cmocka_unit_test(test_batch_too_small), cmocka_unit_test(test_log_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make_set, clean_folder);
 }

@@ -215,11 +215,12 @@ static void list_empty(char *dst, size_t size, const uint64_t *counts, uint32_t 
     }
 }
 
-static int count_labels(const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset, uint64_t *counts)
+static int count_labels(tool *t, const isg_dataset *ds, const char *data, const isg_graph *g, int32_t offset,
+                        uint64_t *counts)
 {
     const isg_value *out = &g->values[g->outputs[0]];
     int64_t outputs = out->rank > 0 ? 1 : 0; /* of one image: [N,C] as well as [N,C,1,1] */
-    char name[300];
+    char name[300], line[500];
     uint64_t i;
     int32_t k;
     for (k = 1; k < out->rank; k++) outputs = out->dims[k] > 0 ? outputs * out->dims[k] : 0;
@@ -228,9 +229,11 @@ static int count_labels(const isg_dataset *ds, const char *data, const isg_graph
         const int64_t output = (int64_t)label + offset;
         if (label >= 0) counts[label]++;
         if (outputs <= 0 || (output >= 0 && output < outputs)) continue;
-        fprintf(stderr, "insitu: error: %s: image %llu has label %d, output %lld of a network that has %lld\n",
-                tool_escape(name, sizeof name, data, strlen(data)), (unsigned long long)i, label, (long long)output,
-                (long long)outputs);
+        snprintf(line, sizeof line,
+                 "insitu: error: %s: image %llu has label %d, output %lld of a network that has %lld",
+                 tool_escape(name, sizeof name, data, strlen(data)), (unsigned long long)i, label, (long long)output,
+                 (long long)outputs);
+        tool_error_line(t, line, EXIT_USAGE);
         return EXIT_USAGE;
     }
     return EXIT_OK;
@@ -246,7 +249,7 @@ int tool_check_labels(tool *t, const isg_dataset *ds, const char *data, const is
     if (!isg_dataset_has_labels(ds) || g->output_count < 1) return EXIT_OK;
     counts = calloc((size_t)classes + 1, sizeof *counts);
     if (!counts) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
-    code = count_labels(ds, data, g, offset, counts);
+    code = count_labels(t, ds, data, g, offset, counts);
     for (i = 0; i < classes; i++) {
         if (counts[i]) continue;
         empty++;

@@ -171,7 +171,8 @@ ISG_NODISCARD isg_status isg_rt_op_info(const isg_rt_context *ctx, uint32_t op, 
 /* Inside the hook of operation `op`: copies its input `k` (k == -1: its output, once done) as float32 in logical order
  * to dst, which must hold `capacity` floats, the product of the dims; writes rank and dims if not NULL. dst NULL: only
  * those, of any operation at any time. Errors: ARG, UNSUPPORTED (another operation, whose tensors' memory may be in use
- * for others; with hook_timing: a tensor that is never stored, or as codes only). */
+ * for others; with hook_timing: a tensor that is never stored, or as codes only, or an input once it is overwritten).
+ */
 ISG_NODISCARD isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float *dst, size_t capacity,
                                      uint32_t *rank, uint32_t dims[ISG_RT_MAX_RANK]);
 /* ISA level in effect ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"). */

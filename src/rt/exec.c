@@ -104,9 +104,11 @@ static void run_part(isg_rt_context *ctx, const float *const *inputs, float *con
     }
     for (uint32_t i = 0; i < ctx->ops; i++) {
         ctx->running = i;
+        ctx->ran = ctx->steps[i].done;
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 0);
         ctx->alone = is_small(ctx, &ctx->steps[i]);
         if (!ctx->steps[i].done) run_step(ctx, &ctx->steps[i]);
+        ctx->ran = 1;
         if (ctx->hook) ctx->hook(ctx->hook_user, ctx, i, 1);
     }
     for (uint32_t i = 0; i < m->outputs; i++) {
@@ -203,7 +205,9 @@ isg_status isg_rt_read(const isg_rt_context *ctx, uint32_t op, int32_t k, float 
     if (!t->data || (k < 0 && (s->int8.gives || s->residual >= 0)) || (k == 0 && s->int8.takes))
         return ISG_E_UNSUPPORTED;
     if (capacity < t->count) return ISG_E_ARG;
-    if (op != ctx->running) return ISG_E_UNSUPPORTED; /* its memory may be another tensor's by now */
+    /* its memory may be another tensor's by now, or the output's */
+    if (op != ctx->running || (k >= 0 && ctx->ran && t->data == ctx->tensors[s->op.output].data))
+        return ISG_E_UNSUPPORTED;
     isgi_to_logical(&ctx->kernels, dst, t->data, &t->shape);
     return ISG_OK;
 }

@@ -125,6 +125,7 @@ struct isg_rt_context {
     uint32_t parts; /* of the batch, that many images each, go through all operations one after the other */
     uint32_t isa, ops, tensor_count;
     uint32_t running; /* the operation in hand, or the last that was */
+    int ran;          /* it has made its output */
     int alone;        /* the operation that runs now is too small to share */
     isgi_step *steps;
     isgi_tensor *tensors;

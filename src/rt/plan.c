@@ -498,6 +498,7 @@ isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t byt
     isg_rt_context *made = (isg_rt_context *)workspace;
     plan_walk p;
     workspace_layout l;
+    if (ctx) *ctx = NULL;
     if (!ctx || !workspace) return isgi_error(err, ISG_E_ARG, "ctx and workspace must not be null", ISG_ERROR_NONE, -1);
     if ((uintptr_t)workspace % ISG_RT_ALIGNMENT)
         return isgi_error(err, ISG_E_WORKSPACE, "workspace is not aligned to 64 bytes", ISG_ERROR_NONE, -1);
@@ -510,7 +511,7 @@ isg_status isg_rt_context_init(isg_rt_context **ctx, void *workspace, size_t byt
     made->model_copy = *p.m;
     made->model = &made->model_copy;
     made->parallel = options->parallel;
-    if (!made->parallel.run) made->parallel.workers = 1;
+    made->parallel.workers = p.workers;
     made->hook = options->hook;
     made->hook_user = options->hook_user;
     made->parts = p.parts;

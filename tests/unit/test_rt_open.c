@@ -14,7 +14,9 @@
 #include <insitu/rt.h>
 
 #include "isg_builder.h"
+#include "rt/exec.h"
 #include "rt/plan_memory.h"
+#include "rt_layer.h"
 
 static builder shared;
 
@@ -176,6 +178,108 @@ static void test_hooks_and_sections(void **state)
     free(image);
 }
 
+/* x -> relu -> two 1x1 convolutions -> the sum with the relu's output: done over x, and over that output. */
+static uint8_t *build_in_place(size_t *size)
+{
+    static const uint32_t dims[4] = {0, 16, 4, 4}, window[10] = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0};
+    builder *b = &shared;
+    uint32_t weight;
+    reset_builder(b, 3);
+    add_input(b, 4, dims);
+    add_op(b, ISG_KIND_ACTIVATION, 4, dims);
+    put_uv(&b->ops, ISG_ACTIVATION_RELU);
+    put_uv(&b->ops, 1);
+    weight = add_weight(b, 2, 1, 16, 16, 0, 8, ISG_QUANT_MIDTREAD, 4, ISG_SCALE_COLUMN_F16);
+    for (int layer = 0; layer < 2; layer++) {
+        add_op(b, ISG_KIND_CONV, 4, dims);
+        put_uv(&b->ops, ISG_ACTIVATION_NONE);
+        put_uv(&b->ops, 1);
+        put_uv(&b->ops, weight);
+        put_uv(&b->ops, 0);
+        for (int i = 0; i < 10; i++) put_uv(&b->ops, window[i]);
+        put_uv(&b->ops, 1);
+    }
+    add_op(b, ISG_KIND_BINARY, 4, dims);
+    put_uv(&b->ops, ISG_ACTIVATION_NONE);
+    put_uv(&b->ops, 3);
+    put_uv(&b->ops, 1);
+    put_uv(&b->ops, ISG_BINARY_ADD);
+    add_output(b, 4);
+    return finish_image(b, size);
+}
+
+typedef struct in_place_log {
+    const float *x;
+    float sum[256];
+    int calls;
+} in_place_log;
+
+/* A hook that takes the time: an input is readable until it is overwritten. */
+static void read_in_place(void *user, const isg_rt_context *ctx, uint32_t op, int done)
+{
+    in_place_log *log = (in_place_log *)user;
+    float now[256];
+    log->calls++;
+    if (op == 0) {
+        assert_int_equal(isg_rt_read(ctx, 0, 0, now, 256, NULL, NULL), done ? ISG_E_UNSUPPORTED : ISG_OK);
+        if (!done) assert_memory_equal(now, log->x, sizeof now);
+        if (done) assert_int_equal(isg_rt_read(ctx, 0, -1, now, 256, NULL, NULL), ISG_OK);
+    }
+    if (op == 1 || op == 2) assert_int_equal(isg_rt_read(ctx, op, 0, now, 256, NULL, NULL), ISG_OK);
+    if (op == 3) { /* the convolution has done it */
+        assert_int_equal(isg_rt_read(ctx, 3, 0, now, 256, NULL, NULL), ISG_E_UNSUPPORTED);
+        assert_int_equal(isg_rt_read(ctx, 3, 1, now, 256, NULL, NULL), ISG_E_UNSUPPORTED);
+        assert_int_equal(isg_rt_read(ctx, 3, -1, log->sum, 256, NULL, NULL), ISG_OK);
+    }
+}
+
+static void test_reading_what_is_overwritten(void **state)
+{
+    size_t size;
+    uint8_t *image = build_in_place(&size);
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    isg_rt_op info;
+    float x[256], y[256], *out = y;
+    const float *in = x;
+    in_place_log log = {.x = x};
+    framed f;
+    (void)state;
+    for (int i = 0; i < 256; i++) x[i] = next_float(&shared);
+    assert_int_equal(isg_rt_open(&model, image, size, NULL), ISG_OK);
+    options.hook = read_in_place;
+    options.hook_user = &log;
+    options.hook_timing = 1;
+    options.strategy = ISG_STRATEGY_FACTORED;
+    f = open_framed(&model, &options);
+    assert_int_equal(isg_rt_op_info(f.ctx, 3, &info), ISG_OK);
+    assert_true(info.fused);
+    assert_int_equal(isg_rt_run(f.ctx, &in, &out, NULL), ISG_OK);
+    assert_int_equal(log.calls, 8);
+    assert_memory_equal(log.sum, y, sizeof y);
+    close_framed(&f);
+    free(image);
+}
+
+/* No number of workers means one, for the plan and for what follows it. */
+static void test_no_workers(void **state)
+{
+    size_t size;
+    uint8_t *image = build_net(&size);
+    isg_rt_model model;
+    isg_rt_options options = ISG_RT_OPTIONS_INIT;
+    framed f;
+    (void)state;
+    assert_int_equal(isg_rt_open(&model, image, size, NULL), ISG_OK);
+    for (int with = 0; with < 2; with++) {
+        options.parallel = (isg_parallel){with ? run_backwards : NULL, NULL, 0};
+        f = open_framed(&model, &options);
+        assert_int_equal(f.ctx->parallel.workers, 1);
+        close_framed(&f);
+    }
+    free(image);
+}
+
 static void test_misaligned(void **state)
 {
     size_t size;
@@ -236,6 +340,14 @@ static void test_bad_workspace(void **state)
     assert_non_null(strstr(err.message, "aligned"));
     assert_int_equal(isg_rt_context_init(&ctx, workspace, 0, &model, &options, &err), ISG_E_WORKSPACE);
     assert_null(ctx);
+    ctx = (isg_rt_context *)(void *)workspace;
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, 0, &model, &options, &err), ISG_E_WORKSPACE);
+    assert_null(ctx);
+    ctx = (isg_rt_context *)(void *)workspace;
+    options.batch = UINT32_MAX;
+    assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, &err), ISG_E_LIMIT);
+    assert_null(ctx);
+    options.batch = 1;
     for (size_t i = 0; i < memory.workspace_bytes + 64; i++) assert_int_equal(workspace[i], 0x5a);
     assert_int_equal(isg_rt_context_init(&ctx, workspace, memory.workspace_bytes, &model, &options, &err), ISG_OK);
     free(workspace);
@@ -448,6 +560,8 @@ int main(void)
         cmocka_unit_test(test_bad_workspace),
         cmocka_unit_test(test_isa_masks),
         cmocka_unit_test(test_hooks_and_sections),
+        cmocka_unit_test(test_reading_what_is_overwritten),
+        cmocka_unit_test(test_no_workers),
         cmocka_unit_test(test_every_truncation),
         cmocka_unit_test(test_every_flip),
         cmocka_unit_test(test_versions_and_sections),

@@ -67,10 +67,12 @@ ISG_NODISCARD isg_status isg_factor_fit_scale(isg_factor *f, isg_error *err);
  * family and scales a column stay, but a factor that had no quantiser becomes MIDTREAD with one 16-bit scale. For
  * training that begins with more bits than it ends with. Errors: ARG, NOMEM; f is then as it was or partly changed. */
 ISG_NODISCARD isg_status isg_factors_requantise(isg_factors *f, const uint8_t bits[3], isg_error *err);
-/* Fake quantisation: y = Q(master), same formula and rounding as the decoder in rt/gen, so that
- * isg_factor_encode() then rt gives the same numbers bit for bit. NaN or infinity in the master: NUMERIC. */
+/* Fake quantisation: y = Q(master), same formula and rounding as the decoder in rt/gen, so that what the runtime makes
+ * of the codes of isg_factor_codes() is the same bit for bit. Errors: ARG (no scales yet, or bits that the family has
+ * not), NUMERIC (NaN or infinity in master or scales, or beyond binary16 where that is stored). */
 ISG_NODISCARD isg_status isg_factor_quantise(float *y, const isg_factor *f, isg_error *err);
-/* Codes 0..2^bits-1 (int32) and, for PAPER, the range r (SPEC section 3). margin may be NULL. */
+/* The code 0..2^bits-1 of each number of the master. Errors: as isg_factor_quantise(), and ARG where numbers are stored
+ * as they are (16 or 32 bits). */
 ISG_NODISCARD isg_status isg_factor_codes(int32_t *codes, const isg_factor *f, isg_error *err);
 /* Straight-through gradients. dmaster = d L/d master from g = d L/d y; PAPER as SPEC 3.1 with `clamp` (the released
  * code's gradient-value clamp) on or off; MIDTREAD/MIDRISE pass inside the range and give dscale (learned step size,

@@ -13,7 +13,10 @@
 extern "C" {
 #endif
 
-/* Progress of a long call. `done` of `total` units (total 0: unknown), free text such as "layer3.1.conv2 err 0.012". */
+/* Progress of a long call. `done` of `total` units (total 0: unknown), free text such as "layer3.1.conv2 err 0.012".
+ * report() is called by one thread at a time. cancelled() may be called by several threads of a pool at once, and while
+ * report() runs: it may read an atomic or a sig_atomic_t, and must not wait for what report() holds. Either may be
+ * NULL. */
 typedef struct isg_progress {
     void (*report)(void *user, const char *stage, uint64_t done, uint64_t total, const char *text);
     int (*cancelled)(void *user); /* non-zero: stop soon with ISG_E_CANCELLED, leaving a checkpoint where promised */

@@ -11,11 +11,14 @@
 extern "C" {
 #endif
 
-/* How a code j in 0..2^q-1 becomes a number. s is the scale of the tensor or of the column.
- *   PAPER    q >= 2: (j / (2^q - 1)) * 2 s - s, evaluated in that order in binary32 (SPEC section 3; s is r = max|tanh
- * x|) q == 1: s * (2 j - 1) MIDTREAD q >= 2: (j - 2^(q-1)) * s        zero is a level;  q == 1: s * (2 j - 1) MIDRISE
- * (2 j - (2^q - 1)) * s            symmetric, zero is not a level RAW      bits is 16 or 32: the number itself, IEEE
- * binary16 or binary32; no scales */
+/* clang-format off */
+/* How a code j of q bits, 0..2^q-1, becomes a number. s is the scale of the tensor or of the column.
+ *   PAPER     q >= 2: (j / (2^q - 1)) * 2 s - s, evaluated in that order in binary32;  q == 1: s * (2 j - 1)
+ *             (SPEC section 3; s is r = max|tanh x|)
+ *   MIDTREAD  q >= 2: (j - 2^(q-1)) * s, zero is a level;  q == 1: s * (2 j - 1)
+ *   MIDRISE   (2 j - (2^q - 1)) * s, symmetric, zero is not a level
+ *   RAW       q is 16 or 32: the number itself, IEEE binary16 or binary32; no scales */
+/* clang-format on */
 typedef enum isg_quant_family {
     ISG_QUANT_RAW = 0,
     ISG_QUANT_PAPER = 1,

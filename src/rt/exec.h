@@ -205,23 +205,8 @@ void isgi_conv_gather(float *dst, const isgi_conv *c, const float *x, uint64_t f
 void isgi_conv_epilogue(const isg_rt_context *ctx, const isgi_step *step, const float *bias, uint64_t first,
                         size_t pixels, uint32_t from, uint32_t n);
 
-/* Pointers to what each tap reads for `count` output pixels from pixel `first` (over batch, rows, columns), skipping
- * `pad` where a tap lies outside. `lists` consecutive channel groups of `list_step` floats are listed per tap. The
- * tile at `src` starts at row `row0` of image `image0`. */
-typedef struct isgi_taps {
-    const isgi_window *window;
-    const float *src;
-    const float *pad;
-    uint32_t ih, iw, oh, ow;
-    uint32_t row0;
-    uint32_t lists;
-    size_t pixel_step, list_step, image_step;
-    uint64_t image0;
-} isgi_taps;
-void isgi_list_taps(const isgi_taps *g, uint64_t first, uint32_t count, const float **taps);
-
-/* Scratch floats of the other kinds, and running them. */
-uint64_t isgi_op_scratch(const isgi_op *op, const isgi_shape *x, const isgi_shape *out, uint32_t workers);
+/* The other kinds. Pooling needs as many floats of scratch for each worker. */
+size_t isgi_pool_scratch(const isgi_window *w);
 void isgi_pool_run(const isg_rt_context *ctx, const isgi_step *step);
 void isgi_global_pool_run(const isg_rt_context *ctx, const isgi_step *step);
 void isgi_binary_run(const isg_rt_context *ctx, const isgi_step *step);

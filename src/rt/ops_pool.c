@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pooling over windows and over whole images, and the scratch of everything that is not a convolution. */
-#include <string.h>
-
+/* Pooling over windows and over whole images. */
 #include "rt/exec.h"
 
 #define POOL_POINTERS 16384u
@@ -12,22 +10,10 @@ static uint32_t pool_chunk(const isgi_window *w)
     return n > ISGI_PIXELS ? ISGI_PIXELS : n ? n : 1;
 }
 
-static size_t pool_worker_floats(const isgi_window *w)
+size_t isgi_pool_scratch(const isgi_window *w)
 {
     const size_t pointer = sizeof(void *) / sizeof(float);
     return isgi_round_floats((size_t)pool_chunk(w) * w->kh * w->kw * pointer) + ISGI_PIXELS;
-}
-
-uint64_t isgi_op_scratch(const isgi_op *op, const isgi_shape *x, const isgi_shape *out, uint32_t workers)
-{
-    (void)out;
-    switch (op->kind) {
-    case ISG_KIND_MAX_POOL:
-    case ISG_KIND_AVERAGE_POOL: return (uint64_t)pool_worker_floats(&op->window) * workers;
-    case ISG_KIND_AFFINE: return 2 * (uint64_t)isgi_round_floats(x->dims[1]);
-    case ISG_KIND_SOFTMAX: return x->dims[op->mode];
-    default: return 0;
-    }
 }
 
 typedef struct pool_job {
@@ -64,19 +50,41 @@ static void fill_scales(const pool_job *j, uint64_t first, uint32_t count, float
     }
 }
 
+/* What each tap reads for `count` output pixels from pixel `first` (over batch, rows, columns); NULL outside. */
+static void list_taps(const pool_job *j, uint64_t first, uint32_t count, const float **taps)
+{
+    const isgi_window *w = &j->op->window;
+    const uint32_t *in = j->x->shape.dims, *out = j->out->shape.dims, plane = out[2] * out[3];
+    uint64_t image = first / plane;
+    uint32_t oy = (uint32_t)(first % plane) / out[3], ox = (uint32_t)(first % plane) % out[3];
+    for (uint32_t p = 0; p < count; p++) {
+        const float *map = j->x->data + (size_t)image * in[2] * in[3] * in[1];
+        for (uint32_t ky = 0; ky < w->kh; ky++) {
+            const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
+            for (uint32_t kx = 0; kx < w->kw; kx++) {
+                const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
+                const int inside = iy >= 0 && iy < in[2] && ix >= 0 && ix < in[3];
+                *taps++ = inside ? map + ((size_t)iy * in[3] + (size_t)ix) * in[1] : NULL;
+            }
+        }
+        if (++ox < out[3]) continue;
+        ox = 0;
+        if (++oy < out[2]) continue;
+        oy = 0;
+        image++;
+    }
+}
+
 static void pool_task(void *arg, uint32_t index, uint32_t worker)
 {
     const pool_job *j = (const pool_job *)arg;
     const isgi_window *w = &j->op->window;
-    const uint32_t *in = j->x->shape.dims, *out = j->out->shape.dims;
     const uint64_t first = (uint64_t)index * j->chunk;
     const uint32_t count = j->pixels - first < j->chunk ? (uint32_t)(j->pixels - first) : j->chunk;
-    const size_t taps = (size_t)w->kh * w->kw, channels = in[1];
-    float *part = j->ctx->scratch + worker * pool_worker_floats(w), *dst = j->out->data + (size_t)first * channels;
+    const size_t taps = (size_t)w->kh * w->kw, channels = j->x->shape.dims[1];
+    float *part = j->ctx->scratch + worker * isgi_pool_scratch(w), *dst = j->out->data + (size_t)first * channels;
     const float **list = (const float **)(void *)(part + ISGI_PIXELS);
-    const isgi_taps g = {
-        w, j->x->data, NULL, in[2], in[3], out[2], out[3], 0, 1, channels, 0, (size_t)in[2] * in[3] * channels, 0};
-    isgi_list_taps(&g, first, count, list);
+    list_taps(j, first, count, list);
     if (j->op->kind == ISG_KIND_MAX_POOL) {
         j->ctx->kernels.maxpool_f32(dst, channels, list, count, taps, channels);
         return;

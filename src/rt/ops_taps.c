@@ -1,37 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work by indirection: the list of what each tap reads, depthwise convolution. */
-#include <string.h>
-
+/* Depthwise convolution: the list of the rows that the taps read. */
 #include "rt/exec.h"
-
-void isgi_list_taps(const isgi_taps *g, uint64_t first, uint32_t count, const float **taps)
-{
-    const isgi_window *w = g->window;
-    const uint32_t plane = g->oh * g->ow;
-    uint64_t image = first / plane;
-    uint32_t oy = (uint32_t)(first % plane) / g->ow, ox = (uint32_t)(first % plane) % g->ow;
-    for (uint32_t p = 0; p < count; p++) {
-        const float *base = g->src + (size_t)(image - g->image0) * g->image_step;
-        for (uint32_t ky = 0; ky < w->kh; ky++) {
-            const int64_t iy = (int64_t)oy * w->sh - w->top + (int64_t)ky * w->dh;
-            const int row_in = iy >= 0 && iy < g->ih;
-            for (uint32_t kx = 0; kx < w->kw; kx++) {
-                const int64_t ix = (int64_t)ox * w->sw - w->left + (int64_t)kx * w->dw;
-                const int in = row_in && ix >= 0 && ix < g->iw;
-                const float *at =
-                    in ? base + ((size_t)(iy - (int64_t)g->row0) * g->iw + (size_t)ix) * g->pixel_step : g->pad;
-                for (uint32_t i = 0; i < g->lists; i++) *taps++ = in ? at + i * g->list_step : at;
-            }
-        }
-        if (++ox == g->ow) {
-            ox = 0;
-            if (++oy == g->oh) {
-                oy = 0;
-                image++;
-            }
-        }
-    }
-}
 
 typedef struct taps_job {
     const isg_rt_context *ctx;
@@ -46,8 +15,6 @@ static const float **taps_of(const isg_rt_context *ctx, size_t offset)
 {
     return (const float **)(void *)(ctx->scratch + offset);
 }
-
-/* ---- depthwise ---- */
 
 /* Some output rows of one image. */
 static void depthwise_task(void *arg, uint32_t index, uint32_t worker)

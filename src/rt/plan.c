@@ -121,6 +121,18 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32
     return ISG_OK;
 }
 
+/* Floats for an operation that is no layer. */
+static uint64_t unweighted_scratch(const isgi_op *op, const isgi_shape *x, uint32_t workers)
+{
+    switch (op->kind) {
+    case ISG_KIND_MAX_POOL:
+    case ISG_KIND_AVERAGE_POOL: return (uint64_t)isgi_pool_scratch(&op->window) * workers;
+    case ISG_KIND_AFFINE: return 2 * (uint64_t)isgi_round_floats(x->dims[1]); /* scale and shift of each channel */
+    case ISG_KIND_SOFTMAX: return x->dims[op->mode];
+    default: return 0;
+    }
+}
+
 static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
 {
     const isgi_ranges ranges = isgi_int8_ranges(p->m, p->layer);
@@ -314,7 +326,7 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     isgi_view_tensor(p->m, s->op.output, &out, NULL);
     isgi_shape_bind(&x, p->batch);
     isgi_shape_bind(&out, p->batch);
-    s->scratch = isgi_op_scratch(&s->op, &x, &out, p->workers);
+    s->scratch = unweighted_scratch(&s->op, &x, p->workers);
     if (s->op.weight >= 0) plan_weighted(p, s, &x, &out);
     s->int8.takes = p->handed;
     if (s->op.kind == ISG_KIND_CONV) hand_codes(p, *c, index, s, &out);

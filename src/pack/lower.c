@@ -54,11 +54,6 @@ isg_status isgi_lower_shape(const isgi_lowering *l, int32_t value, isgi_shape *s
     return ISG_OK;
 }
 
-static int same_shape(const isgi_shape *a, const isgi_shape *b)
-{
-    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]) == 0;
-}
-
 static isgi_text text_of(const char *s)
 {
     isgi_text t = {s, 0};
@@ -142,7 +137,7 @@ isg_status isgi_lower_value(isgi_lowering *l, int32_t value, isgi_ref *ref, isg_
         ISGI_TRY(enter_constant(l, value, &l->refs[value], err));
     }
     ISGI_TRY(isgi_lower_shape(l, value, &shape, err));
-    if (!same_shape(&shape, isgi_program_shape(l->p, l->refs[value]))) {
+    if (!isgi_shape_equal(&shape, isgi_program_shape(l->p, l->refs[value]))) {
         const isgi_ref source = l->refs[value];
         const int32_t current = l->node;
         isg_status status;

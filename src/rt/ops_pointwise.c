@@ -11,20 +11,18 @@
  * there (0 where it is broadcast). */
 static void memory_dims(const isgi_shape *out, size_t dims[ISG_RT_MAX_RANK])
 {
-    static const uint8_t order4[4] = {0, 2, 3, 1};
     for (uint32_t i = 0; i < ISG_RT_MAX_RANK; i++) dims[i] = 1;
     for (uint32_t i = 0; i < out->rank; i++)
-        dims[ISG_RT_MAX_RANK - out->rank + i] = out->dims[out->rank == 4 ? order4[i] : i];
+        dims[ISG_RT_MAX_RANK - out->rank + i] = out->dims[isgi_nhwc_axis(out->rank, i)];
 }
 
 static void broadcast_strides(const isgi_shape *out, const isgi_shape *s, size_t strides[ISG_RT_MAX_RANK])
 {
-    static const uint8_t order4[4] = {0, 2, 3, 1};
     size_t own[ISG_RT_MAX_RANK] = {0};
     isgi_shape_strides(s, own);
     for (uint32_t i = 0; i < ISG_RT_MAX_RANK; i++) strides[i] = 0;
     for (uint32_t i = 0; i < out->rank; i++) {
-        const uint32_t axis = out->rank == 4 ? order4[i] : i, skip = out->rank - s->rank;
+        const uint32_t axis = isgi_nhwc_axis(out->rank, i), skip = out->rank - s->rank;
         if (axis >= skip && s->dims[axis - skip] > 1) strides[ISG_RT_MAX_RANK - out->rank + i] = own[axis - skip];
     }
 }
@@ -77,11 +75,6 @@ static void binary_plane_task(void *arg, uint32_t index, uint32_t worker)
     finish(j, dst, d[2] * row);
 }
 
-static int same_dims(const isgi_shape *a, const isgi_shape *b)
-{
-    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]) == 0;
-}
-
 void isgi_binary_run(const isg_rt_context *ctx, const isgi_step *step)
 {
     pointwise_job j;
@@ -91,7 +84,7 @@ void isgi_binary_run(const isg_rt_context *ctx, const isgi_step *step)
     j.a = &ctx->tensors[step->op.inputs[0]];
     j.b = &ctx->tensors[step->op.inputs[1]];
     j.out = &ctx->tensors[step->op.output];
-    if (same_dims(&j.a->shape, &j.b->shape)) {
+    if (isgi_shape_equal(&j.a->shape, &j.b->shape)) {
         isgi_run_tasks(ctx, binary_flat_task, &j, (j.out->count + CHUNK_FLOATS - 1) / CHUNK_FLOATS);
         return;
     }

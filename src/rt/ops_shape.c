@@ -31,11 +31,10 @@ void isgi_concat_run(const isg_rt_context *ctx, const isgi_step *step)
 /* dst, contiguous in the memory order of `s`, from src with one stride per logical dim. */
 static void copy_strided(float *dst, const isgi_shape *s, const float *src, const ptrdiff_t strides[ISG_RT_MAX_RANK])
 {
-    static const uint8_t order4[4] = {0, 2, 3, 1};
     size_t n[4] = {1, 1, 1, 1};
     ptrdiff_t t[4] = {0, 0, 0, 0};
     for (uint32_t i = 0; i < s->rank; i++) {
-        const uint32_t axis = s->rank == 4 ? order4[i] : i;
+        const uint32_t axis = isgi_nhwc_axis(s->rank, i);
         n[4 - s->rank + i] = s->dims[axis];
         t[4 - s->rank + i] = strides[axis];
     }
@@ -156,7 +155,6 @@ static int64_t pad_offset(const isgi_op *op, const isgi_shape *x, const size_t *
 
 void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
 {
-    static const uint8_t order4[4] = {0, 2, 3, 1};
     const isgi_op *op = &step->op;
     const isgi_tensor *x = &ctx->tensors[op->inputs[0]], *out = &ctx->tensors[op->output];
     const uint32_t rank = x->shape.rank, inner = rank == 4 ? 1 : rank - 1, n = out->shape.dims[inner];
@@ -181,7 +179,7 @@ void isgi_pad_run(const isg_rt_context *ctx, const isgi_step *step)
             pad_some(dst, src, to, n, op, width, begin);
         }
         for (uint32_t i = rank - 1; i-- > 0;) { /* the next row in memory order */
-            const uint32_t d = rank == 4 ? order4[i] : i;
+            const uint32_t d = isgi_nhwc_axis(rank, i);
             const int more = ++at[d] < out->shape.dims[d];
             if (!more) at[d] = 0;
             offsets[d] = pad_offset(op, &x->shape, own, d, at[d]);

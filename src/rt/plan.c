@@ -213,7 +213,7 @@ static int same_shape(const isgi_model *m, uint32_t a, uint32_t b)
     isgi_shape x, y;
     isgi_view_tensor(m, a, &x, NULL);
     isgi_view_tensor(m, b, &y, NULL);
-    return x.rank == y.rank && memcmp(x.dims, y.dims, x.rank * sizeof x.dims[0]) == 0;
+    return isgi_shape_equal(&x, &y);
 }
 
 /* A convolution without activation whose only reader is the addition right after it does that addition too. `ops`

@@ -69,11 +69,6 @@ typedef struct isgi_model {
 
 #define ISGI_MODEL_MAGIC 0x6c65646f6d677369u
 
-static inline isgi_model *isgi_model_of(isg_rt_model *m)
-{
-    return (isgi_model *)(void *)m;
-}
-
 static inline const isgi_model *isgi_model_of_const(const isg_rt_model *m)
 {
     return (const isgi_model *)(const void *)m;
@@ -130,16 +125,10 @@ static inline void isgi_shape_bind(isgi_shape *s, uint32_t batch)
     if (s->dims[0] == 0) s->dims[0] = batch;
 }
 
-/* Strides in floats of each logical dim in memory: channels last at rank 4, row-major otherwise. */
-static inline void isgi_shape_strides(const isgi_shape *s, size_t strides[ISG_RT_MAX_RANK])
-{
-    static const uint8_t order4[4] = {1, 3, 2, 0}; /* innermost first */
-    size_t step = 1;
-    for (uint32_t i = 0; i < s->rank; i++) {
-        const uint32_t axis = s->rank == 4 ? order4[i] : s->rank - 1 - i;
-        strides[axis] = step;
-        step *= s->dims[axis];
-    }
-}
+int isgi_shape_equal(const isgi_shape *a, const isgi_shape *b);
+/* The logical dim in place i of memory, outermost first: channels last at rank 4, row-major otherwise. */
+uint32_t isgi_nhwc_axis(uint32_t rank, uint32_t i);
+/* Strides in floats of each logical dim in memory. */
+void isgi_shape_strides(const isgi_shape *s, size_t strides[ISG_RT_MAX_RANK]);
 
 #endif

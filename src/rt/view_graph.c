@@ -318,9 +318,25 @@ static isg_status check_constants(const isgi_model *m, isg_error *err)
     return ISG_OK;
 }
 
-static int shapes_equal(const isgi_shape *a, const isgi_shape *b)
+int isgi_shape_equal(const isgi_shape *a, const isgi_shape *b)
 {
     return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]) == 0;
+}
+
+uint32_t isgi_nhwc_axis(uint32_t rank, uint32_t i)
+{
+    static const uint8_t order4[4] = {0, 2, 3, 1};
+    return rank == 4 ? order4[i] : i;
+}
+
+void isgi_shape_strides(const isgi_shape *s, size_t strides[ISG_RT_MAX_RANK])
+{
+    size_t step = 1;
+    for (uint32_t i = s->rank; i-- > 0;) {
+        const uint32_t axis = isgi_nhwc_axis(s->rank, i);
+        strides[axis] = step;
+        step *= s->dims[axis];
+    }
 }
 
 static isg_status scan_ops(isgi_model *m, isgi_cursor *c, isg_error *err)
@@ -337,7 +353,7 @@ static isg_status scan_ops(isgi_model *m, isgi_cursor *c, isg_error *err)
             computed = stored;
             status = isgi_view_infer(m, &op, &computed, err);
         }
-        if (status == ISG_OK && !shapes_equal(&stored, &computed))
+        if (status == ISG_OK && !isgi_shape_equal(&stored, &computed))
             status = isgi_error(err, ISG_E_SHAPE, "stored output shape is not the computed one", c->pos, (int32_t)i);
         if (status != ISG_OK) {
             if (err) err->node = (int32_t)i;

@@ -194,6 +194,7 @@ isg_status isgi_checkpoint_load(isgi_trainer *t, isg_error *err)
     isg_file_close(&file);
     if (status != ISG_OK) return status;
     t->seconds_before = t->at.seconds;
+    t->steps_before = t->at.step;
     return reload_csv(t, err);
 }
 

@@ -351,7 +351,7 @@ static void plan_gradients(isgi_net *net)
         isgi_netop *op = &net->ops[i];
         for (int32_t k = 0; k < op->in_count; k++) {
             if (op->in[k] < 0) continue;
-            /* producer doubles as "written" by way of grad == 1 until offsets are given */
+            /* until gradients get their offsets, grad says whether one was written by an operation further on */
             op->accumulate[k] = net->acts[op->in[k]].grad != 0;
             net->acts[op->in[k]].grad = 1;
         }

@@ -206,7 +206,7 @@ static isg_status mean_lists(const isgi_net *net, const isgi_netop *op, pool_imp
     p->factor = isgi_calloc(y->size, sizeof *p->factor);
     p->list = isgi_calloc(x->size, sizeof *p->list);
     if (!p->start || !p->factor || !p->list) return isgi_nomem(err);
-    for (size_t i = 0; i <= y->size; i++) p->start[i] = (uint32_t)i * per;
+    for (size_t i = 0; i < y->size; i++) p->start[i] = (uint32_t)i * per; /* the next place in each list, */
     for (size_t i = 0; i < x->size; i++) {
         int64_t from = 0, to = 0;
         for (int32_t k = 1, j = 1; k < x->rank; k++) {
@@ -214,10 +214,10 @@ static isg_status mean_lists(const isgi_net *net, const isgi_netop *op, pool_imp
             if (!reduced[k]) to += index[k] * ys[j];
             j += !reduced[k] || op->attr.axes.keepdims;
         }
-        p->factor[to] += 1.0f; /* how many are listed so far */
-        p->list[p->start[to] + (uint32_t)p->factor[to] - 1] = (uint32_t)from;
+        p->list[p->start[to]++] = (uint32_t)from;
         for (int32_t k = x->rank - 1; k >= 1 && ++index[k] == x->dims[k]; k--) index[k] = 0;
     }
+    for (size_t i = 0; i <= y->size; i++) p->start[i] = (uint32_t)i * per; /* and again its begin */
     for (size_t i = 0; i < y->size; i++) p->factor[i] = 1.0f / (float)per;
     return ISG_OK;
 }

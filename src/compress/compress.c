@@ -385,7 +385,7 @@ static isg_status fill_report(isg_compress_report *report, const job *j, isg_err
         const isgi_layer *layer = &j->layers.items[i];
         isg_layer_report *r = &report->layers[i];
         const uint64_t bn = layer->has_bias && !layer->fc ? 2 * (uint64_t)layer->co : 0;
-        double bytes = (double)r->bytes_full;
+        double bytes;
         ISGI_TRY(report_layer(r, layer, j->options->dry_run, err));
         bytes = (double)r->bytes_full;
         if (!layer->keep) {

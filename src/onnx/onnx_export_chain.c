@@ -86,14 +86,11 @@ static const char *chain_basis(chain *c)
 static void chain_sum(chain *c, const char *input, const char *output)
 {
     const char **parts = isgi_onnx_build_alloc(&c->x->build, c->f->bi * sizeof *parts);
+    const char *part = isgi_onnx_export_name(c->x, "part");
     IsgiOnnx__NodeProto *node;
     uint32_t i;
     if (!parts) return;
-    for (i = 0; i < c->f->bi; i++) {
-        char suffix[32] = "part";
-        const char *base = isgi_onnx_export_name(c->x, suffix);
-        parts[i] = isgi_onnx_build_name(&c->x->build, "%s_%u", base, (unsigned)i);
-    }
+    for (i = 0; i < c->f->bi; i++) parts[i] = isgi_onnx_build_name(&c->x->build, "%s_%u", part, (unsigned)i);
     node =
         isgi_onnx_build_node(&c->x->build, "Split", isgi_onnx_export_name(c->x, "split"), &input, 1, parts, c->f->bi);
     isgi_onnx_build_int(&c->x->build, node, "axis", 1);

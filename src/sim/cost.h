@@ -62,6 +62,8 @@ double isgi_engine_peak(const isgi_machine *m);
 /* Partial sums of `folds` parts for `count` outputs: the accumulator's energy, or traffic of 4 bytes through the
  * activation buffer where the profile has none. Outputs themselves are written with `bits`. */
 void isgi_partial_sums(isgi_tally *t, const isgi_machine *m, double count, double folds, unsigned bits);
+/* mW of light for one line of an optical engine: given, or from its loss budget with every output a branch. */
+double isgi_laser_line(const isgi_machine *m);
 
 /* Cycles of a systolic array on one m x k x n product, exact against SCALE-Sim v1 for WS and IS; OS is its lower bound
  * plus the last fold's skew, within rows + cols - 1 (RELATED section 3.2). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is common to engines: which one runs a job, what its cells hold, its peak, its partial sums. */
+/* What is common to engines: which one runs a job, what its cells hold, its peak, its partial sums and laser. */
 #include "sim/cost.h"
 
 #include <math.h>
@@ -28,6 +28,13 @@ void isgi_partial_sums(isgi_tally *t, const isgi_machine *m, double count, doubl
         t->activation_written += again * 4;
         t->activation_read += again * 4;
     }
+}
+
+double isgi_laser_line(const isgi_machine *m)
+{
+    if (m->has[ISGI_KEY_LASER]) return m->key[ISGI_KEY_LASER];
+    return isgi_laser_power(m->key[ISGI_KEY_LOSS], m->key[ISGI_KEY_SENSITIVITY], m->key[ISGI_KEY_COLS],
+                            m->key[ISGI_KEY_LASER_BITS], m->key[ISGI_KEY_EXTINCTION], m->key[ISGI_KEY_EFFICIENCY]);
 }
 
 void isgi_engine_job(isgi_tally *t, const isgi_machine *m, const isgi_job *j, int programmed)

@@ -5,14 +5,6 @@
 
 #include <math.h>
 
-/* mW of light for one wavelength: given, or from its loss budget with every output a branch. */
-static double laser_line(const isgi_machine *m)
-{
-    if (m->has[ISGI_KEY_LASER]) return m->key[ISGI_KEY_LASER];
-    return isgi_laser_power(m->key[ISGI_KEY_LOSS], m->key[ISGI_KEY_SENSITIVITY], m->key[ISGI_KEY_COLS],
-                            m->key[ISGI_KEY_LASER_BITS], m->key[ISGI_KEY_EXTINCTION], m->key[ISGI_KEY_EFFICIENCY]);
-}
-
 /* E = w e_dac + M (R e_dac_in + C e_adc) + (R C P_ring + R P_mod + C P_detector + R P_laser) (t_prog + M/f) a tile. A
  * job that makes weights with regen_path "analog" leaves its outputs on the detectors: they are not converted, neither
  * as the inputs of level 2 nor as the weights that the next tile is tuned to. */
@@ -33,7 +25,7 @@ void isgi_engine_mrr(isgi_tally *t, const isgi_machine *m, const isgi_job *j)
     t->adc += adc;
     t->energy[ISG_SIM_E_DAC] += dac * m->key[ISGI_KEY_DAC] + weights * m->key[ISGI_KEY_WEIGHT_DAC];
     t->energy[ISG_SIM_E_ADC] += adc * m->key[ISGI_KEY_ADC];
-    t->energy[ISG_SIM_E_LASER] += rows * laser_line(m) * lit_ns;
+    t->energy[ISG_SIM_E_LASER] += rows * isgi_laser_line(m) * lit_ns;
     t->energy[ISG_SIM_E_TUNING] += (rows * cols * m->key[ISGI_KEY_RING] + rows * m->key[ISGI_KEY_MODULATOR]) * lit_ns;
     t->energy[ISG_SIM_E_DETECTOR] += cols * m->key[ISGI_KEY_DETECTOR] * lit_ns;
     t->weight_read += weights * j->bits_w / 8;

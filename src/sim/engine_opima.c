@@ -5,13 +5,6 @@
 
 #include <math.h>
 
-static double opima_laser(const isgi_machine *m)
-{
-    if (m->has[ISGI_KEY_LASER]) return m->key[ISGI_KEY_LASER];
-    return isgi_laser_power(m->key[ISGI_KEY_LOSS], m->key[ISGI_KEY_SENSITIVITY], m->key[ISGI_KEY_COLS],
-                            m->key[ISGI_KEY_LASER_BITS], m->key[ISGI_KEY_EXTINCTION], m->key[ISGI_KEY_EFFICIENCY]);
-}
-
 /* ceil(bits_in / cell) ceil(bits_w / cell) passes; the pieces of a weight lie in neighbouring columns. */
 void isgi_engine_opima(isgi_tally *t, const isgi_machine *m, const isgi_job *j, int programmed)
 {
@@ -28,7 +21,7 @@ void isgi_engine_opima(isgi_tally *t, const isgi_machine *m, const isgi_job *j, 
     t->dac += dac;
     t->energy[ISG_SIM_E_ADC] += adc * m->key[ISGI_KEY_ADC];
     t->energy[ISG_SIM_E_DAC] += dac * m->key[ISGI_KEY_DAC];
-    t->energy[ISG_SIM_E_LASER] += rows * opima_laser(m) * lit_ns;
+    t->energy[ISG_SIM_E_LASER] += rows * isgi_laser_line(m) * lit_ns;
     t->energy[ISG_SIM_E_TUNING] += rows * m->key[ISGI_KEY_MODULATOR] * lit_ns;
     t->energy[ISG_SIM_E_DETECTOR] += cols * m->key[ISGI_KEY_DETECTOR] * lit_ns;
     t->energy[ISG_SIM_E_COMPUTE] += isgi_job_macs(j) * slices * steps * m->key[ISGI_KEY_CELL_READ];

@@ -118,13 +118,8 @@ int cmd_train(tool *t, const tool_verb *verb, int argc, char **argv)
     train_job job = {.graph = NULL};
     const char *inputs[2];
     int files, code;
-    isg_train_options_default(&a.o);
-    a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
-    tool_train_options(options + 8, &a.o);
-    code = tool_parse(t, &usage, argc, argv, &files);
+    code = tool_train_begin(t, &usage, options + 8, &a.o, argc, argv, &files);
     if (code >= 0) return code;
-    if (!a.output) return tool_usage_error(t, "--output is needed");
-    if (!a.data) return tool_usage_error(t, "--data is needed");
     if ((files == 1) == (a.arch != NULL)) return tool_usage_error(t, "give either --arch or MODEL.onnx");
     if (tool_given(t, "outputs") && !a.outputs) return tool_usage_error(t, "option --outputs: at least 1");
     if (a.outputs && !a.arch) return tool_usage_error(t, "--outputs needs --arch");

@@ -211,13 +211,8 @@ int cmd_tune(tool *t, const tool_verb *verb, int argc, char **argv)
     tune_job job = {.graph = NULL};
     const char *inputs[2];
     int files, code;
-    isg_train_options_default(&a.o);
-    a.o.distill_beta = NAN; /* not asked for: depends on the teacher */
-    tool_train_options(options + 8, &a.o);
-    code = tool_parse(t, &usage, argc, argv, &files);
+    code = tool_train_begin(t, &usage, options + 8, &a.o, argc, argv, &files);
     if (code >= 0) return code;
-    if (!a.output) return tool_usage_error(t, "--output is needed");
-    if (!a.data) return tool_usage_error(t, "--data is needed");
     if (a.o.distill_beta < 0.0f || a.o.distill_beta > 1.0f)
         return tool_usage_error(t, "option --distill: must lie between 0 and 1");
     if (a.o.distill_beta > 0.0f && !a.teacher) return tool_usage_error(t, "--distill needs --teacher");

@@ -8,7 +8,7 @@
 
 #define MAX_CLASS_FILE (16u << 20)
 
-void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o)
+static void train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o)
 {
     const tool_option rows[TRAIN_OPTION_COUNT] = {
         {"epochs", 'e', OPTION_U32, &o->epochs, "N",
@@ -55,6 +55,28 @@ void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options 
     memcpy(list, rows, sizeof rows);
 }
 
+static int need(tool *t, const tool_usage *usage, const char *name)
+{
+    for (uint32_t i = 0; i < usage->option_count; i++) {
+        const char *const *text = usage->options[i].target;
+        if (!strcmp(usage->options[i].name, name) && !*text) return tool_usage_error(t, "--%s is needed", name);
+    }
+    return -1;
+}
+
+int tool_train_begin(tool *t, const tool_usage *usage, tool_option rows[TRAIN_OPTION_COUNT], isg_train_options *o,
+                     int argc, char **argv, int *files)
+{
+    int code;
+    isg_train_options_default(o);
+    o->distill_beta = NAN; /* depends on the teacher */
+    train_options(rows, o);
+    code = tool_parse(t, usage, argc, argv, files);
+    if (code < 0) code = need(t, usage, "output");
+    if (code < 0) code = need(t, usage, "data");
+    return code;
+}
+
 int tool_read_bits(tool *t, const char *text, uint8_t bits[3])
 {
     const char *p = text;
@@ -91,7 +113,7 @@ int tool_refuse_training(tool *t)
     tool_option rows[TRAIN_OPTION_COUNT];
     const char *names[TRAIN_OPTION_COUNT + 2] = {"teacher"};
     size_t i, n = 1;
-    tool_train_options(rows, &unused);
+    train_options(rows, &unused);
     for (i = 0; i < TRAIN_OPTION_COUNT; i++)
         if (strcmp(rows[i].name, "epochs") != 0) names[n++] = rows[i].name; /* it is what says so */
     return tool_refuse(t, names, "does nothing where nothing is trained (--epochs=0 without --seconds and --steps)");

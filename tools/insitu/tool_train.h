@@ -7,8 +7,11 @@
 
 #define TRAIN_OPTION_COUNT 33
 
-/* The rows of isg_train_options for a verb's table; distill only where there is a teacher (tune). */
-void tool_train_options(tool_option list[TRAIN_OPTION_COUNT], isg_train_options *o);
+/* Fills *o with defaults (distill_beta: NaN, not asked for) and `rows`, a part of the verb's table, with the options of
+ * training, then reads the command line; --output and --data, which the table has, are needed. Returns as tool_parse().
+ */
+int tool_train_begin(tool *t, const tool_usage *usage, tool_option rows[TRAIN_OPTION_COUNT], isg_train_options *o,
+                     int argc, char **argv, int *files);
 /* "3", or "3,6,3": bits of basis, U and V. */
 int tool_read_bits(tool *t, const char *text, uint8_t bits[3]);
 /* Whether epochs, steps or time were asked for. */

@@ -28,9 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     isgi_optim optim;
     isgi_trainer t;
     isg_error err = {0};
-    uint8_t *copy = malloc(size ? size : 1);
-    if (!copy) return 0;
-    if (size) memcpy(copy, data, size);
+    uint8_t *copy;
     memset(&net, 0, sizeof net);
     memset(&optim, 0, sizeof optim);
     memset(&t, 0, sizeof t);
@@ -44,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t.optim = &optim;
     t.best = best;
     t.o.checkpoint = "fuzz";
-    fuzz_seal(copy, size, "ISGCKPT\1", t.config, FUZZ_HEADER);
+    copy = fuzz_sealed(data, size, "ISGCKPT\1", t.config, FUZZ_HEADER);
+    if (!copy) return 0;
     if (isgi_checkpoint_read(&t, copy, size, &err) != ISG_OK) {
         if (err.message[0] == 0 || t.at.step || optim.step) abort();
         must_be_untouched(params, FUZZ_PARAMS);

@@ -19,9 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     isgi_net net;
     isgi_trainer t;
     isg_error err = {0};
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = fuzz_sealed(data, size, "ISGVIEW\1", key, FUZZ_HEADER);
     if (!copy) return 0;
-    if (size) memcpy(copy, data, size);
     memset(&net, 0, sizeof net);
     memset(&t, 0, sizeof t);
     net.classes = 2;
@@ -30,7 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t.views = views;
     t.view_count = 2;
     t.o.teacher_cache = "fuzz";
-    fuzz_seal(copy, size, "ISGVIEW\1", key, FUZZ_HEADER);
     if (isgi_views_read(&t, key, copy, size, &err) != ISG_OK) {
         if (err.message[0] == 0) abort();
         for (size_t i = 0; i < FUZZ_FLOATS; i++)

@@ -4,7 +4,6 @@
 #include <insitu/train.h>
 
 #include "host/alloc.h"
-#include "host/rng.h"
 #include "train/batch.h"
 
 #include <math.h>
@@ -17,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "temp_folder.h"
+#include "bar_images.h"
 
 /* Sums in another order move numbers by some 1e-7. Where one lies that near to the edge of a Relu or of a code, it
  * falls on the other side, and weights differ by 1e-3 (of the seeds 91 to 97 in 91 and 95): not what is checked here.
@@ -100,34 +99,9 @@ static isg_status broadcast(isg_comm *c, void *bytes, size_t n, uint32_t root, i
 
 /* ---- data and networks ---- */
 
-static void put_be32(FILE *f, uint32_t v)
-{
-    for (int s = 24; s >= 0; s -= 8) fputc((int)(v >> s & 255), f);
-}
-
 static int make_set(void **state)
 {
-    isgi_rng rng;
-    FILE *x, *y;
-    if (make_folder(state) != 0) return -1;
-    x = fopen(in_folder("train-images-idx3-ubyte"), "wb");
-    y = fopen(in_folder("train-labels-idx1-ubyte"), "wb");
-    if (!x || !y) return -1;
-    isgi_rng_seed(&rng, SEED, 0);
-    put_be32(x, 0x803);
-    put_be32(x, IMAGES);
-    put_be32(x, SIDE);
-    put_be32(x, SIDE);
-    put_be32(y, 0x801);
-    put_be32(y, IMAGES);
-    for (int i = 0; i < IMAGES; i++) {
-        for (int p = 0; p < SIDE * SIDE; p++) fputc((int)isgi_rng_below(&rng, 80) + (p / SIDE == i % 10 + 1) * 150, x);
-        fputc(i % 10, y);
-    }
-    fclose(x);
-    fclose(y);
-    print_message("seed %u\n", SEED);
-    return 0;
+    return make_bar_images(state, SEED, IMAGES, SIDE, 1);
 }
 
 static void fill_factor(isg_factor *f, isgi_rng *rng, uint8_t bits)

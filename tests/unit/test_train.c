@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Training end to end on synthetic images: overfitting, resuming, determinism, NaN, factors, renormalisation. */
+#define _XOPEN_SOURCE 700 /* nftw */
 #include <insitu/train.h>
 
 #include "host/alloc.h"
-#include "host/rng.h"
 #include "train/batch.h"
 #include "train/dnn.h"
 #include "train/net.h"
@@ -22,75 +22,20 @@
 
 #include <cmocka.h>
 
+#include "bar_images.h"
+
 #define SEED 77u
 #define IMAGES 80
 #define SIDE 16
 
-static char folder[256];
-
-static void put_be32(FILE *f, uint32_t v)
-{
-    for (int s = 24; s >= 0; s -= 8) fputc((int)(v >> s & 255), f);
-}
-
-static char *path_of(const char *name)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-/* Ten classes: a bright bar whose place is the class, in noise. */
 static int make_set(void **state)
 {
-    isgi_rng rng;
-    FILE *x, *y;
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/train-test-XXXXXX", INSITU_BINARY_DIR);
-    if (!mkdtemp(folder)) return -1;
-    x = fopen(path_of("train-images-idx3-ubyte"), "wb");
-    y = fopen(path_of("train-labels-idx1-ubyte"), "wb");
-    if (!x || !y) return -1;
-    isgi_rng_seed(&rng, SEED, 0);
-    put_be32(x, 0x803);
-    put_be32(x, IMAGES);
-    put_be32(x, SIDE);
-    put_be32(x, SIDE);
-    put_be32(y, 0x801);
-    put_be32(y, IMAGES);
-    for (int i = 0; i < IMAGES; i++) {
-        for (int p = 0; p < SIDE * SIDE; p++) {
-            const int bar = p / SIDE == i % 10 + 3;
-            fputc((int)isgi_rng_below(&rng, 80) + (bar ? 150 : 0), x);
-        }
-        fputc(i % 10, y);
-    }
-    fclose(x);
-    fclose(y);
-    print_message("seed %u\n", SEED);
-    return 0;
-}
-
-static int drop_set(void **state)
-{
-    static const char *const names[] = {"train-images-idx3-ubyte",
-                                        "train-labels-idx1-ubyte",
-                                        "a.csv",
-                                        "b.csv",
-                                        "b.ckpt",
-                                        "c.csv",
-                                        "views",
-                                        "whole",
-                                        "kept",
-                                        "kept.ckpt"};
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
-    return rmdir(folder);
+    return make_bar_images(state, SEED, IMAGES, SIDE, 3);
 }
 
 static isg_dataset *open_set(void)
 {
-    char spec[300];
+    char spec[PATH_MAX + 8];
     isg_dataset *ds = NULL;
     isg_error err = {0};
     snprintf(spec, sizeof spec, "idx:%s", folder);
@@ -220,9 +165,9 @@ static void test_resume(void **state)
     isg_train_report ra, rb;
     char a[512], b[512], ckpt[512];
     (void)state;
-    snprintf(a, sizeof a, "%s", path_of("a.csv"));
-    snprintf(b, sizeof b, "%s", path_of("b.csv"));
-    snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
+    snprintf(a, sizeof a, "%s", in_folder("a.csv"));
+    snprintf(b, sizeof b, "%s", in_folder("b.csv"));
+    snprintf(ckpt, sizeof ckpt, "%s", in_folder("b.ckpt"));
     o.epochs = 4;
     o.validation_fraction = 0.1;
     o.ema_decay = 0.95f;
@@ -299,8 +244,8 @@ static void test_checkpoint_refused(void **state)
     FILE *f;
     int old;
     (void)state;
-    snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
-    snprintf(images, sizeof images, "%s", path_of("train-images-idx3-ubyte"));
+    snprintf(ckpt, sizeof ckpt, "%s", in_folder("b.ckpt"));
+    snprintf(images, sizeof images, "%s", in_folder("train-images-idx3-ubyte"));
     unlink(ckpt);
     o.checkpoint = ckpt;
     o.distill_beta = 0.5f;
@@ -531,7 +476,7 @@ static void test_views(void **state)
     (void)state;
     o.learning_rate = 5e-3f;
     assert_int_equal(train(teacher, NULL, &o, NULL, NULL), ISG_OK);
-    snprintf(cache, sizeof cache, "%s", path_of("views"));
+    snprintf(cache, sizeof cache, "%s", in_folder("views"));
     o.teacher_views = 2;
     assert_int_equal(train(teacher, NULL, &o, NULL, &err), ISG_E_ARG);
     o.epochs = 4;
@@ -541,25 +486,25 @@ static void test_views(void **state)
     o.validation_fraction = 0.1;
     for (int i = 0; i < 3; i++) {
         char log[512];
-        snprintf(log, sizeof log, "%s", path_of(logs[i]));
+        snprintf(log, sizeof log, "%s", in_folder(logs[i]));
         o.log_csv = log;
         o.teacher_cache = i ? cache : NULL;
         students[i] = factored_net();
         if (train(students[i], teacher, &o, NULL, &err) != ISG_OK) fail_msg("%s", err.message);
-        if (i) assert_string_equal(slurp(log), slurp(path_of(logs[0])));
+        if (i) assert_string_equal(slurp(log), slurp(in_folder(logs[0])));
         assert_same_weights(students[i], students[0]);
     }
     /* a run beside its teacher shows other pictures */
     {
         isg_graph *beside = factored_net();
         char log[512];
-        snprintf(log, sizeof log, "%s", path_of("c.csv"));
+        snprintf(log, sizeof log, "%s", in_folder("c.csv"));
         o.log_csv = log;
         o.teacher_views = 0;
         assert_int_equal(train(beside, teacher, &o, NULL, &err), ISG_E_ARG); /* a file, and no number of views */
         o.teacher_cache = NULL;
         assert_int_equal(train(beside, teacher, &o, NULL, &err), ISG_OK);
-        assert_string_not_equal(slurp(log), slurp(path_of(logs[0])));
+        assert_string_not_equal(slurp(log), slurp(in_folder(logs[0])));
         isg_graph_destroy(beside);
     }
     o.log_csv = NULL;
@@ -588,10 +533,10 @@ static void test_views_resume(void **state)
     isg_error err = {0};
     char a[512], b[512], ckpt[512], cache[512];
     (void)state;
-    snprintf(a, sizeof a, "%s", path_of("a.csv"));
-    snprintf(b, sizeof b, "%s", path_of("b.csv"));
-    snprintf(ckpt, sizeof ckpt, "%s", path_of("b.ckpt"));
-    snprintf(cache, sizeof cache, "%s", path_of("views"));
+    snprintf(a, sizeof a, "%s", in_folder("a.csv"));
+    snprintf(b, sizeof b, "%s", in_folder("b.csv"));
+    snprintf(ckpt, sizeof ckpt, "%s", in_folder("b.ckpt"));
+    snprintf(cache, sizeof cache, "%s", in_folder("views"));
     o.epochs = 4;
     o.flip = 1;
     o.distill_beta = 0.9f;
@@ -671,9 +616,9 @@ static void test_views_kept(void **state)
     views_watch w = {.left = -1};
     int kept = 0;
     (void)state;
-    snprintf(whole, sizeof whole, "%s", path_of("whole"));
-    snprintf(cache, sizeof cache, "%s", path_of("kept"));
-    snprintf(ckpt, sizeof ckpt, "%s", path_of("kept.ckpt"));
+    snprintf(whole, sizeof whole, "%s", in_folder("whole"));
+    snprintf(cache, sizeof cache, "%s", in_folder("kept"));
+    snprintf(ckpt, sizeof ckpt, "%s", in_folder("kept.ckpt"));
     o.max_steps = 1;
     o.flip = 1;
     o.distill_beta = 0.9f;
@@ -883,5 +828,5 @@ int main(void)
                                        cmocka_unit_test(test_signals),
                                        cmocka_unit_test(test_architectures),
                                        cmocka_unit_test(test_out_of_memory)};
-    return cmocka_run_group_tests(tests, make_set, drop_set);
+    return cmocka_run_group_tests(tests, make_set, clean_folder);
 }

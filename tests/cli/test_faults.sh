@@ -116,9 +116,11 @@ done
 
 # the same before the first step, while a slow teacher speaks: nothing is trained, whole views are kept for the next run
 expect 0 "$tool" train --arch resnet20 --data "$data" --input unit --steps 1 --threads 1 --quiet -o "$work/teacher.onnx"
+# stop_views LEAST OPTION...: until more views than that are kept
 stop_views()
 {
-    kept=
+    least=$1 kept=
+    shift
     for delay in 1 2 4 8; do
         "$tool" tune "$packed" --teacher "$work/teacher.onnx" --data "$data" --flip --teacher-views 2000 --steps 1 \
             --threads 1 --checkpoint "$work/views.ckpt" --resume --quiet -o "$out/o.isg" "$@" >"$work/out" 2>"$work/err" &
@@ -133,12 +135,12 @@ stop_views()
         [ -z "$(ls -A "$out")" ] || fail "SIGTERM before the first step left $(ls -A "$out")"
         [ ! -e "$work/views.ckpt" ] || fail "a checkpoint of nothing"
         kept=$(sed -n "s/.* with \([1-9][0-9]*\) of the teacher's.*/\1/p" "$work/err")
-        [ -z "$kept" ] || break # a slow machine was still busy with what comes before
+        [ "${kept:-0}" -le "$least" ] || break # a slow machine was still busy with what comes before
     done
 }
-stop_views --teacher-cache "$work/views.cache"
+stop_views 0 --teacher-cache "$work/views.cache"
 first=$kept
-stop_views --teacher-cache "$work/views.cache"
+stop_views "${first:-0}" --teacher-cache "$work/views.cache"
 [ "${kept:-0}" -gt "${first:-9999}" ] || fail "stopped with '$first' views, then with '$kept'"
 
 # timeout(1) signals the process and its group: the second signal is not somebody's impatience

@@ -224,27 +224,33 @@ static isg_status build_op(isgi_net *net, isgi_netop *op, const isg_node *node, 
     }
 }
 
-static isg_status add_node(isgi_net *net, const isg_node *node, isg_error *err)
+static isg_status add_output(isgi_net *net, const isg_node *node, int32_t which, isg_error *err)
+{
+    isgi_netop *op = &net->ops[net->op_count];
+    memset(op, 0, sizeof *op);
+    op->op = node->op;
+    op->name = node->name ? node->name : "";
+    op->attr = node->attr;
+    op->weight = op->bias = -1;
+    for (int32_t k = 0; k < ISGI_OP_INPUTS; k++) op->in[k] = -1;
+    if (node->input_count > ISGI_OP_INPUTS) return node_fail(node, "too many inputs", err);
+    for (int32_t k = 0; k < node->input_count; k++) {
+        if (node->inputs[k] >= 0) op->in[k] = net->act_of_value[node->inputs[k]];
+    }
+    op->in_count = node->input_count;
+    ISGI_TRY(add_act(net, node->outputs[which], net->op_count, err));
+    op->out = net->act_count - 1;
+    net->op_count++;
+    return build_op(net, op, node, which, err);
+}
+
+/* An operation for every output that the logits need. Of one that they do not need nobody would write the gradient. */
+static isg_status add_node(isgi_net *net, const isg_node *node, const uint8_t *needed, isg_error *err)
 {
     for (int32_t which = 0; which < node->output_count; which++) {
-        isgi_netop *op;
-        if (which > 0 && node->op != ISG_OP_SPLIT) break;
-        op = &net->ops[net->op_count];
-        memset(op, 0, sizeof *op);
-        op->op = node->op;
-        op->name = node->name ? node->name : "";
-        op->attr = node->attr;
-        op->weight = op->bias = -1;
-        for (int32_t k = 0; k < ISGI_OP_INPUTS; k++) op->in[k] = -1;
-        if (node->input_count > ISGI_OP_INPUTS) return node_fail(node, "too many inputs", err);
-        for (int32_t k = 0; k < node->input_count; k++) {
-            if (node->inputs[k] >= 0) op->in[k] = net->act_of_value[node->inputs[k]];
-        }
-        op->in_count = node->input_count;
-        ISGI_TRY(add_act(net, node->outputs[which], net->op_count, err));
-        op->out = net->act_count - 1;
-        net->op_count++;
-        ISGI_TRY(build_op(net, op, node, which, err));
+        if (node->outputs[which] < 0 || !needed[node->outputs[which]]) continue;
+        if (which > 0 && node->op != ISG_OP_SPLIT) return node_fail(node, "another output than its first is used", err);
+        ISGI_TRY(add_output(net, node, which, err));
     }
     return ISG_OK;
 }
@@ -281,13 +287,7 @@ static isg_status compile_ops(isgi_net *net, isg_error *err)
     if (!needed) return isgi_nomem(err);
     mark_needed(g, needed, logits);
     status = add_act(net, g->inputs[0], -1, err);
-    for (int32_t i = 0; status == ISG_OK && i < g->node_count; i++) {
-        int wanted = 0;
-        for (int32_t k = 0; k < g->nodes[i].output_count; k++) {
-            if (g->nodes[i].outputs[k] >= 0) wanted |= needed[g->nodes[i].outputs[k]];
-        }
-        if (wanted) status = add_node(net, &g->nodes[i], err);
-    }
+    for (int32_t i = 0; status == ISG_OK && i < g->node_count; i++) status = add_node(net, &g->nodes[i], needed, err);
     isg_free(needed);
     if (status != ISG_OK) return status;
     net->input = 0;

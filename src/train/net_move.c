@@ -200,14 +200,19 @@ static int pad_axes(const isgi_net *net, const isg_node *node, const isgi_act *x
     return 1;
 }
 
+/* The sizes are input 1: outputs that nobody reads are omitted and have no shape. */
 static int split_axes(const isgi_net *net, const isg_node *node, const isgi_act *x, int32_t which, move_axes *a)
 {
-    int64_t axis = node->attr.axes.axes[0], at = 0;
+    int64_t axis = node->attr.axes.axes[0], *sizes;
+    int32_t n;
+    int ok;
     if (axis < 0) axis += x->rank;
     if (axis < 1 || axis >= x->rank) return 0;
-    for (int32_t i = 0; i < which; i++) at += net->graph->values[node->outputs[i]].dims[axis];
-    a->origin[axis] = at;
-    return 1;
+    sizes = isgi_calloc((size_t)node->output_count, sizeof *sizes);
+    ok = sizes && isgi_read_ints(net, node, 1, sizes, node->output_count, &n) && n == node->output_count;
+    for (int32_t i = 0; ok && i < which; i++) a->origin[axis] += sizes[i];
+    isg_free(sizes);
+    return ok;
 }
 
 static isg_status concat_map(isgi_net *net, isgi_netop *op, move_impl *m, isg_error *err)

@@ -291,6 +291,34 @@ static int32_t build_concat(maker *m, const grad_case *c, int32_t x)
     return out;
 }
 
+/* Channels p[0] .. p[0]+p[1]-1 of a convolution, as the middle part of a SPLIT; p[2]: as a SLICE. Of the parts beside
+ * it the first is omitted and the last is read by what the output does not need. */
+static int32_t build_part(maker *m, const grad_case *c, int32_t x)
+{
+    const int64_t last = 2, all[4] = {c->x[0], c->p[0] + c->p[1] + last, c->x[2], c->x[3]};
+    const int64_t rest[4] = {c->x[0], last, c->x[2], c->x[3]}, sizes[3] = {c->p[0], c->p[1], last};
+    const int64_t slice[4] = {c->p[0], c->p[0] + c->p[1], 1, 1};
+    const grad_case conv = {"", 4,          {c->x[0], c->x[1]}, {all[0], all[1], all[2], all[3]},
+                            0,  build_conv, ISG_OP_CONV,        {all[1], 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 0}};
+    int32_t h = build_conv(m, &conv, x), in[5] = {value(m, 4, all)}, parts[3] = {ISG_NO_VALUE}, out = value(m, 4, c->y);
+    node(m, ISG_OP_SIGMOID, 1, &h, in[0]);
+    parts[1] = value(m, 4, c->y);
+    if (c->p[2]) {
+        for (int k = 0; k < 4; k++) in[k + 1] = ints(m, 1, &slice[k]);
+        node(m, ISG_OP_SLICE, 5, in, parts[1]);
+    } else {
+        int32_t n, beside = value(m, 4, rest);
+        in[1] = ints(m, 3, sizes);
+        parts[2] = value(m, 4, rest);
+        n = isg_graph_add_node(m->g, ISG_OP_SPLIT, "split", in, 2, parts, 3);
+        assert_true(n >= 0);
+        m->g->nodes[n].attr.axes.axes[0] = 1;
+        node(m, ISG_OP_RELU, 1, &parts[2], beside);
+    }
+    node(m, ISG_OP_SIGMOID, 1, &parts[1], out);
+    return out;
+}
+
 /* A residual block: conv - bn - relu - conv + shortcut, one weight used twice. */
 static void relu_like(maker *m, isg_op op, int32_t x, int32_t y)
 {
@@ -465,6 +493,7 @@ static const grad_case cases[] = {
     {"pad edge", 4, {N, 2, 4, 4}, {N, 2, 7, 6}, 0, build_pad, ISG_OP_PAD, {2, 0, 0, 2, 1, 0, 0, 1, 1}},
     {"concat channels", 4, {N, 2, 3, 3}, {N, 6, 3, 3}, 0, build_concat, ISG_OP_CONCAT, {1}},
     {"concat rows", 4, {N, 2, 3, 3}, {N, 2, 9, 3}, 0, build_concat, ISG_OP_CONCAT, {2}},
+    {"split", 4, {N, 3, 4, 4}, {N, 3, 4, 4}, 0, build_part, ISG_OP_SPLIT, {1, 3, 0}},
     {"residual", 4, {N, 3, 4, 4}, {0}, 0, build_residual, ISG_OP_ADD, {0}},
     {"residual winograd", 4, {N, 16, 5, 5}, {0}, 0, build_residual, ISG_OP_ADD, {0}},
 };
@@ -684,6 +713,45 @@ static void test_fused_relu(void **state)
     isg_free(g[1]);
 }
 
+/* A part of a SPLIT trains as the same SLICE does, also in a later step, when the memory has been used. */
+static void test_split_parts(void **state)
+{
+    static float logits[2][MANY * MOST_OUTPUTS];
+    const grad_case split = {"part", 4, {N, 16, 6, 6}, {N, 3, 6, 6}, 0, build_part, ISG_OP_SPLIT, {1, 3, 0}};
+    grad_case slice = split;
+    float *g[2] = {NULL, NULL};
+    size_t n = 0;
+    (void)state;
+    slice.p[2] = 1;
+    step_on(&split, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, NULL, 1, &g[0], logits[0], &n);
+    step_on(&slice, ISG_EXECUTION_AUTO, ISG_PRECISION_F32, NULL, 1, &g[1], logits[1], &n);
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_memory_equal(g[0], g[1], n * sizeof(float));
+    isg_free(g[0]);
+    isg_free(g[1]);
+}
+
+/* Training goes through the first output of an operation that is no SPLIT, and through no other. */
+static void test_other_output(void **state)
+{
+    maker m = {NULL, {{0}, 0, 0}};
+    const int64_t dims[4] = {BATCH, 2, 4, 4};
+    const isgi_net_options o = {.batch = BATCH, .trainable = 1};
+    int32_t x, outputs[2] = {ISG_NO_VALUE};
+    isgi_net *net = NULL;
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(isg_graph_create(&m.g, NULL), ISG_OK);
+    x = value(&m, 4, dims);
+    outputs[1] = value(&m, 4, dims);
+    assert_int_equal(isg_graph_add_input(m.g, x, NULL), ISG_OK);
+    assert_int_equal(isg_graph_add_node(m.g, ISG_OP_MAX_POOL, "pool", &x, 1, outputs, 2), 0);
+    assert_int_equal(isg_graph_add_output(m.g, outputs[1], NULL), ISG_OK);
+    assert_int_equal(isgi_net_create(&net, m.g, &o, &err), ISG_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "MaxPool node pool: another output than its first is used"));
+    isg_graph_destroy(m.g);
+}
+
 static double relative_error(const float *a, const float *b, size_t n)
 {
     double error = 0, square = 0;
@@ -901,9 +969,10 @@ static void test_loss(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_operations), cmocka_unit_test(test_factored_equals_generated),
-        cmocka_unit_test(test_fused_relu), cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_operations),   cmocka_unit_test(test_factored_equals_generated),
+        cmocka_unit_test(test_fused_relu),   cmocka_unit_test(test_split_parts),
+        cmocka_unit_test(test_other_output), cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_bf16),         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,12 @@ const char *isgi_onnx_export_operand(isgi_onnx_export *x, int32_t k)
 const char *isgi_onnx_export_output(isgi_onnx_export *x, int32_t k)
 {
     const isg_node *n = export_node(x);
-    return k < n->output_count && n->outputs[k] >= 0 ? x->graph->values[n->outputs[k]].name : "";
+    char part[32];
+    if (k < n->output_count && n->outputs[k] >= 0) return x->graph->values[n->outputs[k]].name;
+    if (n->op != ISG_OP_SPLIT) return "";
+    /* ONNX has no optional outputs in a list: what nobody reads has a name too */
+    snprintf(part, sizeof part, "part_%d", (int)k);
+    return isgi_onnx_export_name(x, part);
 }
 
 static const isg_tensor *export_constant(const isgi_onnx_export *x, int32_t k)

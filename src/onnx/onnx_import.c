@@ -316,12 +316,18 @@ static const char *op_hint(const char *op)
     return "";
 }
 
-/* Indices of a list of names; an empty name is an omitted operand, trailing ones are dropped. */
+/* The length of a list of names without the empty ones at its end. */
+static size_t given_names(char **names, size_t n)
+{
+    while (n && !names[n - 1][0]) n--;
+    return n;
+}
+
+/* Indices of a list of names; an empty name is an omitted operand. */
 static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size_t n, int32_t *values, int32_t *count)
 {
     const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     size_t i;
-    while (n && !names[n - 1][0]) n--;
     for (i = 0; i < n; i++) {
         char shown[96];
         values[i] = ISG_NO_VALUE;
@@ -389,10 +395,13 @@ static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *input
     const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
     int32_t input_count = 0, output_count = 0;
     const int32_t found = in->found;
+    size_t n_output;
     isg_op op;
-    IMPORT_TRY(resolve(in, index, node->input, node->n_input, inputs, &input_count));
-    IMPORT_TRY(resolve(in, index, node->output, node->n_output, outputs, &output_count));
+    IMPORT_TRY(resolve(in, index, node->input, given_names(node->input, node->n_input), inputs, &input_count));
     IMPORT_TRY(node_op(in, index, &op));
+    /* how many parts a Split makes is the length of its list */
+    n_output = op == ISG_OP_SPLIT ? node->n_output : given_names(node->output, node->n_output);
+    IMPORT_TRY(resolve(in, index, node->output, n_output, outputs, &output_count));
     if (op == ISG_OP_CONSTANT && in->found == found)
         IMPORT_TRY(import_constant(in, index, output_count > 0 ? outputs[0] : -1));
     if (op != ISG_OP_CONSTANT && op != ISG_OP_COUNT && in->found == found) {

@@ -301,25 +301,31 @@ isg_status isgi_lower_slice(isgi_lowering *l, const isg_node *n, isg_error *err)
     return ISG_OK;
 }
 
+/* The sizes are input 1: outputs that nobody reads are omitted and have no shape. */
 isg_status isgi_lower_split(isgi_lowering *l, const isg_node *n, isg_error *err)
 {
-    uint32_t axis = 0, start = 0;
+    const int64_t *sizes;
+    int64_t count, start = 0, whole;
+    uint32_t axis = 0;
     isgi_ref x;
     ISGI_TRY(isgi_lower_operand(l, n, 0, &x, err));
+    ISGI_TRY(isgi_lower_integers(l, n, 1, &sizes, &count, err));
     ISGI_TRY(check_axis(l, x, n->attr.axes.axes[0], &axis, err));
+    whole = isgi_program_shape(l->p, x)->dims[axis];
+    if (!sizes || count != n->output_count) {
+        return isgi_lower_fail(l, ISG_E_FORMAT, "its sizes do not match its outputs", err);
+    }
     for (int32_t k = 0; k < n->output_count; k++) {
         isgi_program_op *op;
-        isgi_shape shape;
-        if (n->outputs[k] == ISG_NO_VALUE) {
-            return isgi_lower_fail(l, ISG_E_UNSUPPORTED, "an output is omitted", err);
+        if (sizes[k] < 0 || sizes[k] > whole - start) {
+            return isgi_lower_fail(l, ISG_E_SHAPE, "its sizes are more than there is", err);
         }
-        ISGI_TRY(isgi_lower_shape(l, n->outputs[k], &shape, err));
-        if (l->uses[n->outputs[k]] > 0) {
+        if (n->outputs[k] != ISG_NO_VALUE && l->uses[n->outputs[k]] > 0) {
             ISGI_TRY(isgi_lower_output(l, ISG_KIND_SLICE, &x, 1, n, k, &op, err));
             for (uint32_t i = 0; i < op->shape.rank; i++) op->step[i] = 1;
-            op->a[axis] = start;
+            op->a[axis] = (uint32_t)start;
         }
-        start += shape.dims[axis];
+        start += sizes[k];
     }
     return ISG_OK;
 }

@@ -12,7 +12,8 @@ def part(field, data):
     data = data.encode() if isinstance(data, str) else data
     return varint(field << 3 | 2) + varint(len(data)) + data
 def node(op, inputs, output, attributes=b'', name='', domain=''):
-    return part(1, b''.join(part(1, i) for i in inputs) + part(2, output) + part(3, name) + part(4, op) + attributes +
+    outputs = b''.join(part(2, o) for o in ([output] if isinstance(output, str) else output))
+    return part(1, b''.join(part(1, i) for i in inputs) + outputs + part(3, name) + part(4, op) + attributes +
                 (part(7, domain) if domain else b''))
 def ints(name, values):
     return part(5, part(1, name) + b''.join(number(8, v) for v in values) + number(20, 7))
@@ -28,7 +29,7 @@ def value(field, name, dims, kind=1):
     shape = b''.join(part(1, part(2, d) if isinstance(d, str) else number(1, d)) for d in dims)
     return part(field, part(1, name) + part(2, part(1, number(1, kind) + part(2, shape))))
 def save(name, graph): open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, 8) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, 17)))
-def array(name, dims, values):
-    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
+def array(name, dims, values, code='f'):
+    head = "{'descr': '<" + {'f': 'f4', 'q': 'i8'}[code] + "', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
     head += ' ' * (-(11 + len(head)) % 64) + '\n'
-    open(f'{sys.argv[1]}/{name}', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head.encode() + struct.pack('<%df' % len(values), *values))
+    open(f'{sys.argv[1]}/{name}', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head.encode() + struct.pack('<%d%s' % (len(values), code), *values))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Networks of more than one output, of nodes with one name, of a fixed batch, of three dimensions, of other numbers than
-# float32: run, eval, compare and compress do what they say of the first output, or refuse.
+# Networks of more than one output, of nodes with one name, of outputs that nobody reads, of a fixed batch, of three
+# dimensions, of other numbers than float32: run, eval, compare and compress do what they say of the first output, or
+# refuse.
 . "$(dirname "$0")/common.sh"
 
 PYTHONPATH=$source/tests/cli python3 -B - "$work" <<'EOF' || fail "making the networks"
@@ -21,12 +22,23 @@ body += tensor('g', [24, 10], weights[:240])
 for name, dims in (('line', [4, 6]), ('plane', [4, 6, 1])): save(f'{name}.onnx', body + value(11, 'x', ['N'] + dims) + value(12, 'y', ['N', 10]))
 array('line.npy', [2, 4, 6], [(i * 37 % 48 - 24) / 16 for i in range(48)])
 array('plane.npy', [2, 4, 6, 1], [(i * 37 % 48 - 24) / 16 for i in range(48)])
+rest = node('GlobalAveragePool', ['s'], 'p') + node('Flatten', ['p'], 'f') + node('Gemm', ['f', 'g'], 'y')
+rest += tensor('w', [16, 3, 3, 3], weights) + tensor('g', [6, 10], weights[:60])
+for name, values in (('sizes', [3, 6, 7]), ('3', [3]), ('9', [9]), ('1', [1])): rest += tensor(name, [len(values)], values, 7, 'q')
+axis = part(5, part(1, 'axis') + number(3, 1) + number(20, 2))
+for name, middle in (('split', node('Split', ['a', 'sizes'], ['r', 's', ''], axis)), ('slice', node('Slice', ['a', '3', '9', '1'], 's'))):
+    save(f'{name}.onnx', node('Conv', ['x', 'w'], 'a', pads()) + middle + rest + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
+pool = node('MaxPool', ['x'], ['', 'i'], part(5, part(1, 'kernel_shape') + number(8, 32) + number(8, 32) + number(20, 7)), 'pool')
+pool += node('Cast', ['i'], 'c', part(5, part(1, 'to') + number(3, 1) + number(20, 2))) + node('Flatten', ['c'], 'f') + node('Gemm', ['f', 'g'], 'y')
+save('where.onnx', pool + tensor('g', [3, 10], weights[:30]) + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
 for name, kind, code in (('float16', 10, 'e'), ('float64', 11, 'd')):
     body = node('Conv', ['x', 'w'], 'y', pads()) + tensor('w', [16, 3, 3, 3], weights, kind, code)
     save(f'{name}.onnx', body + value(11, 'x', ['N', 3, 8, 8], kind) + value(12, 'y', ['N', 16, 8, 8], kind))
     save(f'mixed-{name}.onnx', body + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 16, 8, 8]))
 save('string.onnx', node('Identity', ['x'], 'y') + value(11, 'x', ['N', 3], 8) + value(12, 'y', ['N', 3], 8))
 array('x.npy', [2, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(2 * 3072)])
+array('d.npy', [32, 3, 32, 32], [((i * 7919) % 997) / 997 for i in range(32 * 3072)])
+array('l.npy', [32], [i % 10 for i in range(32)], 'q')
 array('x4.npy', [4, 3, 32, 32], [0.5] * (4 * 3072))
 array('x6.npy', [6, 3, 32, 32], [((i * 7919) % 997) / 997 - i / 40000 for i in range(6 * 3072)])
 array('y6.npy', [6], [0, 4, 3, 1, 4, 2])
@@ -46,6 +58,22 @@ expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
 expect 0 "$tool" compress "$work/twins.onnx" --bi 1 --bo 2 --quiet -o "$work/twins.isg"
 expect 0 "$tool" export --factored "$work/twins.isg" -o "$work/twins2.onnx"
 expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tolerance 1e-4
+
+# a Split of which one part is read is that Slice, in every verb; of other nodes only the first output is trained through
+train="train --data npy:$work/d.npy,$work/l.npy --input raw --batch 16 --steps 3 --threads 1 --quiet"
+for name in split slice; do
+    expect 0 "$tool" check "$work/$name.onnx"
+    expect 0 "$tool" run "$work/$name.onnx" "$work/x.npy" -o "$work/$name.npy"
+    expect 0 "$tool" compress "$work/$name.onnx" --bi 1 --bo 2 --quiet -o "$work/$name.isg"
+    expect 0 "$tool" run "$work/$name.isg" "$work/x.npy" -o "$work/$name.isg.npy"
+    expect 0 "$tool" $train "$work/$name.onnx" -o "$work/$name-trained.onnx"
+    expect 0 "$tool" run "$work/$name-trained.onnx" "$work/x.npy" -o "$work/$name-trained.npy"
+done
+for what in .npy .isg.npy -trained.npy; do
+    cmp -s "$work/split$what" "$work/slice$what" || fail "a part of a Split: $what"
+done
+refused 3 "$tool" $train "$work/where.onnx" -o "$work/out.d/o.onnx"
+grep -q "MaxPool node pool: another output than its first is used" "$work/err" || fail "only Indices: $(cat "$work/err")"
 
 # a normalisation of [N,C,L] that no convolution takes in is that of [N,C,L,1], also when it comes back from an .isg file
 for name in line plane; do

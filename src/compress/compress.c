@@ -13,6 +13,7 @@
 #include "compress/layers.h"
 #include "compress/recipe.h"
 #include "compress/search.h"
+#include "graph/graph_internal.h"
 #include "host/alloc.h"
 #include "host/rng.h"
 
@@ -443,6 +444,7 @@ isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_c
     if (!g || !options || !report)
         return isgi_fail(err, ISG_E_ARG, "compress: a graph, options and a report are needed");
     ISGI_TRY(check_options(options, err));
+    ISGI_TRY(isgi_graph_untie(g, err)); /* a bias changes with its own layer only */
     j.graph = g;
     j.options = options;
     status = prepare_job(&j, err);

@@ -35,4 +35,8 @@ isg_status isgi_graph_infer(isg_graph *g, const isgi_faults *faults, isg_error *
 isg_status isgi_graph_fold(isg_graph *g, const isgi_faults *faults, isg_error *err);
 isg_status isgi_graph_prepare(isg_graph *g, const isgi_faults *faults, isg_error *err);
 
+/* Gives every node its own bias and BatchNorm constants; the function stays. Before these are changed, by training or
+ * by compensation. */
+ISG_NODISCARD isg_status isgi_graph_untie(isg_graph *g, isg_error *err);
+
 #endif

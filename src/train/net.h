@@ -174,12 +174,9 @@ typedef struct isgi_net_options {
     isgi_device *device; /* borrowed; NULL: the processor */
 } isgi_net_options;
 
-/* Gives every node its own bias and BatchNorm constants, so that no two parameters have one origin. Before a network is
- * compiled to be trained. */
-ISG_NODISCARD isg_status isgi_untie(isg_graph *g, isg_error *err);
-
-/* Compiles g, which stays borrowed (its constants are the origins of the parameters). Errors: UNSUPPORTED naming the
- * node, SHAPE, NOMEM, INTERNAL (a primitive could not be made). */
+/* Compiles g, which stays borrowed (its constants are the origins of the parameters: to train it, no two nodes share
+ * one, isgi_graph_untie). Errors: UNSUPPORTED naming the node, SHAPE, NOMEM, INTERNAL (a primitive could not be made).
+ */
 ISG_NODISCARD isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_options *o, isg_error *err);
 void isgi_net_destroy(isgi_net *net);
 /* channels, height, width of the input as the data layer counts them. Error: UNSUPPORTED (rank over 4). */

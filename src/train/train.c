@@ -3,6 +3,7 @@
 #include <insitu/train.h>
 
 #include "base/error.h"
+#include "graph/graph_internal.h"
 #include "host/alloc.h"
 #include "host/place.h"
 #include "host/plain_numbers.h"
@@ -624,7 +625,7 @@ isg_status isg_train(isg_graph *g, const isg_graph *teacher, const isg_dataset *
     ISGI_TRY(open_device(&t, err));
     status = t.o.checkpoint ? isgi_lock_take(&t.lock, t.o.checkpoint, err) : ISG_OK;
     if (status == ISG_OK) status = isg_pool_create(&t.pool, t.o.threads, err);
-    if (status == ISG_OK) status = isgi_untie(g, err);
+    if (status == ISG_OK) status = isgi_graph_untie(g, err);
     if (status == ISG_OK && t.o.renormalise) {
         status = isg_graph_clone(&work, g, err);
         if (status == ISG_OK)

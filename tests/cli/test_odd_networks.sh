@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Networks of more than one output, of nodes with one name, of outputs that nobody reads, of a fixed batch, of three
-# dimensions, of other numbers than float32: run, eval, compare and compress do what they say of the first output, or
+# Networks of more than one output, of nodes with one name or one bias, of outputs that nobody reads, of a fixed batch, of
+# three dimensions, of other numbers than float32: run, eval, compare and compress do what they say of the first output, or
 # refuse.
 . "$(dirname "$0")/common.sh"
 
@@ -31,6 +31,11 @@ for name, middle in (('split', node('Split', ['a', 'sizes'], ['r', 's', ''], axi
 pool = node('MaxPool', ['x'], ['', 'i'], part(5, part(1, 'kernel_shape') + number(8, 32) + number(8, 32) + number(20, 7)), 'pool')
 pool += node('Cast', ['i'], 'c', part(5, part(1, 'to') + number(3, 1) + number(20, 2))) + node('Flatten', ['c'], 'f') + node('Gemm', ['f', 'g'], 'y')
 save('where.onnx', pool + tensor('g', [3, 10], weights[:30]) + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
+for name, second in (('shared', 'c'), ('apart', 'd')):
+    body = node('Conv', ['x', 'w', 'c'], 'a', pads(), 'first') + node('Relu', ['a'], 'r') + node('Conv', ['r', 'v', second], 'b', b'', 'kept') + head
+    for bias in {'c', second}: body += tensor(bias, [16], [0.1] * 16)
+    body += tensor('w', [16, 3, 3, 3], weights) + tensor('v', [16, 16, 1, 1], weights[:256]) + tensor('g', [16, 10], weights[:160])
+    save(f'{name}.onnx', body + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
 for name, kind, code in (('float16', 10, 'e'), ('float64', 11, 'd')):
     body = node('Conv', ['x', 'w'], 'y', pads()) + tensor('w', [16, 3, 3, 3], weights, kind, code)
     save(f'{name}.onnx', body + value(11, 'x', ['N', 3, 8, 8], kind) + value(12, 'y', ['N', 16, 8, 8], kind))
@@ -74,6 +79,14 @@ for what in .npy .isg.npy -trained.npy; do
 done
 refused 3 "$tool" $train "$work/where.onnx" -o "$work/out.d/o.onnx"
 grep -q "MaxPool node pool: another output than its first is used" "$work/err" || fail "only Indices: $(cat "$work/err")"
+
+# a bias of two nodes: what compensates one layer leaves the other as it was
+for name in shared apart; do
+    expect 0 "$tool" compress "$work/$name.onnx" --bi 1 --bo 2 --layer kept=keep --data "npy:$work/d.npy,$work/l.npy" \
+        --input raw --seed 1 --quiet -o "$work/$name.isg"
+    expect 0 "$tool" run "$work/$name.isg" "$work/x.npy" -o "$work/$name.npy"
+done
+cmp -s "$work/shared.npy" "$work/apart.npy" || fail "a shared bias is compensated for all of its nodes"
 
 # a normalisation of [N,C,L] that no convolution takes in is that of [N,C,L,1], also when it comes back from an .isg file
 for name in line plane; do

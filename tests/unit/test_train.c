@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include <insitu/train.h>
 
+#include "graph/graph_internal.h"
 #include "host/alloc.h"
 #include "train/batch.h"
 #include "train/dnn.h"
@@ -304,7 +305,7 @@ static void test_shared_constants(void **state)
     assert_true(shared > 0);
     assert_int_equal(isg_graph_clone(&apart, g, NULL), ISG_OK);
     infer(g, whole);
-    assert_int_equal(isgi_untie(apart, NULL), ISG_OK);
+    assert_int_equal(isgi_graph_untie(apart, NULL), ISG_OK);
     infer(apart, again);
     assert_memory_equal(whole, again, sizeof whole);
     isg_graph_destroy(apart);

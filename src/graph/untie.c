@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Biases and BatchNorm constants that several nodes share: exporters store equal initialisers once. Each node trains
- * its own, so each gets one of its own. */
-#include "train/net.h"
+/* Biases and BatchNorm constants that several nodes share: exporters store equal initialisers once. What changes
+ * those of one node would change them all, so each gets its own. */
+#include "graph/graph_internal.h"
 
 #include "base/error.h"
 #include "host/alloc.h"
 
-/* Whether input `slot` of the node becomes a parameter of this node alone. */
+/* Whether input `slot` of the node is a parameter of this node alone. */
 static int is_own(const isg_node *node, int32_t slot)
 {
     if (node->op == ISG_OP_BATCH_NORM) return slot > 0;
@@ -22,13 +22,13 @@ static isg_status give_own(isg_graph *g, int32_t node, int32_t slot, isg_error *
     value = isg_graph_add_constant(g, v->name, copy);
     if (value < 0) {
         isg_tensor_destroy(copy);
-        return isgi_fail(err, (isg_status)value, "training: cannot copy a shared constant");
+        return isgi_fail(err, (isg_status)value, "cannot copy a shared constant");
     }
     g->nodes[node].inputs[slot] = value;
     return ISG_OK;
 }
 
-isg_status isgi_untie(isg_graph *g, isg_error *err)
+isg_status isgi_graph_untie(isg_graph *g, isg_error *err)
 {
     const int32_t count = g->value_count;
     int32_t *uses = isgi_calloc((size_t)count + 1, sizeof *uses);

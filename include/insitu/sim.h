@@ -123,6 +123,7 @@ const char *isg_sim_stream_name(isg_sim_stream stream);
 /* One convolution or fully connected layer. Only what a cost depends on; may also be filled in by hand. */
 typedef struct isg_sim_layer {
     char name[64];
+    int32_t node;                       /* in the graph that the network was made of; -1: made of none */
     uint32_t groups, ci, co, taps;      /* ci: input channels of one group; co: output channels in all */
     uint64_t in_pixels, out_pixels;     /* of one image; 1 for a fully connected layer */
     uint64_t in_elements, out_elements; /* activations read and written for one image */

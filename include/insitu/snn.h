@@ -44,6 +44,7 @@ uint64_t isg_snn_output_count(const isg_snn *snn); /* numbers of the first outpu
 /* What is known of a layer without running it. Layers are the nodes that have neurons or synapses, in graph order. */
 typedef struct isg_snn_layer {
     const char *name;  /* the graph's, valid as long as the network */
+    int32_t node;      /* in the graph */
     const char *kind;  /* "conv", "gemm", "pool", "add" or "neurons" */
     double threshold;  /* the largest of the layer; 0 where there are no neurons */
     uint64_t neurons;  /* 0 where the layer only adds currents */

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "compress/calibrate.h"
 #include "host/alloc.h"
+#include "pack/model.h"
 
 #define MAX_RANGE 1e30f /* what a file may hold: docs/format.md */
 #define DEFAULT_ITEMS 64u
@@ -16,12 +17,12 @@
 typedef struct measured_layer {
     uint32_t op;
     isg_weight geometry;
-    float *basis, *u; /* [taps][bi*bo] or [taps*ci][bo], [ci][bi*bo] */
+    const isg_conv_attr *window; /* NULL: fc, a plain 1x1 */
+    float *basis, *u;            /* [taps][bi*bo] or [taps*ci][bo], [ci][bi*bo] */
     double lo, hi, mid, sum;
 } measured_layer;
 
 typedef struct observer {
-    const isg_graph *graph;
     measured_layer *layers;
     uint32_t count;
     float *x, *mid, *total; /* input as read, behind U (or channels last), behind the basis */
@@ -48,23 +49,12 @@ static float largest_of(const float *x, size_t n)
     return most;
 }
 
-/* Geometry of a convolution's window by the graph's node of the same name; a plain 1x1 for fc. */
-static const isg_conv_attr *window_of(const observer *o, const isg_rt_op *op)
-{
-    for (int32_t i = 0; i < o->graph->node_count; i++) {
-        const char *name = isg_graph_layer_name(o->graph, i);
-        if (o->graph->nodes[i].op == ISG_OP_CONV && strlen(name) == op->name_bytes &&
-            memcmp(name, op->name, op->name_bytes) == 0)
-            return &o->graph->nodes[i].attr.conv;
-    }
-    return NULL;
-}
-
 /* total[pixel][o] += for one output pixel the taps of the basis over `src` [ih*iw][width]; FACTORED has width bi*bo and
  * a sum over bi, CHAIN multiplies columns with the basis as a matrix. */
-static void pixel_taps(const measured_layer *l, const isg_conv_attr *a, const isg_rt_op *op, const float *src,
-                       int64_t oy, int64_t ox, float *total)
+static void pixel_taps(const measured_layer *l, const isg_rt_op *op, const float *src, int64_t oy, int64_t ox,
+                       float *total)
 {
+    const isg_conv_attr *a = l->window;
     const isg_weight *w = &l->geometry;
     const int64_t ih = op->input_rank == 4 ? op->input_dims[2] : 1, iw = op->input_rank == 4 ? op->input_dims[3] : 1;
     const int64_t kh = a ? a->kernel[0] : 1, kw = a ? a->kernel[1] : 1;
@@ -91,7 +81,6 @@ static void measure_between(observer *o, measured_layer *l, const isg_rt_op *op)
     const size_t out = op->output_rank == 4 ? (size_t)op->output_dims[2] * op->output_dims[3] : 1;
     const size_t bibo = w->level1 ? (size_t)w->bi * w->bo : ci;
     const int64_t ow = op->output_rank == 4 ? op->output_dims[3] : 1;
-    const isg_conv_attr *a = window_of(o, op);
     if (!grow(o, &o->mid, &o->mid_room, plane * bibo) || !grow(o, &o->total, &o->total_room, out * w->bo)) return;
     if (w->level1) {
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)plane, (int)bibo, (int)ci, 1.0f, o->x, (int)plane,
@@ -103,8 +92,7 @@ static void measure_between(observer *o, measured_layer *l, const isg_rt_op *op)
     }
     if (!w->level2) return;
     memset(o->total, 0, out * w->bo * sizeof *o->total);
-    for (size_t p = 0; p < out; p++)
-        pixel_taps(l, a, op, o->mid, (int64_t)p / ow, (int64_t)p % ow, o->total + p * w->bo);
+    for (size_t p = 0; p < out; p++) pixel_taps(l, op, o->mid, (int64_t)p / ow, (int64_t)p % ow, o->total + p * w->bo);
     l->sum += (double)largest_of(o->total, out * w->bo);
 }
 
@@ -131,13 +119,15 @@ static void observe(void *user, const isg_rt_context *ctx, uint32_t op, int done
         measure_between(o, l, &info);
 }
 
-static isg_status open_layer(measured_layer *l, const isg_rt_model *rt, const isg_rt_op *op, uint32_t index,
-                             isg_error *err)
+static isg_status open_layer(measured_layer *l, const isg_graph *g, const isg_model *model, const isg_rt_op *op,
+                             uint32_t index, isg_error *err)
 {
+    const isg_node *node = &g->nodes[isgi_model_node(model, index)];
     isg_factors *f = NULL;
     isg_status status;
     l->op = index;
-    ISGI_TRY(isg_rt_weight(rt, (uint32_t)op->weight, &l->geometry));
+    l->window = node->op == ISG_OP_CONV ? &node->attr.conv : NULL;
+    ISGI_TRY(isg_rt_weight(isg_model_rt(model), (uint32_t)op->weight, &l->geometry));
     if (!l->geometry.level1 && !l->geometry.level2) return ISG_OK;
     ISGI_TRY(isg_factors_unpack(&f, &l->geometry, err));
     l->basis = isgi_malloc((size_t)f->basis.rows * f->basis.cols * sizeof *l->basis);
@@ -148,7 +138,8 @@ static isg_status open_layer(measured_layer *l, const isg_rt_model *rt, const is
     return status;
 }
 
-static isg_status open_layers(observer *o, const isg_rt_model *rt, const isg_rt_context *ctx, isg_error *err)
+static isg_status open_layers(observer *o, const isg_graph *g, const isg_model *model, const isg_rt_context *ctx,
+                              isg_error *err)
 {
     const uint32_t ops = isg_rt_op_count(ctx);
     o->layers = isgi_calloc(ops ? ops : 1, sizeof *o->layers);
@@ -157,7 +148,7 @@ static isg_status open_layers(observer *o, const isg_rt_model *rt, const isg_rt_
         isg_rt_op info;
         ISGI_TRY(isg_rt_op_info(ctx, i, &info));
         if (strcmp(info.kind, "conv") != 0 && strcmp(info.kind, "fc") != 0) continue;
-        ISGI_TRY(open_layer(&o->layers[o->count++], rt, &info, i, err));
+        ISGI_TRY(open_layer(&o->layers[o->count++], g, model, &info, i, err));
     }
     return ISG_OK;
 }
@@ -238,14 +229,13 @@ isg_status isg_calibrate_activations(const isg_graph *g, const isg_dataset *data
     isg_model *model = NULL;
     isg_session *session = NULL;
     isg_status status = isgi_calibration_load(&c, g, data, input, count ? count : DEFAULT_ITEMS, err);
-    o.graph = g;
     o.err = err;
     options.hook = observe;
     options.hook_user = &o;
     if (status == ISG_OK) status = isg_model_from_graph(&model, g, err);
     if (status == ISG_OK) status = check_batch(isg_model_rt(model), &c, err);
     if (status == ISG_OK) status = isg_session_create(&session, model, &options, err);
-    if (status == ISG_OK) status = open_layers(&o, isg_model_rt(model), isg_session_context(session), err);
+    if (status == ISG_OK) status = open_layers(&o, g, model, isg_session_context(session), err);
     if (status == ISG_OK) status = run_items(&o, session, isg_model_rt(model), &c, progress, err);
     if (status == ISG_OK) status = make_ranges(&o, c.count, ranges, range_count, err);
     for (uint32_t i = 0; i < o.count; i++) {

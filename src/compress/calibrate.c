@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "pack/model.h"
 
 #define MAX_POSITIONS 256u /* columns taken from one image of one layer: neighbours say little new */
 #define COLUMN_BLOCK 512u  /* columns multiplied at a time */
@@ -152,6 +153,7 @@ typedef struct tap_state {
     uint64_t run_first; /* item number of the batch's first image */
     uint64_t run_limit; /* items beyond are padding */
     int want_moments;
+    const isg_model *model; /* the one that runs */
     isg_status status;
 } tap_state;
 
@@ -232,7 +234,7 @@ static void tap_hook(void *user, const isg_rt_context *ctx, uint32_t op, int don
     isgi_layer *layer;
     size_t image;
     if (done || t->status != ISG_OK || isg_rt_op_info(ctx, op, &info) != ISG_OK || info.weight < 0) return;
-    index = isgi_layers_find(t->layers, info.name, info.name_bytes);
+    index = isgi_layers_find(t->layers, isgi_model_node(t->model, op));
     if (index < 0) return;
     layer = &t->layers->items[index];
     t->status = isg_rt_read(ctx, op, 0, t->input, t->input_floats, &rank, dims);
@@ -284,6 +286,7 @@ static isg_status tap_run(tap_state *t, const isg_graph *g, uint64_t count, cons
     staging = isgi_malloc((size_t)c->batch * c->size * sizeof(float));
     if (status == ISG_OK && !staging) status = isgi_nomem(err);
     t->run_limit = count;
+    t->model = r.model;
     for (uint64_t first = 0; first < count && status == ISG_OK; first += c->batch) {
         t->run_first = first;
         status = run_batch(&r, c, first, staging, err);

@@ -24,11 +24,10 @@ void isgi_layers_clear(isgi_layers *layers)
     layers->count = 0;
 }
 
-int32_t isgi_layers_find(const isgi_layers *layers, const char *name, size_t bytes)
+int32_t isgi_layers_find(const isgi_layers *layers, int32_t node)
 {
     for (uint32_t i = 0; i < layers->count; i++) {
-        const char *own = layers->items[i].name;
-        if (strlen(own) == bytes && memcmp(own, name, bytes) == 0) return (int32_t)i;
+        if (layers->items[i].node == node) return (int32_t)i;
     }
     return -1;
 }

@@ -31,8 +31,8 @@ typedef struct isgi_layers {
 /* Every CONV and GEMM of a prepared graph whose weight is a float32 constant; a shared weight once. */
 ISG_NODISCARD isg_status isgi_layers_collect(isgi_layers *layers, const isg_graph *g, isg_error *err);
 void isgi_layers_clear(isgi_layers *layers);
-/* Index of the layer called `name` (not NUL-terminated), or -1. */
-int32_t isgi_layers_find(const isgi_layers *layers, const char *name, size_t bytes);
+/* Index of the layer of a node of the graph, or -1. */
+int32_t isgi_layers_find(const isgi_layers *layers, int32_t node);
 
 /* Empty factors of the geometry and bits of a choice. */
 ISG_NODISCARD isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const isg_layer_choice *choice,

@@ -69,6 +69,7 @@ isg_status isgi_lower_emit(isgi_lowering *l, isg_op_kind kind, const isgi_ref *i
     isgi_program_op *added;
     ISGI_TRY(isgi_program_add_op(l->p, kind, inputs, count, &added, err));
     added->name = text_of(isg_graph_layer_name(l->g, l->node));
+    added->node = l->node;
     added->shape = *shape;
     ref->kind = ISGI_REF_OP;
     ref->index = l->p->op_count - 1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hosted model: a mapped .isg file, or an .onnx file or graph packed in memory; and sessions that run it. */
+#include "pack/model.h"
+
 #include <insitu/format.h>
 #include <insitu/onnx.h>
-#include <insitu/pack.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,13 @@
 #include "pack/image.h"
 #include "pack/isa.h"
 #include "pack/meta.h"
+#include "pack/program.h"
 
 struct isg_model {
     isg_file file; /* a .isg */
     void *image;   /* or packed here */
     size_t image_bytes;
+    int32_t *nodes; /* of a graph packed here: the node of every operation */
     isg_rt_model rt;
     isg_model_meta meta;
     char *texts[4]; /* tool, recipe, license, producer */
@@ -53,7 +56,7 @@ static isg_status open_image(isg_model *m, const void *image, size_t bytes, isg_
 
 static isg_status pack_in_memory(isg_model *m, const isg_graph *prepared, isg_error *err)
 {
-    ISGI_TRY(isg_pack_image(prepared, NULL, &m->image, &m->image_bytes, err));
+    ISGI_TRY(isgi_pack_image(prepared, NULL, &m->image, &m->image_bytes, &m->nodes, err));
     if (m->file_bytes == 0) m->file_bytes = m->image_bytes;
     return open_image(m, m->image, m->image_bytes, err);
 }
@@ -130,8 +133,14 @@ void isg_model_close(isg_model *m)
     for (int i = 0; i < 4; i++) isg_free(m->texts[i]);
     isg_free(m->class_names);
     isg_free(m->image);
+    isg_free(m->nodes);
     isg_file_close(&m->file);
     isg_free(m);
+}
+
+int32_t isgi_model_node(const isg_model *m, uint32_t op)
+{
+    return m->nodes[op];
 }
 
 const isg_rt_model *isg_model_rt(const isg_model *m)

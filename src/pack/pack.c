@@ -186,8 +186,16 @@ static isg_status finish(packer *k, const isg_pack_options *o, void **image, siz
 
 const isg_pack_options isgi_pack_standard = {.struct_size = sizeof isgi_pack_standard, .raw_bits = 32, .bias_bits = 32};
 
-isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image, size_t *bytes,
-                          isg_error *err)
+static isg_status list_nodes(const isgi_program *p, int32_t **nodes, isg_error *err)
+{
+    *nodes = isgi_malloc(p->op_count * sizeof **nodes);
+    if (!*nodes) return isgi_nomem(err);
+    for (uint32_t i = 0; i < p->op_count; i++) (*nodes)[i] = p->ops[i].node;
+    return ISG_OK;
+}
+
+isg_status isgi_pack_image(const isg_graph *g, const isg_pack_options *options, void **image, size_t *bytes,
+                           int32_t **nodes, isg_error *err)
 {
     const isg_pack_options *o = options ? options : &isgi_pack_standard;
     packer k;
@@ -213,6 +221,7 @@ isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, v
     status = fill_sections(&k, g, o, err);
     if (status == ISG_OK) status = assemble(&k, &built, &size, err);
     if (status == ISG_OK) status = finish(&k, o, &built, &size, err);
+    if (status == ISG_OK && nodes) status = list_nodes(&k.program, nodes, err);
     isgi_program_free(&k.program);
     isgi_buffer_free(&k.graph);
     isgi_buffer_free(&k.input);
@@ -227,6 +236,12 @@ isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, v
     *image = built;
     *bytes = size;
     return ISG_OK;
+}
+
+isg_status isg_pack_image(const isg_graph *g, const isg_pack_options *options, void **image, size_t *bytes,
+                          isg_error *err)
+{
+    return isgi_pack_image(g, options, image, bytes, NULL, err);
 }
 
 isg_status isg_pack_file(const isg_graph *g, const isg_pack_options *options, const char *path, isg_error *err)

@@ -38,6 +38,7 @@ typedef struct isgi_program_op {
     isg_activation activation;
     float p, q; /* of the activation */
     isgi_text name;
+    int32_t node;     /* of the graph */
     isgi_ref *inputs; /* owned */
     uint32_t input_count;
     int32_t weight, bias; /* indices of weight records or -1; affine: scale and shift */
@@ -100,6 +101,11 @@ ISG_NODISCARD isg_status isgi_program_lower(isgi_program *p, const isg_graph *g,
 /* ---- program to bytes (program_write.c) ---- */
 /* The GRAPH section, appended. */
 ISG_NODISCARD isg_status isgi_program_write(const isgi_program *p, isgi_buffer *out, isg_error *err);
+
+/* isg_pack_image() that also gives the graph's node of every operation of the image, free with isg_free(); nodes NULL:
+ * not wanted. Names do not say it: ONNX lets nodes share one. */
+ISG_NODISCARD isg_status isgi_pack_image(const isg_graph *g, const isg_pack_options *options, void **image,
+                                         size_t *bytes, int32_t **nodes, isg_error *err);
 
 /* Unsigned LEB128. */
 ISG_NODISCARD isg_status isgi_put_number(isgi_buffer *out, uint32_t value, isg_error *err);

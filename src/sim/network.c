@@ -94,6 +94,7 @@ isg_status isg_sim_layer_finish(isg_sim_layer *l, const isg_sim_form *form, isg_
     l->activation_bits = form->activation_bits;
     l->nonzero = 1;
     l->spikes = l->synaptic_ops = -1;
+    l->node = -1;
     stream_bytes(l, form->scale_bits, form->bias_bits);
     return ISG_OK;
 }
@@ -225,6 +226,7 @@ static isg_status layer_from_node(isg_sim_layer *l, const isg_graph *g, int32_t 
     if (!l->in_pixels || !l->out_pixels)
         return isgi_fail(err, ISG_E_UNSUPPORTED, "layer %s: its spatial size is not known", l->name);
     ISGI_TRY(isg_sim_layer_finish(l, form ? form : &plain, err));
+    l->node = index;
     if (!form && w->factors) {
         const stored s = stored_from_factors(w->factors);
         apply_stored(l, &s);

@@ -252,6 +252,7 @@ isg_status isg_snn_layer_info(const isg_snn *snn, uint32_t layer, isg_snn_layer 
     if (layer >= snn->layer_count) return isgi_fail(err, ISG_E_ARG, "there is no spiking layer %u", layer);
     s = &snn->nodes[snn->layers[layer]];
     info->name = isg_graph_layer_name(snn->g, snn->layers[layer]);
+    info->node = snn->layers[layer];
     info->kind = kinds[s->role];
     info->threshold = 0.0;
     for (int64_t c = 0; c < s->channels; c++)

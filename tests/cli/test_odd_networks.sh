@@ -31,6 +31,11 @@ for name, middle in (('split', node('Split', ['a', 'sizes'], ['r', 's', ''], axi
 pool = node('MaxPool', ['x'], ['', 'i'], part(5, part(1, 'kernel_shape') + number(8, 32) + number(8, 32) + number(20, 7)), 'pool')
 pool += node('Cast', ['i'], 'c', part(5, part(1, 'to') + number(3, 1) + number(20, 2))) + node('Flatten', ['c'], 'f') + node('Gemm', ['f', 'g'], 'y')
 save('where.onnx', pool + tensor('g', [3, 10], weights[:30]) + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
+for name, names in (('namesakes', ('a\nb', 'a\nb')), ('others', ('a', 'b'))):
+    body = node('Conv', ['x', 'w'], 'i', pads(), 'first') + node('Relu', ['i'], 'j') + node('Conv', ['j', 'u'], 'k', pads(), names[0])
+    body += node('Relu', ['k'], 'l') + node('Conv', ['l', 'v'], 'm', b'', names[1]) + node('Relu', ['m'], 'b') + head
+    body += tensor('w', [8, 3, 3, 3], weights[:216]) + tensor('u', [12, 8, 3, 3], weights * 2) + tensor('v', [16, 12, 1, 1], weights[:192])
+    save(f'{name}.onnx', body + tensor('g', [16, 10], weights[:160]) + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
 for name, second in (('shared', 'c'), ('apart', 'd')):
     body = node('Conv', ['x', 'w', 'c'], 'a', pads(), 'first') + node('Relu', ['a'], 'r') + node('Conv', ['r', 'v', second], 'b', b'', 'kept') + head
     for bias in {'c', second}: body += tensor(bias, [16], [0.1] * 16)
@@ -63,6 +68,20 @@ expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
 expect 0 "$tool" compress "$work/twins.onnx" --bi 1 --bo 2 --quiet -o "$work/twins.isg"
 expect 0 "$tool" export --factored "$work/twins.isg" -o "$work/twins2.onnx"
 expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tolerance 1e-4
+
+# what is measured of a layer goes to it and not to its namesake: calibration, ranges of int8, spikes
+for name in namesakes others; do
+    expect 0 "$tool" compress "$work/$name.onnx" --bi 1 --bo 4 --bits 4,6,4 --data "npy:$work/d.npy,$work/l.npy" --input raw \
+        --activations 8 --seed 1 --quiet -o "$work/$name.isg"
+    expect 0 "$tool" run "$work/$name.isg" "$work/x.npy" --mode int8 -o "$work/$name.npy"
+    expect 0 "$tool" sim "$work/$name.onnx" --profile firefly300 --snn 4 --data "npy:$work/d.npy,$work/l.npy" --input raw \
+        --limit 3 --calibration 8 --json -q
+    python3 -c 'import json, sys
+for l in json.load(open(sys.argv[1]))["result"]["layers"]: print({k: v for k, v in l.items() if k != "name"})' \
+        "$work/out" >"$work/$name.layers"
+done
+cmp -s "$work/namesakes.npy" "$work/others.npy" || fail "calibration of layers of one name"
+cmp -s "$work/namesakes.layers" "$work/others.layers" || fail "spikes of layers of one name"
 
 # a Split of which one part is read is that Slice, in every verb; of other nodes only the first output is trained through
 train="train --data npy:$work/d.npy,$work/l.npy --input raw --batch 16 --steps 3 --threads 1 --quiet"

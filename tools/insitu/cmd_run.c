@@ -394,14 +394,15 @@ static int begin_spiking(run_state *s, char **paths, int count)
     if (s->o->snn.images < 1) return tool_usage_error(s->t, "option --calibration: at least one image is needed");
     if (s->o->snn.calibration) {
         code = tool_data_open(s->t, &ds, s->m, s->o->snn.calibration, ISG_SPLIT_TRAIN, s->o->input);
-        if (code == EXIT_OK) code = tool_snn_create(s->t, &s->snn, &s->o->snn, s->m, ds);
+        if (code == EXIT_OK) code = tool_snn_create(s->t, &s->snn, &s->o->snn, s->m, NULL, ds);
         isg_dataset_close(ds);
     } else {
         tool_note(s->t, "thresholds come from the inputs themselves (--calibration-data names better images)");
         s->collecting = 1;
         code = run_inputs(s, paths, count);
         s->collecting = 0;
-        if (code == EXIT_OK) code = tool_snn_create_from(s->t, &s->snn, &s->o->snn, s->m, s->images, s->image_count);
+        if (code == EXIT_OK)
+            code = tool_snn_create_from(s->t, &s->snn, &s->o->snn, s->m, NULL, s->images, s->image_count);
     }
     if (code != EXIT_OK) return code;
     if (isg_snn_output_count(s->snn) != s->m->out_count)

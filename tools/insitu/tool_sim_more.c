@@ -213,10 +213,9 @@ static void hand_over(sim_job *job, const isg_snn *snn, const isg_snn_counts *co
     uint32_t l, k;
     for (l = 0; l < isg_snn_layer_count(snn); l++) {
         if (isg_snn_layer_info(snn, l, &info, NULL) != ISG_OK || info.graded) continue;
-        if (strcmp(info.kind, "conv") && strcmp(info.kind, "gemm")) continue;
         for (k = 0; k < job->network->layer_count; k++) {
             isg_sim_layer *layer = &job->network->layers[k];
-            if (strncmp(layer->name, info.name, sizeof layer->name - 1)) continue;
+            if (layer->node != info.node) continue;
             layer->spikes = (double)counts[l].inputs / images;
             layer->synaptic_ops = (double)counts[l].synaptic_ops / images;
         }
@@ -277,7 +276,7 @@ int sim_measure_spikes(sim_job *job)
         code =
             tool_data_open(job->t, &calibration, &m, job->o->snn.calibration ? job->o->snn.calibration : job->o->data,
                            ISG_SPLIT_TRAIN, job->o->input);
-    if (code == EXIT_OK) code = tool_snn_create(job->t, &snn, &job->o->snn, &m, calibration);
+    if (code == EXIT_OK) code = tool_snn_create(job->t, &snn, &job->o->snn, &m, job->graph, calibration);
     if (code == EXIT_OK) code = measure(job, snn, &m, ds, steps[0]);
     isg_snn_destroy(snn);
     isg_dataset_close(ds);

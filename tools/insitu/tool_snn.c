@@ -36,14 +36,14 @@ int tool_snn_steps(tool *t, const char *text, uint32_t steps[SNN_STEPS_MAX], uin
     }
 }
 
-int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const float *images,
-                         uint32_t count)
+int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_graph *graph,
+                         const float *images, uint32_t count)
 {
     isg_snn_options options = ISG_SNN_OPTIONS_INIT;
-    isg_graph *graph = NULL;
+    isg_graph *own = NULL;
     isg_error err = {0};
     isg_status status;
-    int code = tool_model_graph(t, &graph, m);
+    int code = graph ? EXIT_OK : tool_model_graph(t, &own, m);
     if (code != EXIT_OK) return code;
     if (!(o->percentile > 0.0 && o->percentile <= 100.0)) {
         code = tool_usage_error(t, "option --percentile: above 0 and at most 100");
@@ -54,15 +54,16 @@ int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const too
         options.initial = o->initial;
         options.per_layer = o->per_layer;
         tool_progress(t, "calibrate", 0, count, "");
-        status = isg_snn_create(snn, graph, images, count, &options, &err);
+        status = isg_snn_create(snn, graph ? graph : own, images, count, &options, &err);
         tool_progress_end(t);
         code = status == ISG_OK ? EXIT_OK : tool_error(t, m->path, status, &err);
     }
-    isg_graph_destroy(graph);
+    isg_graph_destroy(own);
     return code;
 }
 
-int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_dataset *ds)
+int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_graph *graph,
+                    const isg_dataset *ds)
 {
     uint64_t have = isg_dataset_count(ds), count = o->images < have ? o->images : have, i;
     float *images;
@@ -74,7 +75,7 @@ int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_mod
     if (!images) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
     for (i = 0; i < count && status == ISG_OK; i++)
         status = isg_dataset_load(ds, i, &m->input, images + i * m->in_count, &err);
-    code = status == ISG_OK ? tool_snn_create_from(t, snn, o, m, images, (uint32_t)count)
+    code = status == ISG_OK ? tool_snn_create_from(t, snn, o, m, graph, images, (uint32_t)count)
                             : tool_data_error(t, NULL, status, &err);
     free(images);
     return code;
@@ -311,7 +312,7 @@ int tool_snn_eval(tool *t, const snn_options *o, const tool_model *m, const isg_
     isg_status status;
     uint32_t i;
     int code = tool_snn_steps(t, o->steps, job.steps, &job.step_count);
-    if (code == EXIT_OK) code = tool_snn_create(t, &snn, o, m, from);
+    if (code == EXIT_OK) code = tool_snn_create(t, &snn, o, m, NULL, from);
     if (code != EXIT_OK) return code;
     job.snn = snn;
     job.outputs = isg_snn_output_count(snn);

@@ -40,11 +40,12 @@ int tool_snn_refuse(tool *t, const char *rule);
 int tool_snn_check(tool *t, const snn_options *o);
 /* "16" or "4,16,64": rising from 1, at most SNN_STEPS_MAX. EXIT_USAGE with a message otherwise. */
 int tool_snn_steps(tool *t, const char *text, uint32_t steps[SNN_STEPS_MAX], uint32_t *count);
-/* Converts `m` with the first o->images of `ds`. */
-int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_dataset *ds);
+/* Converts `m`, or a graph of it that the caller has (else NULL), with the first o->images of `ds`. */
+int tool_snn_create(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_graph *graph,
+                    const isg_dataset *ds);
 /* The same with images in memory. */
-int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const float *images,
-                         uint32_t count);
+int tool_snn_create_from(tool *t, isg_snn **snn, const snn_options *o, const tool_model *m, const isg_graph *graph,
+                         const float *images, uint32_t count);
 /* Counts per layer, means over `images` runs of `steps` steps: a table on stdout, or "layers" of `json`. */
 void tool_snn_layers(const isg_snn *snn, const isg_snn_counts *counts, double images, uint32_t steps, cJSON *json);
 void tool_snn_json_counts(cJSON *object, const isg_snn_counts *counts, double images);

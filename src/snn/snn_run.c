@@ -121,16 +121,19 @@ static void run_gemm(isg_snn_state *s, int32_t i)
     const isgi_snn_node *n = &s->snn->nodes[i];
     isgi_snn_node_state *ns = &s->nodes[i];
     const isg_tensor *x = ns->in[0];
-    const int64_t out = ns->out[0].count;
+    const int64_t in = x->dims[1], out = ns->out[0].dims[1];
     const float *from = x->data;
     float *to = ns->out[0].data;
     uint64_t sums = 0, inputs = 0;
-    for (int64_t o = 0; o < out; o++) to[o] = n->bias ? n->bias[o] : 0.0f;
-    for (int64_t c = 0; c < x->count; c++) {
-        if (from[c] == 0.0f) continue;
-        add_scaled(to, n->weights + c * out, from[c], out);
-        sums += (uint64_t)out;
-        inputs++;
+    /* an image has several rows where a Reshape made them */
+    for (int64_t row = 0; row < x->dims[0]; row++, from += in, to += out) {
+        for (int64_t o = 0; o < out; o++) to[o] = n->bias ? n->bias[o] : 0.0f;
+        for (int64_t c = 0; c < in; c++) {
+            if (from[c] == 0.0f) continue;
+            add_scaled(to, n->weights + c * out, from[c], out);
+            sums += (uint64_t)out;
+            inputs++;
+        }
     }
     count_events(n, ns, inputs, sums);
 }
@@ -223,11 +226,15 @@ static isg_status run_neurons(isg_snn_state *s, int32_t i, isgi_snn_mode mode, i
     return ISG_OK;
 }
 
-static isg_status need_float_output(isg_snn_state *s, int32_t i, isg_error *err)
+static isg_status check_form(isg_snn_state *s, int32_t i, isg_error *err)
 {
-    const isgi_snn_node_state *ns = &s->nodes[i];
-    const int plain = ns->in[0] && ns->in[0]->dtype == ISG_DT_F32 && ns->out[0].dtype == ISG_DT_F32;
-    return plain ? ISG_OK : isgi_node_fail(s->snn->g, i, ISG_E_UNSUPPORTED, "only float32 has a spiking form", err);
+    const isg_tensor *x = s->nodes[i].in[0], *y = &s->nodes[i].out[0];
+    if (!x || x->dtype != ISG_DT_F32 || y->dtype != ISG_DT_F32)
+        return isgi_node_fail(s->snn->g, i, ISG_E_UNSUPPORTED, "only float32 has a spiking form", err);
+    if (y->rank == 4 && y->dims[0] != 1)
+        return isgi_node_fail(s->snn->g, i, ISG_E_UNSUPPORTED, "an image that becomes several has no spiking form",
+                              err);
+    return ISG_OK;
 }
 
 /* Shapes and memory of the node's outputs: made in the first step, cleared in later ones. */
@@ -247,7 +254,7 @@ static isg_status open_outputs(isg_snn_state *s, int32_t i, isgi_call *call, isg
         ISGI_TRY(isgi_tensor_alloc(&ns->out[k], err));
         if (node->outputs[k] >= 0) s->view[node->outputs[k]] = &ns->out[k];
     }
-    return s->snn->nodes[i].role == ISGI_SNN_LINEAR ? ISG_OK : need_float_output(s, i, err);
+    return s->snn->nodes[i].role == ISGI_SNN_LINEAR ? ISG_OK : check_form(s, i, err);
 }
 
 static isg_status run_node(isg_snn_state *s, int32_t i, isgi_snn_mode mode, int first, isg_error *err)
@@ -300,7 +307,7 @@ void isgi_snn_learn_shapes(isg_snn *snn, const isg_snn_state *s)
         const isg_tensor *x = s->nodes[i].in[0], *y = &s->nodes[i].out[0];
         axis axes[2];
         if (n->role == ISGI_SNN_NEURONS || n->role == ISGI_SNN_POOL) n->neurons = (uint64_t)y->count;
-        if (n->role == ISGI_SNN_GEMM) n->synapses = (uint64_t)x->count * (uint64_t)y->count;
+        if (n->role == ISGI_SNN_GEMM) n->synapses = (uint64_t)x->count * (uint64_t)y->dims[1];
         for (int32_t k = 0; n->role == ISGI_SNN_ADD && k < 2; k++)
             if (snn->spiking[node->inputs[k]]) n->synapses += (uint64_t)s->nodes[i].in[k]->count;
         if (n->role != ISGI_SNN_CONV && n->role != ISGI_SNN_POOL) continue;

@@ -304,6 +304,56 @@ static void test_saturates_at_the_limit_of_a_clip(void **unused)
     isg_graph_destroy(m.g);
 }
 
+static int32_t reshape(const char *name, int32_t x, int32_t rank, const int64_t *dims)
+{
+    const int32_t in[2] = {x, maker_integers(&m, name, rank, dims)};
+    const int32_t y = maker_value(&m, name, rank, dims[0], dims[1], dims[2], dims[3], 0);
+    maker_node(&m, ISG_OP_RESHAPE, name, in, 2, y);
+    return y;
+}
+
+/* A picture that a Reshape makes several rows of: the Gemm takes each. One that becomes several pictures is refused. */
+static void test_rows(void **unused)
+{
+    static const int64_t four[4] = {4, 2}, one[4] = {1, 12}, two[4] = {2, 4, 1, 1};
+    const float image[8] = {1, -2, 0, 3, 0, 0, -1, 2};
+    const isg_snn_options o = ISG_SNN_OPTIONS_INIT;
+    const uint32_t step = 1;
+    float out[12];
+    isg_snn_counts total;
+    isg_snn_state *s;
+    isg_tensor x = {0}, *y = NULL;
+    const isg_tensor *inputs = &x;
+    isg_snn *snn = NULL;
+    int32_t in[3];
+    (void)unused;
+    in[0] = reshape("rows", begin(2, 2, 2), 2, four);
+    in[1] = constant("w", 2, 3, 2, 0, 0, 0.0f);
+    in[2] = constant("b", 1, 3, 0, 0, 0, 0.0f);
+    in[0] = maker_node(&m, ISG_OP_GEMM, "gemm", in, 3, maker_value(&m, "gemm", 2, 4, 3, 0, 0, 0))->outputs[0];
+    m.g->nodes[m.g->node_count - 1].attr.gemm.trans_b = 1;
+    finish(reshape("row", in[0], 2, one));
+    snn = convert(image, 1, 100.0, 0.5, 0);
+    assert_int_equal(isg_snn_state_create(&s, snn, NULL), ISG_OK);
+    assert_int_equal(isg_snn_run(s, image, &step, 1, out, &total, NULL), ISG_OK);
+    x.dtype = ISG_DT_F32;
+    x.rank = 4;
+    x.dims[0] = 1;
+    x.dims[1] = x.dims[2] = x.dims[3] = 2;
+    x.count = 8;
+    x.data = (void *)(uintptr_t)image;
+    assert_int_equal(isg_interp_run(m.g, &inputs, &y, NULL), ISG_OK);
+    for (int i = 0; i < 12; i++) assert_float_equal(out[i], ((const float *)y->data)[i], 1e-6);
+    assert_int_equal(total.macs, 5 * 3);
+    isg_tensor_destroy(y);
+    isg_snn_state_destroy(s);
+    isg_snn_destroy(snn);
+    isg_graph_destroy(m.g);
+    finish(conv("c", reshape("two", begin(2, 2, 2), 4, two), 4, 2, 1, 1, 1, 0.0f));
+    assert_int_equal(isg_snn_create(&snn, m.g, image, 1, &o, NULL), ISG_E_UNSUPPORTED);
+    isg_graph_destroy(m.g);
+}
+
 static void refuse(isg_op op, const char *word)
 {
     const float image[4] = {1, 2, 3, 4};
@@ -371,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_many_steps_reach_relu),
         cmocka_unit_test(test_prefixes_are_runs),
         cmocka_unit_test(test_saturates_at_the_limit_of_a_clip),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_refuses_by_name),
         cmocka_unit_test(test_factors),
         cmocka_unit_test(test_every_allocation_may_fail),

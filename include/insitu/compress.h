@@ -67,13 +67,17 @@ typedef struct isg_compress_report {
     uint64_t params, params_full;
     double paper_bytes, paper_bytes_full, paper_ratio; /* SPEC section 9 */
     uint64_t estimated_file_bytes;
-    char *recipe; /* JSON text that reproduces every choice; owned */
+    uint64_t calibration_count; /* images calibrated with; 0: data-free */
+    uint64_t calibration_flat;  /* those of one number throughout */
+    int calibration_alike;      /* all of them are equal */
+    char *recipe;               /* JSON text that reproduces every choice; owned */
 } isg_compress_report;
 
 void isg_compress_options_default(isg_compress_options *o);
 void isg_compress_report_clear(isg_compress_report *r);
-/* g is prepared; its weights get factors in place (not with dry_run). Errors: ARG (bad override or recipe), TARGET (the
- * target cannot be met even at the lowest rate), UNSUPPORTED, NUMERIC, CANCELLED. */
+/* g is prepared; its weights get factors in place (not with dry_run), and nodes that share a bias one of their own.
+ * Errors: ARG (bad override or recipe), TARGET (the target cannot be met even at the lowest rate), UNSUPPORTED,
+ * NUMERIC, CANCELLED. */
 ISG_NODISCARD isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report,
                                       isg_error *err);
 

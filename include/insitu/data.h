@@ -43,6 +43,7 @@ typedef enum isg_split { ISG_SPLIT_TEST = 0, ISG_SPLIT_TRAIN = 1 } isg_split;
  * numbers are checked before anything is allocated from them. Errors: ARG, IO, FORMAT, LIMIT. */
 ISG_NODISCARD isg_status isg_dataset_open(isg_dataset **out, const char *spec, isg_split split, isg_error *err);
 void isg_dataset_close(isg_dataset *ds);
+const char *isg_dataset_name(const isg_dataset *ds); /* the KIND:PATH it was opened by, for messages */
 uint64_t isg_dataset_count(const isg_dataset *ds);
 uint32_t isg_dataset_classes(const isg_dataset *ds); /* largest label + 1, or the kind's own number */
 int isg_dataset_has_labels(const isg_dataset *ds);

@@ -179,13 +179,6 @@ static isg_status run_items(observer *o, isg_session *s, const isg_rt_model *rt,
     }
     for (uint64_t i = 0; i < c->count && status == ISG_OK; i++) {
         const float *const input = c->inputs + i * c->size;
-        size_t k = 0;
-        while (k < c->size && isfinite(input[k])) k++;
-        if (k < c->size) {
-            status =
-                isgi_fail(err, ISG_E_NUMERIC, "calibration image %u holds a number that is not finite", (unsigned)i);
-            break;
-        }
         if (progress && progress->cancelled && progress->cancelled(progress->user)) {
             status = isgi_fail(err, ISG_E_CANCELLED, "cancelled");
             break;

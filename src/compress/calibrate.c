@@ -4,6 +4,7 @@
 
 #include <cblas.h>
 #include <insitu/pack.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -29,6 +30,24 @@ static uint64_t spread_step(uint64_t count)
     }
 }
 
+/* What item `index` of the data, loaded as number i, is like. */
+static isg_status look_at(isgi_calibration *c, uint64_t i, const isg_dataset *data, uint64_t index, isg_error *err)
+{
+    const float *x = c->inputs + i * c->size;
+    int flat = c->size > 1;
+    for (uint64_t k = 0; k < c->size; k++) {
+        if (!isfinite(x[k])) {
+            char name[100];
+            return isgi_fail(err, ISG_E_NUMERIC, "%s: calibration image %llu holds a number that is not finite",
+                             isgi_escape(name, sizeof name, isg_dataset_name(data)), (unsigned long long)index);
+        }
+        flat = flat && x[k] == x[0];
+    }
+    c->flat += (uint64_t)flat;
+    c->alike = (i == 0 || c->alike) && memcmp(x, c->inputs, c->size * sizeof *x) == 0;
+    return ISG_OK;
+}
+
 isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const isg_dataset *data,
                                  const isg_input_spec *input, uint32_t count, isg_error *err)
 {
@@ -50,6 +69,7 @@ isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const 
     for (uint64_t i = 0; i < c->count; i++) {
         const uint64_t item = i * step % c->count * total / c->count;
         ISGI_TRY(isg_dataset_load(data, item, input, c->inputs + i * size, err));
+        ISGI_TRY(look_at(c, i, data, item, err));
     }
     return ISG_OK;
 }

@@ -13,13 +13,15 @@
 typedef struct isgi_calibration {
     float *inputs;
     uint64_t count, size;
+    uint64_t flat;  /* items of one number throughout */
+    int alike;      /* all items are equal */
     uint32_t batch; /* items a run */
     const isg_parallel *parallel;
     const isg_progress *progress;
 } isgi_calibration;
 
 /* Items spread evenly over the dataset, in an order whose every beginning is spread too. Fewer items than asked for is
- * no error. */
+ * no error; a number that is not finite is (NUMERIC, naming data and item). */
 ISG_NODISCARD isg_status isgi_calibration_load(isgi_calibration *c, const isg_graph *g, const isg_dataset *data,
                                                const isg_input_spec *input, uint32_t count, isg_error *err);
 void isgi_calibration_clear(isgi_calibration *c);

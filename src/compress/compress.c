@@ -402,6 +402,9 @@ static isg_status fill_report(isg_compress_report *report, const job *j, isg_err
     }
     report->paper_ratio = report->paper_bytes_full > 0.0 ? report->paper_bytes / report->paper_bytes_full : 0.0;
     report->estimated_file_bytes = j->estimated_bytes;
+    report->calibration_count = j->calibration.count;
+    report->calibration_flat = j->calibration.flat;
+    report->calibration_alike = j->calibration.alike;
     return isgi_recipe_write(&report->recipe, &j->layers, err);
 }
 

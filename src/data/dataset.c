@@ -94,7 +94,10 @@ isg_status isg_dataset_open(isg_dataset **out, const char *spec, isg_split split
         return isgi_fail(err, ISG_E_ARG, "data must be KIND:PATH with KIND cifar10, cifar100, idx, folder or npy");
     ds = isgi_calloc(1, sizeof *ds);
     if (!ds) return isgi_nomem(err);
-    if (n == 7 && !memcmp(spec, "cifar10", n)) {
+    ds->name = isgi_strdup(spec);
+    if (!ds->name) {
+        status = isgi_nomem(err);
+    } else if (n == 7 && !memcmp(spec, "cifar10", n)) {
         status = isgi_cifar_open(ds, path, 10, split, err);
     } else if (n == 8 && !memcmp(spec, "cifar100", n)) {
         status = isgi_cifar_open(ds, path, 100, split, err);
@@ -124,11 +127,17 @@ void isg_dataset_close(isg_dataset *ds)
     if (ds->file.data || ds->file.impl) isg_file_close(&ds->file);
     for (i = 0; ds->paths && i < ds->count; i++) isg_free(ds->paths[i]);
     for (i = 0; ds->names && i < ds->name_count; i++) isg_free(ds->names[i]);
+    isg_free(ds->name);
     isg_free(ds->paths);
     isg_free(ds->names);
     isg_free(ds->labels);
     isg_free(ds->pixels);
     isg_free(ds);
+}
+
+const char *isg_dataset_name(const isg_dataset *ds)
+{
+    return ds->name;
 }
 
 uint64_t isg_dataset_count(const isg_dataset *ds)

@@ -54,6 +54,7 @@ typedef enum isgi_dataset_kind { ISGI_SET_PIXELS, ISGI_SET_FILES, ISGI_SET_NPY }
 
 struct isg_dataset {
     isgi_dataset_kind kind;
+    char *name; /* KIND:PATH; owned */
     uint64_t count;
     uint32_t channels, height, width; /* natural; height and width 0: differ */
     uint32_t classes;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Bad input of train, tune and compress: data of a wrong size, labels without an output, empty classes, checkpoints that are
-# cut or of another run, students larger than their teacher, numbers that explode. One clear line, the right exit code,
-# and what stood at the output's place before stays.
+# Bad input of train, tune and compress: data of a wrong size, labels without an output, empty classes, poor calibration
+# images, checkpoints that are cut or of another run, students larger than their teacher, numbers that explode. One clear
+# line, the right exit code, and what stood at the output's place before stays.
 . "$(dirname "$0")/common.sh"
 
 make_images "$work/data"
@@ -37,6 +37,17 @@ changed("holes", labels, lambda b: b[:8] + bytes(8 if 3 <= x < 6 else x for x in
 for name, record, count, rest in (("odd", b"\0" * 3073, 20, 5), ("label", b"\x0b" + b"\0" * 3072, 20, 0), ("none", b"", 0, 0)):
     os.makedirs(f"{work}/cifar-{name}")
     open(f"{work}/cifar-{name}/train.bin", "wb").write(record * count + b"\0" * rest)
+def array(name, images):
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 1, 12, 12), }" % len(images)
+    head += " " * (-(11 + len(head)) % 64) + "\n"
+    data = b"".join(struct.pack("<144f", *x) for x in images)
+    open(f"{work}/{name}.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data)
+noise = [[(i * 144 + k) * 7919 % 997 / 997 for k in range(144)] for i in range(16)]
+array("good", noise)
+array("nan", noise[:5] + [[0.5] * 143 + [float("nan")]] + noise[6:])
+array("few", noise[:7])
+array("alike", noise[:1] * 16)
+array("flat", noise[:13] + [[0.0] * 144, [1.0] * 144, [0.5] * 144])
 open(f"{work}/cut.ckpt", "wb").write(open(f"{work}/mlp.ckpt", "rb").read()[:1000])
 open(f"{work}/empty.ckpt", "wb").close()
 PYTHON
@@ -89,6 +100,26 @@ warned "idx:$work/far: 50 of 61 classes have no images: 10, 11, 12, 13, 14, 15, 
     "$tool" train --arch mlp --input unit --steps 2 $quiet --data "idx:$work/far" -o "$work/w.onnx"
 expect 0 "$tool" train --arch mlp --input unit --steps 2 $quiet --data "$data" -o "$work/w.onnx"
 [ -s "$work/err" ] && fail "a warning without a reason: $(cat "$work/err")"
+
+# calibration images that are few, equal or blank are told of, but not with --quiet; those of no numbers are refused
+compress="$tool compress $model --bi 1 --bo 2 --bits 3,3,3 --input raw --threads 1"
+told()
+{
+    expect 0 $compress --data "npy:$work/$1.npy" -o "$work/w.isg"
+    [ "$(grep -c warning "$work/err")" -eq 1 ] && grep -q "^insitu: warning: npy:$work/$1.npy: $2\$" "$work/err" ||
+        fail "$1: $(cat "$work/err")"
+    expect 0 $compress --data "npy:$work/$1.npy" --quiet -o "$work/w.isg"
+    [ -s "$work/err" ] && fail "--quiet says $(cat "$work/err")"
+}
+told few "calibrated with 7 images, where 64 to 256 are better"
+told alike "all 16 calibration images are the same"
+told flat "3 of 16 calibration images are of one number"
+expect 0 $compress --data "npy:$work/good.npy" -o "$work/w.isg"
+grep -q warning "$work/err" && fail "a warning without a reason: $(cat "$work/err")"
+kept 1 "error: npy:$work/nan.npy: calibration image 5 holds a number that is not finite" \
+    $compress --data "npy:$work/nan.npy" --quiet
+kept 1 "error: npy:$work/nan.npy: calibration image 5 holds a number that is not finite" \
+    "$tool" tune "$packed" --epochs 0 --activations 8 --input raw --data "npy:$work/nan.npy" --quiet
 
 # checkpoints: cut, empty, of another architecture, of other options
 ckpt=$work/cut.ckpt

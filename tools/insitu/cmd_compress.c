@@ -7,6 +7,7 @@
 #include "tool_train.h"
 
 #define MAX_RECIPE (4u << 20)
+#define FEW_IMAGES 16u
 /* Of a tuning so short that nobody looks at it: from a start near the original, the rate for long runs leads away, and
  * RAdam's first steps are gradients as they come. */
 #define TUNE_RATE 5e-4f
@@ -313,11 +314,25 @@ static int check_saving(tool *t, const compress_job *job, const char *source)
     return tool_error(t, source, ISG_E_TARGET, &err);
 }
 
-/* What a recipe says wrong is said of its file. */
+/* What makes a calibration worth little, a line each. */
+static void warn_of_images(tool *t, const isg_compress_report *r, const char *data)
+{
+    const unsigned long long count = r->calibration_count, flat = r->calibration_flat;
+    if (!count) return;
+    if (count < FEW_IMAGES)
+        tool_note(t, "warning: %s: calibrated with %llu image%s, where 64 to 256 are better", data, count,
+                  count == 1 ? "" : "s");
+    if (count > 1 && r->calibration_alike)
+        tool_note(t, "warning: %s: all %llu calibration images are the same", data, count);
+    if (flat) tool_note(t, "warning: %s: %llu of %llu calibration images are of one number", data, flat, count);
+}
+
+/* What a recipe says wrong is said of its file, and what the data do of them. */
 static int compress_error(tool *t, const compress_args *a, const char *source, isg_status status, isg_error *err)
 {
     static const char prefix[] = "recipe: ";
     const size_t length = sizeof prefix - 1;
+    if (tool_blames_data(err, a->data)) return tool_data_error(t, NULL, status, err);
     if (!a->recipe_file || strncmp(err->message, prefix, length) != 0) return tool_data_error(t, source, status, err);
     memmove(err->message, err->message + length, strlen(err->message + length) + 1);
     return tool_data_error(t, a->recipe_file, status, err);
@@ -336,6 +351,7 @@ static int compress_file(tool *t, compress_args *a, compress_job *job, const cha
     }
     if (status != ISG_OK) return compress_error(t, a, source, status, &err);
     tool_progress_end(t);
+    warn_of_images(t, &job->report, a->data);
     code = check_saving(t, job, source);
     if (code != EXIT_OK && !a->o.dry_run) return code;
     if (code == EXIT_OK && job->teacher) code = tune_shortly(t, a, job);

@@ -117,6 +117,9 @@ int tool_error(tool *t, const char *path, isg_status status, const isg_error *er
 int tool_exit_code(isg_status status);
 /* The same where shapes that do not fit mean the wrong data or network was given: EXIT_USAGE for SHAPE. */
 int tool_data_error(tool *t, const char *path, isg_status status, const isg_error *err);
+/* Whether the message speaks of that file, or of data given as KIND:PATH; NULL: of none. */
+int tool_blames(const isg_error *err, const char *path);
+int tool_blames_data(const isg_error *err, const char *data);
 /* Writes the whole line of an error, or keeps it where this rank is silent. */
 void tool_error_line(tool *t, const char *line, int code);
 /* A note on stderr unless --quiet. */

@@ -97,6 +97,18 @@ int tool_error(tool *t, const char *path, isg_status status, const isg_error *er
     return tool_exit_code(status);
 }
 
+int tool_blames(const isg_error *err, const char *path)
+{
+    char shown[512];
+    return path && strstr(err->message, tool_escape(shown, sizeof shown, path, strlen(path)));
+}
+
+int tool_blames_data(const isg_error *err, const char *data)
+{
+    const char *colon = data ? strchr(data, ':') : NULL;
+    return colon && tool_blames(err, colon + 1);
+}
+
 int tool_data_error(tool *t, const char *path, isg_status status, const isg_error *err)
 {
     const int code = tool_error(t, path, status, err);

@@ -182,18 +182,11 @@ void tool_train_common(tool *t, isg_train_options *o)
     o->comm = t->comm;
 }
 
-static int names(const isg_error *err, const char *path)
-{
-    char shown[512];
-    return path && strstr(err->message, tool_escape(shown, sizeof shown, path, strlen(path)));
-}
-
 int tool_train_error(tool *t, const char *path, const char *data, const isg_train_options *o, isg_status status,
                      const isg_error *err)
 {
-    const char *colon = strchr(data, ':');
-    const int named = names(err, o->checkpoint) || names(err, o->teacher_cache) || names(err, o->log_csv) ||
-                      names(err, colon ? colon + 1 : NULL);
+    const int named = tool_blames(err, o->checkpoint) || tool_blames(err, o->teacher_cache) ||
+                      tool_blames(err, o->log_csv) || tool_blames_data(err, data);
     return tool_data_error(t, named || status == ISG_E_CANCELLED ? NULL : path, status, err);
 }
 

@@ -47,7 +47,8 @@ typedef struct isg_compress_options {
                                    absorb the mean output error */
     uint64_t seed;
     uint32_t threads;
-    uint64_t max_memory; /* bytes for second moments; 0: 4 GiB */
+    uint64_t max_memory; /* bytes of weights and second moments; 0: any number, of the latter 4 GiB. Layers whose
+                            moments would not fit are factorised without */
     isg_progress progress;
 } isg_compress_options;
 

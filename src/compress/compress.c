@@ -22,6 +22,7 @@
 #define SENSITIVITY_ITEMS 64u
 #define COMPENSATION_ITEMS 64u
 #define DEFAULT_MEMORY ((uint64_t)4 << 30)
+#define FIT_COPIES 4u    /* of the largest weight: approximation, difference, factors, their quantised form */
 #define SIZE_ROUNDS 8    /* the overhead of a file depends a little on the choices: correct the budget this often, */
 #define SIZE_STEPS 4096u /* from the second time on by so small a part of it more than was missed */
 
@@ -52,7 +53,6 @@ void isg_compress_options_default(isg_compress_options *o)
     o->bias_bits = 32;
     o->calibration_count = DEFAULT_CALIBRATION;
     o->compensate = 1;
-    o->max_memory = DEFAULT_MEMORY;
 }
 
 void isg_compress_report_clear(isg_compress_report *r)
@@ -418,9 +418,37 @@ static void job_clear(job *j)
     isg_pool_destroy(j->pool);
 }
 
+/* Bytes that are needed whatever the data: all weights twice, as they came and as matrices, and the largest again as
+ * they are factorised. */
+static uint64_t least_bytes(const job *j)
+{
+    uint64_t all = j->dense_bytes, largest = 0;
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        const uint64_t bytes = (uint64_t)j->layers.items[i].rows * j->layers.items[i].cols * sizeof(float);
+        all += bytes;
+        if (bytes > largest) largest = bytes;
+    }
+    return all + FIT_COPIES * largest;
+}
+
+static isg_status calibrate(job *j, uint64_t least, isg_error *err)
+{
+    const isg_compress_options *o = j->options;
+    uint64_t room = DEFAULT_MEMORY, images;
+    j->calibration.batch = CALIBRATION_BATCH;
+    j->calibration.parallel = &j->parallel;
+    j->calibration.progress = &o->progress;
+    ISGI_TRY(isgi_calibration_load(&j->calibration, j->graph, o->calibration, o->input,
+                                   o->calibration_count ? o->calibration_count : DEFAULT_CALIBRATION, err));
+    images = j->calibration.count * j->calibration.size * sizeof(float);
+    if (o->max_memory) room = o->max_memory > least + images ? o->max_memory - least - images : 0;
+    return isgi_calibrate_moments(&j->layers, j->graph, &j->calibration, room, err);
+}
+
 static isg_status prepare_job(job *j, isg_error *err)
 {
     const isg_compress_options *o = j->options;
+    uint64_t least;
     ISGI_TRY(isg_pool_create(&j->pool, o->threads, err));
     j->parallel = isg_pool_parallel(j->pool);
     ISGI_TRY(isgi_layers_collect(&j->layers, j->graph, err));
@@ -428,14 +456,11 @@ static isg_status prepare_job(job *j, isg_error *err)
     j->fixed = isgi_calloc(j->layers.count, 1);
     j->made = isgi_calloc(j->layers.count, sizeof(isg_factors *));
     if (!j->fixed || !j->made) return isgi_nomem(err);
-    if (!o->calibration) return ISG_OK;
-    j->calibration.batch = CALIBRATION_BATCH;
-    j->calibration.parallel = &j->parallel;
-    j->calibration.progress = &o->progress;
-    ISGI_TRY(isgi_calibration_load(&j->calibration, j->graph, o->calibration, o->input,
-                                   o->calibration_count ? o->calibration_count : DEFAULT_CALIBRATION, err));
-    return isgi_calibrate_moments(&j->layers, j->graph, &j->calibration, o->max_memory ? o->max_memory : DEFAULT_MEMORY,
-                                  err);
+    least = least_bytes(j);
+    if (o->max_memory && least > o->max_memory)
+        return isgi_fail(err, ISG_E_LIMIT, "compressing takes %llu bytes at least, more than the %llu allowed",
+                         (unsigned long long)least, (unsigned long long)o->max_memory);
+    return o->calibration ? calibrate(j, least, err) : ISG_OK;
 }
 
 isg_status isg_compress(isg_graph *g, const isg_compress_options *options, isg_compress_report *report, isg_error *err)

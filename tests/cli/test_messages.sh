@@ -26,7 +26,10 @@ expect 0 "$tool" eval "$net" --data "$data" --threads 1 --max-memory "${bytes:-1
 expect 0 "$tool" eval "$net" --data "$data" --threads 2 --max-memory "$((${bytes:-1} * 2))"
 expect 1 "$tool" eval "$net" --data "$data" --threads 2 --max-memory "$((${bytes:-1} * 2 - 1))"
 refused 1 "$tool" compress "$net" --bi 1 --bo 2 --max-memory 1k --quiet -o "$work/out.d/o.isg"
-grep -q "error: nothing is written: the plan needs [0-9]* bytes of workspace, more than the 1000 allowed" "$work/err" ||
+grep -q "net.onnx: compressing takes [0-9]* bytes at least, more than the 1000 allowed" "$work/err" ||
+    fail "compress: $(cat "$work/err")"
+refused 1 "$tool" compress "$net" --bi 1 --bo 2 --max-memory 12k --quiet -o "$work/out.d/o.isg"
+grep -q "error: nothing is written: the plan needs [0-9]* bytes of workspace, more than the 12000 allowed" "$work/err" ||
     fail "compress: $(cat "$work/err")"
 expect 0 "$tool" compress "$net" --bi 1 --bo 2 --quiet -o "$work/net.isg"
 refused 1 "$tool" selftest "$work/net.isg" --max-memory 1k

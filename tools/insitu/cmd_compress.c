@@ -419,7 +419,11 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
         verb,
         "MODEL.onnx -o OUT.isg",
         "Say how small with --ratio or --target-size (ranks and bits are then searched per layer), "
-        "with\n--bi and --bo, with --recipe, or layer by layer with --layer.",
+        "with\n--bi and --bo, with --recipe, or layer by layer with --layer. --max-memory refuses a network whose "
+        "weights "
+        "need\nmore and leaves out second moments that would not fit; what threads, trial runs and libraries take is "
+        "not "
+        "counted.",
         options,
         OPTION_COUNT(options),
         1,

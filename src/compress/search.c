@@ -12,6 +12,7 @@
 #define MAX_CANDIDATES 192u
 #define LARGE_LAYER 600000u /* weights; above, candidates far from the wanted rate are not tried */
 #define REFERENCE_BITS 3u   /* of the rounding that measures sensitivity */
+#define LOW_RATE 0.5        /* bits a weight: below, ranks under an eighth are tried */
 
 /* ---- candidates ---- */
 
@@ -39,10 +40,10 @@ static void list_dense(candidate_list *list)
 }
 
 /* Ranks at fractions of the full one, in steps of 4 (whole vectors), both levels as the geometry allows. */
-static void list_factored(candidate_list *list, const isgi_layer *layer)
+static void list_factored(candidate_list *list, const isgi_layer *layer, double rate)
 {
     static const uint8_t mixes[][3] = {{3, 6, 3}, {4, 4, 4}, {6, 6, 6}, {8, 8, 8}};
-    static const uint32_t eighths[] = {1, 2, 3, 4, 6};
+    static const uint32_t parts[] = {1, 2, 4, 8, 12, 16, 24}; /* of 32 */
     const uint32_t taps = layer->kh * layer->kw;
     const uint32_t full = layer->co < layer->rows ? layer->co : layer->rows;
     const uint32_t max_bi =
@@ -50,8 +51,8 @@ static void list_factored(candidate_list *list, const isgi_layer *layer)
     for (size_t m = 0; m < sizeof mixes / sizeof mixes[0]; m++) {
         for (uint32_t bi = 1; bi < max_bi && bi <= 4; bi++) list_add(list, bi, 0, mixes[m], ISG_QUANT_MIDTREAD);
         if (layer->depthwise) continue;
-        for (size_t e = 0; e < sizeof eighths / sizeof eighths[0]; e++) {
-            const uint32_t bo = (full * eighths[e] / 8 + 3) / 4 * 4;
+        for (size_t e = rate < LOW_RATE ? 0 : 2; e < sizeof parts / sizeof parts[0]; e++) {
+            const uint32_t bo = (full * parts[e] / 32 + 3) / 4 * 4;
             if (bo == 0 || bo >= full) continue;
             list_add(list, 0, bo, mixes[m], ISG_QUANT_MIDTREAD);
             for (uint32_t bi = 1; bi < max_bi && bi <= 4; bi++) list_add(list, bi, bo, mixes[m], ISG_QUANT_MIDTREAD);
@@ -101,7 +102,7 @@ static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer
     const uint64_t weights = (uint64_t)layer->rows * layer->cols;
     list.count = 0;
     list_dense(&list);
-    list_factored(&list, layer);
+    list_factored(&list, layer, rate);
     set->count = 0;
     set->items = isgi_malloc(list.count * sizeof *set->items);
     if (!set->items) return isgi_nomem(err);

@@ -92,7 +92,10 @@ static isg_status check_onnx(check_list *c, const isg_file *file, const char *pa
 {
     isg_graph *g = NULL;
     isg_status status = isgi_onnx_import_partial(&g, file, path, options, c->problems, &c->first);
-    if (status == ISG_E_NOMEM || status == ISG_E_ARG) return isgi_fault(NULL, NULL, -1, status, &c->first, err);
+    if (status == ISG_E_NOMEM || status == ISG_E_ARG) {
+        isg_graph_destroy(g);
+        return isgi_fault(NULL, NULL, -1, status, &c->first, err);
+    }
     c->worst = status;
     status = g ? check_graph(c, g, err) : ISG_OK;
     isg_graph_destroy(g);

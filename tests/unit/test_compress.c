@@ -283,6 +283,39 @@ static void scales_fit_any_weight(void **state)
     }
 }
 
+/* Where few bits a weight are asked for, there are ranks that need no more. */
+static void low_rates_have_candidates(void **state)
+{
+    float weights[64 * 64 * 9];
+    isgi_layer layer = {.name = "l",
+                        .co = 64,
+                        .ci = 64,
+                        .kh = 3,
+                        .kw = 3,
+                        .groups = 1,
+                        .scale_bits = 16,
+                        .rows = 576,
+                        .cols = 64,
+                        .hwio = weights};
+    isgi_layers layers = {&layer, 1};
+    uint64_t least[2];
+    uint32_t number = 5;
+    (void)state;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        number = number * 1664525u + 1013904223u;
+        weights[i] = (float)(number >> 8) / 8388608.0f - 1.0f;
+    }
+    for (int low = 0; low < 2; low++) {
+        isgi_candidates *set = calloc(1, sizeof *set);
+        assert_int_equal(isgi_search_candidates(set, &layers, low ? 0.1 : 1.0, 1, NULL, NULL, NULL), ISG_OK);
+        least[low] = set->items[0].bits;
+        isg_free(set->items);
+        free(set);
+    }
+    assert_true(3 * least[1] < 2 * least[0]);
+    assert_true((double)least[1] < 0.1 * 64 * 576);
+}
+
 static void shared_weight_is_listed_once(void **state)
 {
     isg_graph *g = small_net();
@@ -413,6 +446,7 @@ int main(void)
         cmocka_unit_test(selection_meets_budget),
         cmocka_unit_test(candidates_do_not_depend_on_order),
         cmocka_unit_test(scales_fit_any_weight),
+        cmocka_unit_test(low_rates_have_candidates),
         cmocka_unit_test(shared_weight_is_listed_once),
         cmocka_unit_test(one_layer_swapped),
         cmocka_unit_test(swap_of_strangers),

@@ -95,8 +95,13 @@ static void keep_pareto(isgi_candidates *set)
     set->count = kept;
 }
 
+static int is_cancelled(const isg_progress *p)
+{
+    return p && p->cancelled && p->cancelled(p->user);
+}
+
 static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer, double rate, uint64_t seed,
-                                   isg_error *err)
+                                   const isg_progress *progress, isg_error *err)
 {
     candidate_list list;
     const uint64_t weights = (uint64_t)layer->rows * layer->cols;
@@ -115,6 +120,7 @@ static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer
             if (per_weight >= 8.0) continue; /* 8-bit rounding is smaller and nearly exact */
             if (weights > LARGE_LAYER && (per_weight > 2.0 * rate || per_weight < rate / 4.0)) continue;
         }
+        if (is_cancelled(progress)) return isgi_fail(err, ISG_E_CANCELLED, "cancelled");
         ISGI_TRY(evaluate(&set->items[set->count], layer, choice, seed, err));
         set->count++;
     }
@@ -139,11 +145,8 @@ static void candidate_task(void *arg, uint32_t index, uint32_t worker)
     const isgi_layer *layer = &job->layers->items[index];
     (void)worker;
     if (layer->keep) return;
-    if (job->progress && job->progress->cancelled && job->progress->cancelled(job->progress->user)) {
-        job->status[index] = isgi_fail(&job->errors[index], ISG_E_CANCELLED, "cancelled");
-        return;
-    }
-    job->status[index] = layer_candidates(&job->sets[index], layer, job->rate, job->seed + index, &job->errors[index]);
+    job->status[index] =
+        layer_candidates(&job->sets[index], layer, job->rate, job->seed + index, job->progress, &job->errors[index]);
     atomic_fetch_add(&job->done, 1);
     if (worker == 0 && job->progress && job->progress->report) {
         job->progress->report(job->progress->user, "ranks and bits", atomic_load(&job->done), job->layers->count,

@@ -92,8 +92,9 @@ static void place_constant(plan_walk *p, isgi_tensor *t, uint32_t weight, uint64
     isgi_gen_dequant(&p->ctx->kernels, t->data, &p->ctx->weights[weight].basis, 0, 1);
 }
 
-/* Gives tensor `index`, made by operation `now`, its place: that of tensor `over` if it has just as many numbers. */
-static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32_t over, isg_error *err)
+/* Gives tensor `index` of numbers of `size` bytes, made by operation `now`, its place: that of tensor `over` if it has
+ * just as many numbers. */
+static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t size, uint32_t now, int32_t over, isg_error *err)
 {
     isgi_shape s;
     uint32_t weight = 0, last;
@@ -102,7 +103,7 @@ static isg_status place_tensor(plan_walk *p, uint32_t index, uint32_t now, int32
     count = isgi_shape_count(&s, p->batch);
     if (count > MAX_FLOATS) return too_large(err, "tensor is too large for this batch");
     if (!isgi_view_is_constant(p->m, index)) {
-        const uint64_t bytes = align_up(count * sizeof(float));
+        const uint64_t bytes = align_up(count * size);
         last = p->last_use[index];
         if (last < now) last = now;
         if ((over < 0 || !isgi_arena_hand_over(&p->arena, (uint32_t)over, bytes, last, index, &offset)) &&
@@ -140,7 +141,7 @@ static void plan_int8(const plan_walk *p, isgi_step *s, const isg_weight *w)
     isgi_int8_plan(&s->int8, &s->conv, w, &ranges, p->options->strategy, p->isa, p->workers);
     if (!s->int8.on) return;
     w = isgi_int8_weight(&s->int8, w, &made);
-    s->over_residual = 0;
+    s->over_residual = 1; /* all forms finish each sum once (finish_sums) */
     s->scratch = s->int8.scratch;
     s->macs = isgi_int8_macs(&s->int8, &s->conv, w);
     s->cost = isgi_int8_cost(&s->int8, &s->conv, w, &p->costs);
@@ -337,7 +338,7 @@ static isg_status plan_step(plan_walk *p, isgi_cursor *c, uint32_t index, int *d
     if (s->scratch > p->scratch) p->scratch = s->scratch;
     *done = s->pair ? BY_PAIR : s->residual >= 0 || s->pooled.rows ? BY_ANOTHER : 0;
     if (*done && p->ctx) note_fused(p, p->m->inputs + p->m->constants + index);
-    return place_tensor(p, made, index, overwritten(p, s, index), err);
+    return place_tensor(p, made, s->int8.gives ? 1 : sizeof(float), index, overwritten(p, s, index), err);
 }
 
 static isg_status walk(plan_walk *p, isg_error *err)
@@ -350,7 +351,8 @@ static isg_status walk(plan_walk *p, isg_error *err)
     p->constants = 0;
     p->layer = 0;
     p->handed = 0;
-    for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++) ISGI_TRY(place_tensor(p, i, 0, -1, err));
+    for (uint32_t i = 0; i < p->m->inputs + p->m->constants; i++)
+        ISGI_TRY(place_tensor(p, i, sizeof(float), 0, -1, err));
     for (uint32_t i = 0; i < p->m->ops; i++) ISGI_TRY(plan_step(p, &c, i, &done, err));
     return ISG_OK;
 }

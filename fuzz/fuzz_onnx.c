@@ -4,8 +4,15 @@
 #include <insitu/onnx.h>
 #include <insitu/pack.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void take_warning(void *user, const char *message)
+{
+    (void)user;
+    if (!message[0] || strchr(message, '\n')) abort();
+}
 
 /* Nothing is right that the importer refuses, and what is wrong is said. */
 static void check(const uint8_t *data, size_t size, const isg_onnx_options *options, int imported)
@@ -21,7 +28,8 @@ static void check(const uint8_t *data, size_t size, const isg_onnx_options *opti
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int imported;
-    const isg_onnx_options options = {.struct_size = sizeof options, .max_bytes = UINT64_C(1) << 28};
+    const isg_onnx_options options = {
+        .struct_size = sizeof options, .max_bytes = UINT64_C(1) << 28, .warning = take_warning};
     isg_onnx_problems problems = {0};
     isg_error err = {0};
     isg_graph *g = NULL;

@@ -31,11 +31,16 @@ typedef struct isg_onnx_options {
      * skipped. */
     const char *const *outputs;
     uint32_t output_count;
+    /* Told, in one line that lives as long as the call, what the user should know of a model that is read all the same:
+     * an opset or IR version newer than those known. NULL: nobody is told. */
+    void (*warning)(void *user, const char *message);
+    void *user;
 } isg_onnx_options;
 
-/* Opset 7 to 22. External data is read only from inside the model's folder: relative, no "..", no links (see
- * docs/security.md). `problems` may be NULL. Not prepared: call isg_graph_prepare() before packing or training.
- * Errors: IO, FORMAT (not ONNX), UNSUPPORTED (problems lists why), LIMIT, ARG (shape, outputs). */
+/* Opset 7 to 27, IR version 3 to 13; newer ones by the rules of these, with a warning. External data is read only from
+ * inside the model's folder: relative, no "..", no links (see docs/security.md). `problems` may be NULL. Not prepared:
+ * call isg_graph_prepare() before packing or training. Errors: IO, FORMAT (not ONNX), UNSUPPORTED (problems lists why),
+ * LIMIT, ARG (shape, outputs). */
 ISG_NODISCARD isg_status isg_onnx_import_file(isg_graph **out, const char *path, const isg_onnx_options *options,
                                               isg_onnx_problems *problems, isg_error *err);
 /* The same from a file that is open, which may be a pipe; `path` says where external data lie. */

@@ -51,8 +51,20 @@ typedef struct attr_reader {
     do {                                                                                                               \
         (r)->refused = 1;                                                                                              \
         if ((r)->fatal == ISG_OK)                                                                                      \
-            (r)->fatal = isgi_onnx_problem((r)->in, (r)->index, (r)->node, status, hint, __VA_ARGS__);                 \
+            (r)->fatal = isgi_onnx_problem((r)->in, (r)->index, (r)->node, attr_status(r, status), attr_hint(r, hint), \
+                                           __VA_ARGS__);                                                               \
     } while (0)
+
+/* What is wrong by the rules we know may be right by those of an opset that is newer. */
+static isg_status attr_status(const attr_reader *r, isg_status status)
+{
+    return status == ISG_E_FORMAT && r->in->opset > ISGI_ONNX_MAX_OPSET ? ISG_E_UNSUPPORTED : status;
+}
+
+static const char *attr_hint(const attr_reader *r, const char *hint)
+{
+    return hint[0] || r->in->opset <= ISGI_ONNX_MAX_OPSET ? hint : ISGI_ONNX_OPSET_HINT;
+}
 
 /* Files of IR version 1 and 2 may leave the type out. */
 static int attr_type(const IsgiOnnx__AttributeProto *a)
@@ -296,12 +308,15 @@ static void attr_pad(attr_reader *r, isg_pad_attr *p, int32_t *inputs, int32_t *
     for (i = 0; a && i < 3; i++)
         if (attr_string_is(a, modes[i])) mode = i;
     if (mode < 0) {
-        ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "padding mode other than constant, reflect and edge");
+        ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "padding mode%s (constant, reflect and edge are supported)",
+                     attr_string_is(a, "wrap") ? " wrap" : "");
         return;
     }
     p->mode = (isg_pad_mode)mode;
     if (r->in->opset >= 11) {
         if (*input_count < 2) ATTR_PROBLEM(r, ISG_E_FORMAT, "", "no pads");
+        if (*input_count > 3 && r->in->opset < 18)
+            ATTR_PROBLEM(r, ISG_E_FORMAT, "", "axes as an input before opset 18");
         return;
     }
     n = attr_ints(r, "pads", pads, 2 * ISG_MAX_RANK, -MAX_PAD, MAX_PAD);
@@ -424,9 +439,14 @@ static void attr_gemm(attr_reader *r, isg_gemm_attr *m, int32_t input_count)
     if (input_count < 3 && r->in->opset < 11) ATTR_PROBLEM(r, ISG_E_FORMAT, "", "no C, which opset 11 made optional");
 }
 
+/* 'saturate' and 'round_mode' are of casts to 8-bit floats, which are not element types of ours. */
 static void attr_cast(attr_reader *r, isg_cast_attr *c)
 {
     const int64_t to = attr_int(r, "to", 0);
+    const IsgiOnnx__AttributeProto *a = attr_find(r, "round_mode");
+    if (a && !attr_string_is(a, "up") && !attr_string_is(a, "down") && !attr_string_is(a, "nearest"))
+        ATTR_PROBLEM(r, ISG_E_FORMAT, "", "attribute 'round_mode' has an unknown value");
+    (void)attr_flag(r, "saturate", 1);
     if (!isgi_onnx_dtype_known(to)) {
         ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "cast to element type %s",
                      to == (int32_t)to ? isg_dtype_name((int32_t)to) : "unknown");
@@ -484,6 +504,10 @@ static void attr_read(attr_reader *r, isg_op op, isg_attr *attr, int32_t *inputs
     case ISG_OP_GEMM: attr_gemm(r, &attr->gemm, *input_count); break;
     case ISG_OP_CAST: attr_cast(r, &attr->cast); break;
     case ISG_OP_CONSTANT_OF_SHAPE: attr_constant_of_shape(r, inputs, input_count); break;
+    case ISG_OP_DROPOUT:
+        if (*input_count > 1 && r->in->opset < 12)
+            ATTR_PROBLEM(r, ISG_E_FORMAT, "", "ratio or mode as an input before opset 12");
+        break;
     case ISG_OP_RESHAPE: attr->axes.allow_zero = attr_flag(r, "allowzero", 0); break;
     case ISG_OP_SHAPE:
         attr->axes.start = attr_int(r, "start", 0);

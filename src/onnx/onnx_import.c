@@ -14,7 +14,6 @@
 #define MAX_NODES ((size_t)1 << 16)
 #define MAX_VALUES ((size_t)1 << 18)
 #define MAX_OPERANDS ((size_t)1 << 12)
-#define MAX_OPSET 22
 #define FIRST_FIELD 8u /* a file that is wrong before this byte is of another kind */
 
 #define IMPORT_TRY(call)                                                                                               \
@@ -433,7 +432,16 @@ static isg_status import_nodes(isgi_onnx_import *in, const IsgiOnnx__GraphProto 
 
 /* ---- the model ---- */
 
-static isg_status import_opset(isgi_onnx_import *in)
+static void warn(const isgi_onnx_import *in, const char *what, int64_t found, int known)
+{
+    char text[160];
+    if (!in->options || !in->options->warning || found <= known) return;
+    snprintf(text, sizeof text, "%s %lld is newer than %d, the newest known, by whose rules the model is read", what,
+             (long long)found, known);
+    in->options->warning(in->options->user, text);
+}
+
+static isg_status import_versions(isgi_onnx_import *in)
 {
     const IsgiOnnx__ModelProto *m = in->model;
     size_t i;
@@ -445,13 +453,15 @@ static isg_status import_opset(isgi_onnx_import *in)
     }
     if (!m->has_ir_version || m->ir_version < 1) return isgi_fail(in->err, ISG_E_FORMAT, "no IR version");
     if (!in->opset) return isgi_fail(in->err, ISG_E_FORMAT, "no version of the standard operator set");
-    if (m->ir_version < 3)
-        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "IR version %lld (3 or later is read)",
-                                     (long long)m->ir_version));
-    if (in->opset < ISGI_ONNX_MIN_OPSET || in->opset > MAX_OPSET)
-        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "export with an opset from 7 to 22",
+    if (m->ir_version < ISGI_ONNX_MIN_IR)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "IR version %lld (%d or later is read)",
+                                     (long long)m->ir_version, ISGI_ONNX_MIN_IR));
+    if (in->opset < ISGI_ONNX_MIN_OPSET)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, ISGI_ONNX_OPSET_HINT,
                                      "opset %lld (%d to %d are read)", (long long)in->opset, ISGI_ONNX_MIN_OPSET,
-                                     MAX_OPSET));
+                                     ISGI_ONNX_MAX_OPSET));
+    warn(in, "opset", in->opset, ISGI_ONNX_MAX_OPSET);
+    warn(in, "IR version", m->ir_version, ISGI_ONNX_MAX_IR);
     in->graph->opset = in->opset;
     return ISG_OK;
 }
@@ -510,7 +520,7 @@ static isg_status import_graph(isgi_onnx_import *in)
 {
     const IsgiOnnx__GraphProto *graph = in->model->graph;
     if (!graph) return isgi_fail(in->err, ISG_E_FORMAT, "not an ONNX model: no graph");
-    IMPORT_TRY(import_opset(in));
+    IMPORT_TRY(import_versions(in));
     IMPORT_TRY(import_refusals(in));
     IMPORT_TRY(collect_names(in, graph));
     IMPORT_TRY(unite_names(in));

@@ -9,6 +9,10 @@
 #include "onnx/onnx_tensor.h"
 
 #define ISGI_ONNX_MIN_OPSET 7
+#define ISGI_ONNX_MAX_OPSET 27 /* the newest that onnx_ops.def was compared with: ONNX 1.22 */
+#define ISGI_ONNX_OPSET_HINT "export with an opset from 7 to 27"
+#define ISGI_ONNX_MIN_IR 3
+#define ISGI_ONNX_MAX_IR 13
 #define ISGI_ONNX_MAX_PROBLEMS 4096 /* listed; the others are counted */
 
 typedef struct isgi_onnx_name {

@@ -28,7 +28,8 @@ def tensor(name, dims, values, kind=1, code='f'):
 def value(field, name, dims, kind=1):
     shape = b''.join(part(1, part(2, d) if isinstance(d, str) else number(1, d)) for d in dims)
     return part(field, part(1, name) + part(2, part(1, number(1, kind) + part(2, shape))))
-def save(name, graph): open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, 8) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, 17)))
+def save(name, graph, opset=17, ir=8):
+    open(f'{sys.argv[1]}/{name}', 'wb').write(number(1, ir) + part(7, graph + part(2, 'g')) + part(8, part(1, '') + number(2, opset)))
 def array(name, dims, values, code='f'):
     head = "{'descr': '<" + {'f': 'f4', 'q': 'i8'}[code] + "', 'fortran_order': False, 'shape': (%s,), }" % ', '.join(map(str, dims))
     head += ' ' * (-(11 + len(head)) % 64) + '\n'

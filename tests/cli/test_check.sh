@@ -25,6 +25,8 @@ shape = node('Foo', ['x'], 'a', name='foo') + node('Shape', ['a'], 's') + node('
 save('shape.onnx', shape + tensor('i', [2], [0, 1], 7, 'q') + line + out)
 save('undefined.onnx', node('Relu', ['q'], 'a', name='r') + node('Foo', ['a'], 'y', name='foo') + line + value(12, 'z', [1]) + out)
 save('cycle.onnx', node('Add', ['x', 'b'], 'a', name='n') + node('Add', ['a', 'x'], 'b') + node('Relu', ['b'], 'y') + line + out)
+save('newer.onnx', node('Relu', ['x'], 'y', name='r') + line + value(12, 'y', [1, 3, 16]), 30, 14)
+save('newer-bad.onnx', node('Relu', ['x'], 'y', ints('slopes', [1]), 'r') + line + value(12, 'y', [1, 3, 16]), 30, 14)
 save('nothing.onnx', node('Relu', ['x'], 'a') + line + value(12, 'z', [1]))
 save('size.onnx', node('Conv', ['x', 'w'], 'y', pads()) + w + value(11, 'x', ['N', 3, 'h', 'w']) + y)
 EOF
@@ -60,6 +62,15 @@ lists 3 shape.onnx Foo:foo
 lists 4 undefined.onnx Relu:r Foo:foo -
 lists 4 cycle.onnx -
 lists 4 nothing.onnx -
+# newer than known: read with a warning, once, and what is not known is not called wrong
+lists 3 newer-bad.onnx Relu:r
+says "unknown attribute 'slopes' .export with an opset from 7 to 27"
+for verb in check info; do
+    expect 0 "$tool" $verb -q "$work/newer.onnx"
+    for what in "opset 30 is newer than 27" "IR version 14 is newer than 13"; do
+        [ "$(grep -c "^insitu: warning: $work/newer.onnx: $what, the newest known" "$work/err")" -eq 1 ] || fail "$verb: $what: $(cat "$work/err")"
+    done
+done
 lists 3 size.onnx -
 says "--shape"
 expect 0 "$tool" check "$work/size.onnx" --shape x=1x3x8x8

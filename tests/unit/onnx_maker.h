@@ -158,16 +158,21 @@ static inline void mk_info(maker *graph, unsigned field, const char *name, const
 }
 
 /* ModelProto around a graph. */
-static inline void mk_model(maker *model, const maker *graph, int64_t opset)
+static inline void mk_model_of(maker *model, const maker *graph, int64_t opset, int64_t ir)
 {
     maker *set = calloc(1, sizeof *set);
-    mk_int(model, 1, 7);
+    mk_int(model, 1, ir);
     mk_string(model, 2, "maker");
     mk_string(set, 1, "");
     mk_int(set, 2, opset);
     mk_sub(model, 8, set);
     mk_sub(model, 7, graph);
     free(set);
+}
+
+static inline void mk_model(maker *model, const maker *graph, int64_t opset)
+{
+    mk_model_of(model, graph, opset, 7);
 }
 
 #endif

@@ -95,6 +95,27 @@ static void write_nested(void)
     save(BAD, "exit1-limit-nesting", &scratch[7], scratch[7].size);
 }
 
+static void write_newer(void)
+{
+    const int64_t dims[4] = {-1, 2, 4, 4};
+    maker *node = cleared(0), *graph = cleared(6), *model = cleared(7);
+    mk_node(node, "Cast", LIST("x"), LIST("y"));
+    mk_attr_int(node, "to", 1);
+    mk_attr_string(node, "round_mode", "down");
+    mk_sub(graph, 1, node);
+    mk_info(graph, 11, "x", dims, 4);
+    mk_info(graph, 12, "y", dims, 4);
+    mk_model_of(model, graph, 28, 14);
+    save(SEEDS, "newer", model, model->size);
+    mk_attr_int(node, "colour", 1);
+    graph->size = model->size = 0;
+    mk_sub(graph, 1, node);
+    mk_info(graph, 11, "x", dims, 4);
+    mk_info(graph, 12, "y", dims, 4);
+    mk_model_of(model, graph, 28, 14);
+    save(SEEDS, "newer-attribute", model, model->size);
+}
+
 /* One seed for each group of operators with attributes of their own. */
 static void write_seeds(void)
 {
@@ -185,6 +206,7 @@ static void write_golden(void)
     m = around(&scratch[0], t);
     save(BAD, "exit4-format-dims-negative", m, m->size);
     write_nested();
+    write_newer();
     write_seeds();
 }
 

@@ -106,7 +106,7 @@ static void test_clip_forms(void **state)
     assert_int_equal(g->values[g->inputs[0]].dims[0], ISG_DIM_BATCH);
     isg_graph_destroy(g);
     must_refuse_node(n, 11, ISG_E_FORMAT, "does not exist in opset");
-    must_refuse_node(n, 5, ISG_E_UNSUPPORTED, "opset 5 (7 to 22 are read)");
+    must_refuse_node(n, 5, ISG_E_UNSUPPORTED, "opset 5 (7 to 27 are read)");
     free(n);
     n = node_of("Clip", LIST("x"));
     g = must_import_node(n, 13);
@@ -274,10 +274,10 @@ static void test_all_problems_are_listed(void **state)
     free(n);
     mk_info(graph, 11, "x", INTS(1, 4));
     mk_info(graph, 12, "y", INTS(1, 4));
-    mk_model(model, graph, 23);
+    mk_model(model, graph, 6);
     assert_int_equal(import(&g, model, &problems, &err), ISG_E_UNSUPPORTED);
     assert_int_equal(problems.count, 4);
-    assert_string_equal(problems.items[0].reason, "opset 23 (7 to 22 are read)");
+    assert_string_equal(problems.items[0].reason, "opset 6 (7 to 27 are read)");
     assert_int_equal(problems.items[1].node_index, 0);
     assert_string_equal(problems.items[1].op, "Erf");
     assert_string_equal(problems.items[1].node, "first\\x0a");
@@ -288,6 +288,95 @@ static void test_all_problems_are_listed(void **state)
     isg_onnx_problems_clear(&problems);
     free(graph);
     free(model);
+}
+
+/* ---- opsets and IR versions ---- */
+
+static void take_warning(void *user, const char *message)
+{
+    char *all = user;
+    snprintf(all + strlen(all), 512 - strlen(all), "%s;", message);
+}
+
+/* Imports Relu of that opset and IR version; `all` gets the warnings. */
+static void import_versions(int64_t opset, int64_t ir, char all[512])
+{
+    maker *n = node_of("Relu", LIST("x")), *graph = fresh(), *model = fresh();
+    const isg_onnx_options options = {.struct_size = sizeof options, .warning = take_warning, .user = all};
+    isg_graph *g = NULL;
+    isg_error err = {0};
+    mk_sub(graph, 1, n);
+    mk_info(graph, 11, "x", INTS(-1, 4));
+    mk_info(graph, 12, "y", INTS(-1, 4));
+    mk_model_of(model, graph, opset, ir);
+    all[0] = 0;
+    if (isg_onnx_import_memory(&g, model->bytes, model->size, NULL, &options, NULL, &err) != ISG_OK)
+        fail_msg("opset %d: %s", (int)opset, err.message);
+    assert_int_equal(g->opset, opset);
+    isg_graph_destroy(g);
+    free(n);
+    free(graph);
+    free(model);
+}
+
+static void test_versions(void **state)
+{
+    char all[512];
+    (void)state;
+    for (int64_t opset = 7; opset <= 27; opset++) {
+        import_versions(opset, 13, all);
+        assert_string_equal(all, "");
+    }
+    import_versions(28, 13, all);
+    assert_non_null(strstr(all, "opset 28 is newer than 27, "));
+    assert_null(strstr(all, "IR version"));
+    import_versions(INT64_MAX, 14, all);
+    assert_non_null(strstr(all, "opset 9223372036854775807 is newer than 27, "));
+    assert_non_null(strstr(all, "IR version 14 is newer than 13, "));
+}
+
+/* What exists from some opset on is refused before; what a newer opset may have changed is not called wrong. */
+static void test_what_opsets_added(void **state)
+{
+    maker *n = node_of("Cast", LIST("x"));
+    (void)state;
+    mk_attr_int(n, "to", 10);
+    mk_attr_string(n, "round_mode", "nearest");
+    must_refuse_node(n, 23, ISG_E_FORMAT, "'round_mode' does not exist in opset 23");
+    isg_graph_destroy(must_import_node(n, 24));
+    isg_graph_destroy(must_import_node(n, 28));
+    free(n);
+    n = node_of("Cast", LIST("x"));
+    mk_attr_int(n, "to", 10);
+    mk_attr_string(n, "round_mode", "sideways");
+    must_refuse_node(n, 27, ISG_E_FORMAT, "'round_mode' has an unknown value");
+    must_refuse_node(n, 28, ISG_E_UNSUPPORTED, "'round_mode' has an unknown value");
+    free(n);
+    for (int64_t to = 17; to <= 27; to++) {
+        const char *const names[] = {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",  "int4",
+                                     "float4e2m1",   "float8e8m0",     "uint2",      "int2",           "unknown"};
+        n = node_of("Cast", LIST("x"));
+        mk_attr_int(n, "to", to);
+        must_refuse_node(n, 25, ISG_E_UNSUPPORTED, names[to - 17]);
+        free(n);
+    }
+    n = node_of("Clip", LIST("x"));
+    mk_attr_float(n, "min", 0.0f);
+    must_refuse_node(n, 27, ISG_E_FORMAT, "'min' does not exist in opset 27");
+    must_refuse_node(n, 28, ISG_E_UNSUPPORTED, "'min' does not exist in opset 28");
+    free(n);
+    n = node_of("Pad", LIST("x", "x"));
+    mk_attr_string(n, "mode", "wrap");
+    must_refuse_node(n, 19, ISG_E_UNSUPPORTED, "padding mode wrap");
+    free(n);
+    n = node_of("Pad", LIST("x", "x", "", "x"));
+    must_refuse_node(n, 17, ISG_E_FORMAT, "before opset 18");
+    isg_graph_destroy(must_import_node(n, 18));
+    free(n);
+    n = node_of("Dropout", LIST("x", "x"));
+    must_refuse_node(n, 11, ISG_E_FORMAT, "before opset 12");
+    isg_graph_destroy(must_import_node(n, 12));
+    free(n);
 }
 
 static void test_wrong_graphs(void **state)
@@ -541,6 +630,8 @@ int main(void)
         cmocka_unit_test(test_constant_forms),
         cmocka_unit_test(test_conv_problems),
         cmocka_unit_test(test_all_problems_are_listed),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_what_opsets_added),
         cmocka_unit_test(test_wrong_graphs),
         cmocka_unit_test(test_tensor_lengths),
         cmocka_unit_test(test_external_data),

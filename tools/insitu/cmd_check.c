@@ -87,7 +87,7 @@ int cmd_check(tool *t, const tool_verb *verb, int argc, char **argv)
         isg_file_close(&file);
         return code;
     }
-    import = tool_import_options(t);
+    import = tool_import_options(t, argv[0]);
     status = isg_model_check(&file, argv[0], &import, &problems, &err);
     code = tool_exit_code(status);
     if (status == ISG_OK || problems.count) failed = report_problems(t, argv[0], &problems, status == ISG_OK);

@@ -26,10 +26,12 @@ typedef struct tool {
     uint64_t seed;
     uint32_t threads; /* 0: as many as the machine gives */
     uint32_t isa_mask;
-    uint32_t mode;       /* isg_mode */
-    uint64_t max_memory; /* bytes; 0: as much as the machine has */
-    const char *shape;   /* --shape: for every .onnx file that is opened, or NULL */
-    int shape_used;      /* there was one */
+    uint32_t mode;         /* isg_mode */
+    uint64_t max_memory;   /* bytes; 0: as much as the machine has */
+    const char *shape;     /* --shape: for every .onnx file that is opened, or NULL */
+    int shape_used;        /* there was one */
+    const char *importing; /* the .onnx file that is read, for warnings of it */
+    int importing_again;   /* it was read before, and they were given */
     uint64_t progress_start, progress_last;
     uint64_t progress_first; /* how much was done when the stage began: a resumed run begins in the middle */
     char progress_stage[64];
@@ -187,7 +189,7 @@ typedef struct tool_model {
         "shape", 0, OPTION_TEXT, &(t)->shape, "NAME=1x3x224x224,...",                                                  \
             "fix unknown dimensions of an .onnx file's inputs"                                                         \
     }
-isg_onnx_options tool_import_options(const tool *t);
+isg_onnx_options tool_import_options(tool *t, const char *path);
 /* EXIT_USAGE where --shape was given and no file that was opened is an .onnx file; called when all are open. */
 int tool_shape_check(tool *t);
 

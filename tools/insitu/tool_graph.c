@@ -5,10 +5,22 @@
 
 #include "tool.h"
 
-isg_onnx_options tool_import_options(const tool *t)
+/* Once a file, however often the verb reads it. */
+static void import_warning(void *user, const char *message)
 {
-    const isg_onnx_options options = {
-        .struct_size = sizeof options, .shape = t->shape, .outputs = t->outputs, .output_count = t->output_count};
+    tool *t = user;
+    if (!t->importing_again) tool_warning(t, t->importing, "%s", message);
+}
+
+isg_onnx_options tool_import_options(tool *t, const char *path)
+{
+    const isg_onnx_options options = {.struct_size = sizeof options,
+                                      .shape = t->shape,
+                                      .outputs = t->outputs,
+                                      .output_count = t->output_count,
+                                      .warning = import_warning,
+                                      .user = t};
+    t->importing = path;
     return options;
 }
 
@@ -20,7 +32,7 @@ int tool_shape_check(tool *t)
 
 static int graph_from_onnx(tool *t, isg_graph **graph, const isg_file *file, const char *path)
 {
-    const isg_onnx_options options = tool_import_options(t);
+    const isg_onnx_options options = tool_import_options(t, path);
     isg_onnx_problems problems = {0};
     isg_error err = {0};
     isg_status status = isg_onnx_import_opened(graph, file, path, &options, &problems, &err);
@@ -56,7 +68,13 @@ int tool_model_graph(tool *t, isg_graph **graph, const tool_model *m)
 {
     isg_error err = {0};
     isg_status status;
-    if (!isg_model_is_isg(m->model) && !tool_is_pipe(m->path)) return tool_graph_open(t, graph, m->path);
+    int code;
+    if (!isg_model_is_isg(m->model) && !tool_is_pipe(m->path)) {
+        t->importing_again = 1;
+        code = tool_graph_open(t, graph, m->path);
+        t->importing_again = 0;
+        return code;
+    }
     status = isg_model_graph(graph, m->model, &err);
     return status == ISG_OK ? EXIT_OK : tool_error(t, m->path, status, &err);
 }

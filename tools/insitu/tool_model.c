@@ -67,7 +67,7 @@ void tool_fill_batch(const tool_model *m, float *items, uint64_t count)
 
 int tool_model_open(tool *t, tool_model *m, const char *path, const char *input_text, int32_t label_offset)
 {
-    const isg_onnx_options import = tool_import_options(t);
+    const isg_onnx_options import = tool_import_options(t, path);
     isg_error err = {0};
     isg_status status;
     isg_file file;

@@ -4,16 +4,12 @@
 
 #include <insitu/host.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "host/alloc.h"
 #include "onnx/onnx_wire.h"
 
 #define DEFAULT_MAX_BYTES (UINT64_C(1) << 34)
-#define MAX_NODES ((size_t)1 << 16)
-#define MAX_VALUES ((size_t)1 << 18)
-#define MAX_OPERANDS ((size_t)1 << 12)
 #define FIRST_FIELD 8u /* a file that is wrong before this byte is of another kind */
 
 #define IMPORT_TRY(call)                                                                                               \
@@ -31,7 +27,7 @@ isg_status isgi_onnx_add_value(isgi_onnx_import *in, const char *name, int32_t *
     if (g->value_count == g->value_capacity) {
         const int32_t capacity = g->value_capacity ? g->value_capacity * 2 : 64;
         void *values;
-        if ((size_t)capacity > 8 * MAX_VALUES) return isgi_fail(in->err, ISG_E_LIMIT, "too many values");
+        if ((size_t)capacity > 8 * ISGI_ONNX_MAX_VALUES) return isgi_fail(in->err, ISG_E_LIMIT, "too many values");
         values =
             isgi_realloc(g->values, (size_t)g->value_count * sizeof *g->values, (size_t)capacity * sizeof *g->values);
         if (!values) return isgi_nomem(in->err);
@@ -83,93 +79,9 @@ isg_status isgi_onnx_add_constant(isgi_onnx_import *in, const char *base, const 
 
 /* ---- names ---- */
 
-static int compare_names(const void *a, const void *b)
-{
-    const isgi_onnx_name *x = a, *y = b;
-    const int order = strcmp(x->name, y->name);
-    return order ? order : (x->kind > y->kind) - (x->kind < y->kind);
-}
-
-static isgi_onnx_name *find_name(const isgi_onnx_import *in, const char *name)
-{
-    size_t low = 0, high = in->name_count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(name, in->names[middle].name);
-        if (order == 0) return &in->names[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name)
-{
-    const isgi_onnx_name *entry = find_name(in, name);
-    return entry ? entry->value : -1;
-}
-
-/* Where a name was declared; an input that is also an initialiser (IR 3) is the one repetition allowed. */
-enum { NAME_INPUT = 0, NAME_INITIALIZER = 1, NAME_OUTPUT = 2 };
-
-static isg_status collect_names(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
-{
-    size_t i, k, n = 0, total = graph->n_input + graph->n_initializer;
-    if (graph->n_node > MAX_NODES || total > MAX_VALUES)
-        return isgi_fail(in->err, ISG_E_LIMIT, "more than 65536 nodes or 262144 values");
-    for (i = 0; i < graph->n_node; i++) {
-        if (graph->node[i]->n_output > MAX_OPERANDS || graph->node[i]->n_input > MAX_OPERANDS)
-            return isgi_fail(in->err, ISG_E_LIMIT, "node %zu has more than 4096 inputs or outputs", i);
-        total += graph->node[i]->n_output;
-        if (total > MAX_VALUES) return isgi_fail(in->err, ISG_E_LIMIT, "more than 262144 values");
-    }
-    in->names = isgi_calloc(total ? total : 1, sizeof *in->names);
-    if (!in->names) return isgi_nomem(in->err);
-    for (i = 0; i < graph->n_input; i++) {
-        if (!graph->input[i]->name || !graph->input[i]->name[0])
-            return isgi_fail(in->err, ISG_E_FORMAT, "graph input %zu has no name", i);
-        in->names[n++] = (isgi_onnx_name){graph->input[i]->name, -1, NAME_INPUT};
-    }
-    for (i = 0; i < graph->n_initializer; i++) {
-        if (!graph->initializer[i]->name || !graph->initializer[i]->name[0])
-            return isgi_fail(in->err, ISG_E_FORMAT, "initialiser %zu has no name", i);
-        in->names[n++] = (isgi_onnx_name){graph->initializer[i]->name, -1, NAME_INITIALIZER};
-    }
-    for (i = 0; i < graph->n_node; i++)
-        for (k = 0; k < graph->node[i]->n_output; k++)
-            if (graph->node[i]->output[k][0])
-                in->names[n++] = (isgi_onnx_name){graph->node[i]->output[k], -1, NAME_OUTPUT};
-    in->name_count = n;
-    qsort(in->names, n, sizeof *in->names, compare_names);
-    return ISG_OK;
-}
-
-/* Leaves one entry a name; an initialiser that repeats an input keeps the name from being fed. */
-static isg_status unite_names(isgi_onnx_import *in)
-{
-    size_t i, kept = 0;
-    for (i = 0; i < in->name_count; i++) {
-        const isgi_onnx_name entry = in->names[i];
-        isgi_onnx_name *last = kept ? &in->names[kept - 1] : NULL;
-        char shown[96];
-        if (!last || strcmp(last->name, entry.name) != 0) {
-            in->names[kept++] = entry;
-            continue;
-        }
-        if (last->kind != NAME_INPUT || entry.kind != NAME_INITIALIZER)
-            return isgi_fail(in->err, ISG_E_FORMAT, "name '%s' is declared twice",
-                             isgi_escape(shown, sizeof shown, entry.name));
-        last->kind = NAME_INITIALIZER;
-    }
-    in->name_count = kept;
-    return ISG_OK;
-}
-
 static isg_status declare(isgi_onnx_import *in, const char *name)
 {
-    isgi_onnx_name *entry = find_name(in, name);
+    isgi_onnx_name *entry = isgi_onnx_find_name(in, name);
     if (!entry || entry->value >= 0) return ISG_OK;
     return isgi_onnx_add_value(in, name, &entry->value);
 }
@@ -185,9 +97,8 @@ static isg_status create_values(isgi_onnx_import *in, const IsgiOnnx__GraphProto
     return ISG_OK;
 }
 
-/* A CONSTANT without a value, in place of what cannot be imported, so that the rest can be looked at. */
-static isg_status stand_in(isgi_onnx_import *in, const IsgiOnnx__NodeProto *node, const int32_t *inputs,
-                           int32_t input_count, const int32_t *outputs, int32_t output_count)
+isg_status isgi_onnx_stand_in(isgi_onnx_import *in, const IsgiOnnx__NodeProto *node, const int32_t *inputs,
+                              int32_t input_count, const int32_t *outputs, int32_t output_count)
 {
     int32_t added;
     if (!in->partial) return ISG_OK;
@@ -201,22 +112,23 @@ static isg_status import_initializers(isgi_onnx_import *in, const IsgiOnnx__Grap
     size_t i;
     for (i = 0; i < graph->n_initializer; i++) {
         const IsgiOnnx__TensorProto *proto = graph->initializer[i];
+        isgi_onnx_name *entry = isgi_onnx_find_name(in, proto->name);
         char shown[96];
         isg_tensor *t = NULL;
         isg_error why = {0};
-        const isg_status status = isgi_onnx_tensor(&t, proto, &in->source, &why);
+        isg_status status;
+        if (!entry || entry->taken) continue; /* said already */
+        entry->taken = 1;
+        status = isgi_onnx_tensor(&t, proto, &in->source, &why);
         if (status == ISG_E_NOMEM) return isgi_nomem(in->err);
         if (status == ISG_E_ARG) return isgi_fail(in->err, status, "%s", why.message);
         if (status == ISG_OK)
-            import_set_constant(&in->graph->values[isgi_onnx_lookup(in, proto->name)], t);
+            import_set_constant(&in->graph->values[entry->value], t);
         else
             IMPORT_TRY(isgi_onnx_problem(
                 in, -1, NULL, status, status == ISG_E_IO ? "keep the external data file beside the model" : "",
                 "initialiser '%s': %s", isgi_escape(shown, sizeof shown, proto->name), why.message));
-        if (status != ISG_OK) {
-            const int32_t value = isgi_onnx_lookup(in, proto->name);
-            IMPORT_TRY(stand_in(in, NULL, NULL, 0, &value, 1));
-        }
+        if (status != ISG_OK) IMPORT_TRY(isgi_onnx_stand_in(in, NULL, NULL, 0, &entry->value, 1));
     }
     return ISG_OK;
 }
@@ -259,11 +171,12 @@ static isg_status import_inputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto
 {
     size_t i;
     for (i = 0; i < graph->n_input; i++) {
-        const isgi_onnx_name *entry = find_name(in, graph->input[i]->name);
+        isgi_onnx_name *entry = isgi_onnx_find_name(in, graph->input[i]->name);
         const char *reason;
         char shown[96], text[REASON_BYTES];
-        if (!entry || entry->kind != NAME_INPUT) continue;
-        if ((size_t)in->graph->input_count >= MAX_OPERANDS)
+        if (!entry || entry->kind != ISGI_ONNX_INPUT || entry->taken) continue;
+        entry->taken = 1;
+        if ((size_t)in->graph->input_count >= ISGI_ONNX_MAX_OPERANDS)
             return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph inputs");
         reason = import_type(&in->graph->values[entry->value], graph->input[i]->type, text);
         isgi_escape(shown, sizeof shown, entry->name);
@@ -276,8 +189,9 @@ static isg_status import_inputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto
 static isg_status import_outputs(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
     size_t i;
-    if (!graph->n_output) return isgi_fail(in->err, ISG_E_FORMAT, "the graph has no outputs");
-    if (graph->n_output > MAX_OPERANDS) return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph outputs");
+    if (!graph->n_output) return isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "the graph has no outputs");
+    if (graph->n_output > ISGI_ONNX_MAX_OPERANDS)
+        return isgi_fail(in->err, ISG_E_LIMIT, "more than 4096 graph outputs");
     for (i = 0; i < graph->n_output; i++) {
         const char *name = graph->output[i]->name ? graph->output[i]->name : "";
         const int32_t value = isgi_onnx_lookup(in, name);
@@ -322,10 +236,12 @@ static size_t given_names(char **names, size_t n)
     return n;
 }
 
-/* Indices of a list of names; an empty name is an omitted operand. */
-static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size_t n, int32_t *values, int32_t *count)
+/* Indices of a node's inputs; an empty name is an omitted operand. */
+static isg_status resolve_inputs(isgi_onnx_import *in, size_t index, int32_t *values, int32_t *count)
 {
     const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
+    char **names = node->input;
+    const size_t n = given_names(names, node->n_input);
     size_t i;
     for (i = 0; i < n; i++) {
         char shown[96];
@@ -336,6 +252,27 @@ static isg_status resolve(isgi_onnx_import *in, size_t index, char **names, size
         values[i] = ISG_NO_VALUE;
         IMPORT_TRY(isgi_onnx_problem(in, (int32_t)index, node, ISG_E_FORMAT, "", "input '%s' is not defined",
                                      isgi_escape(shown, sizeof shown, names[i])));
+    }
+    *count = (int32_t)n;
+    return ISG_OK;
+}
+
+/* The same of its outputs, n of them. A name that another has taken, which was said, stands for a value of its own. */
+static isg_status resolve_outputs(isgi_onnx_import *in, size_t index, size_t n, int32_t *values, int32_t *count)
+{
+    const IsgiOnnx__NodeProto *node = in->model->graph->node[index];
+    size_t i;
+    for (i = 0; i < n; i++) {
+        isgi_onnx_name *entry = isgi_onnx_find_name(in, node->output[i]);
+        char suffix[24];
+        values[i] = ISG_NO_VALUE;
+        if (!entry) continue;
+        values[i] = entry->value;
+        if (entry->taken) {
+            snprintf(suffix, sizeof suffix, "again%d", (int)in->repeated++);
+            IMPORT_TRY(isgi_onnx_add_derived(in, node->output[i], suffix, &values[i]));
+        }
+        entry->taken = 1;
     }
     *count = (int32_t)n;
     return ISG_OK;
@@ -396,11 +333,11 @@ static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *input
     const int32_t found = in->found;
     size_t n_output;
     isg_op op;
-    IMPORT_TRY(resolve(in, index, node->input, given_names(node->input, node->n_input), inputs, &input_count));
+    IMPORT_TRY(resolve_inputs(in, index, inputs, &input_count));
     IMPORT_TRY(node_op(in, index, &op));
     /* how many parts a Split makes is the length of its list */
     n_output = op == ISG_OP_SPLIT ? node->n_output : given_names(node->output, node->n_output);
-    IMPORT_TRY(resolve(in, index, node->output, n_output, outputs, &output_count));
+    IMPORT_TRY(resolve_outputs(in, index, n_output, outputs, &output_count));
     if (op == ISG_OP_CONSTANT && in->found == found)
         IMPORT_TRY(import_constant(in, index, output_count > 0 ? outputs[0] : -1));
     if (op != ISG_OP_CONSTANT && op != ISG_OP_COUNT && in->found == found) {
@@ -408,12 +345,12 @@ static isg_status import_node(isgi_onnx_import *in, size_t index, int32_t *input
         if (in->found != found) in->graph->nodes[in->graph->node_count - 1].op = ISG_OP_CONSTANT;
         return ISG_OK;
     }
-    return in->found == found ? ISG_OK : stand_in(in, node, inputs, input_count, outputs, output_count);
+    return in->found == found ? ISG_OK : isgi_onnx_stand_in(in, node, inputs, input_count, outputs, output_count);
 }
 
 static isg_status import_nodes(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
-    int32_t *operands = isgi_malloc((2 * MAX_OPERANDS + 2 * ISGI_ONNX_EXTRA_INPUTS) * sizeof *operands);
+    int32_t *operands = isgi_malloc((2 * ISGI_ONNX_MAX_OPERANDS + 2 * ISGI_ONNX_EXTRA_INPUTS) * sizeof *operands);
     isg_status status = ISG_OK;
     size_t i;
     int constants;
@@ -423,7 +360,7 @@ static isg_status import_nodes(isgi_onnx_import *in, const IsgiOnnx__GraphProto 
         for (i = 0; i < graph->n_node && status == ISG_OK; i++) {
             const char *type = graph->node[i]->op_type;
             if ((type && !strcmp(type, "Constant")) != constants) continue;
-            status = import_node(in, i, operands, operands + MAX_OPERANDS + ISGI_ONNX_EXTRA_INPUTS);
+            status = import_node(in, i, operands, operands + ISGI_ONNX_MAX_OPERANDS + ISGI_ONNX_EXTRA_INPUTS);
         }
     }
     isg_free(operands);
@@ -444,24 +381,29 @@ static void warn(const isgi_onnx_import *in, const char *what, int64_t found, in
 static isg_status import_versions(isgi_onnx_import *in)
 {
     const IsgiOnnx__ModelProto *m = in->model;
+    const char *fault = NULL;
     size_t i;
     in->opset = 0;
     for (i = 0; i < m->n_opset_import; i++) {
         if (!is_default_domain(m->opset_import[i]->domain)) continue;
-        if (in->opset) return isgi_fail(in->err, ISG_E_FORMAT, "two versions of the standard operator set");
-        in->opset = m->opset_import[i]->version;
+        if (in->opset)
+            fault = "two versions of the standard operator set";
+        else
+            in->opset = m->opset_import[i]->version;
     }
-    if (!m->has_ir_version || m->ir_version < 1) return isgi_fail(in->err, ISG_E_FORMAT, "no IR version");
-    if (!in->opset) return isgi_fail(in->err, ISG_E_FORMAT, "no version of the standard operator set");
-    if (m->ir_version < ISGI_ONNX_MIN_IR)
+    if (!in->opset) fault = "no version of the standard operator set";
+    if (fault) IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "%s", fault));
+    if (!m->has_ir_version || m->ir_version < 1)
+        IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "no IR version"));
+    else if (m->ir_version < ISGI_ONNX_MIN_IR)
         IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, "", "IR version %lld (%d or later is read)",
                                      (long long)m->ir_version, ISGI_ONNX_MIN_IR));
-    if (in->opset < ISGI_ONNX_MIN_OPSET)
+    if (in->opset && in->opset < ISGI_ONNX_MIN_OPSET)
         IMPORT_TRY(isgi_onnx_problem(in, -1, NULL, ISG_E_UNSUPPORTED, ISGI_ONNX_OPSET_HINT,
                                      "opset %lld (%d to %d are read)", (long long)in->opset, ISGI_ONNX_MIN_OPSET,
                                      ISGI_ONNX_MAX_OPSET));
     warn(in, "opset", in->opset, ISGI_ONNX_MAX_OPSET);
-    warn(in, "IR version", m->ir_version, ISGI_ONNX_MAX_IR);
+    warn(in, "IR version", m->has_ir_version ? m->ir_version : 0, ISGI_ONNX_MAX_IR);
     in->graph->opset = in->opset;
     return ISG_OK;
 }
@@ -522,12 +464,12 @@ static isg_status import_graph(isgi_onnx_import *in)
     if (!graph) return isgi_fail(in->err, ISG_E_FORMAT, "not an ONNX model: no graph");
     IMPORT_TRY(import_versions(in));
     IMPORT_TRY(import_refusals(in));
-    IMPORT_TRY(collect_names(in, graph));
-    IMPORT_TRY(unite_names(in));
+    IMPORT_TRY(isgi_onnx_collect_names(in));
     IMPORT_TRY(create_values(in, graph));
     IMPORT_TRY(import_initializers(in, graph));
     IMPORT_TRY(import_inputs(in, graph));
     IMPORT_TRY(import_nodes(in, graph));
+    IMPORT_TRY(isgi_onnx_cut_cycles(in));
     IMPORT_TRY(import_outputs(in, graph));
     IMPORT_TRY(import_metadata(in));
     if (in->worst != ISG_OK) return in->partial ? import_rest(in) : ISG_OK;

@@ -15,11 +15,17 @@
 #define ISGI_ONNX_MAX_IR 13
 #define ISGI_ONNX_MAX_PROBLEMS 4096 /* listed; the others are counted */
 
+#define ISGI_ONNX_MAX_VALUES ((size_t)1 << 18)
+#define ISGI_ONNX_MAX_OPERANDS ((size_t)1 << 12)
+
 typedef struct isgi_onnx_name {
     const char *name;
     int32_t value; /* -1 until it exists */
-    int32_t kind;
+    int32_t kind;  /* where it is declared */
+    int32_t node;  /* the one whose output it is; -1: none */
+    int32_t taken; /* the value has been made: another declaration of the name is a wrong one */
 } isgi_onnx_name;
+enum { ISGI_ONNX_INPUT = 0, ISGI_ONNX_INITIALIZER = 1, ISGI_ONNX_OUTPUT = 2 };
 
 typedef struct isgi_onnx_import {
     const IsgiOnnx__ModelProto *model;
@@ -31,6 +37,7 @@ typedef struct isgi_onnx_import {
     int partial;           /* the graph is wanted also where there are problems, with stand-ins for what they concern */
     isgi_onnx_name *names; /* sorted by name */
     size_t name_count;
+    int32_t repeated; /* outputs whose name was taken */
     isgi_onnx_source source;
     int64_t opset;
     const isg_onnx_options *options;
@@ -53,6 +60,16 @@ void isgi_onnx_problems_say(isg_error *err, isg_status status, const isg_error *
 ISG_NODISCARD isg_status isgi_onnx_import_partial(isg_graph **out, const isg_file *file, const char *path,
                                                   const isg_onnx_options *options, isg_onnx_problems *problems,
                                                   isg_error *err);
+/* Reads the names of the graph, leaving one entry a name; repetitions and missing names are problems. */
+ISG_NODISCARD isg_status isgi_onnx_collect_names(isgi_onnx_import *in);
+isgi_onnx_name *isgi_onnx_find_name(const isgi_onnx_import *in, const char *name); /* NULL for NULL and the unknown */
+/* Makes problems of the graph's cycles and cuts each in one place. */
+ISG_NODISCARD isg_status isgi_onnx_cut_cycles(isgi_onnx_import *in);
+/* A CONSTANT without a value in a partial import, in place of what cannot be imported, so that the rest can be looked
+ * at. `node` may be NULL. */
+ISG_NODISCARD isg_status isgi_onnx_stand_in(isgi_onnx_import *in, const IsgiOnnx__NodeProto *node,
+                                            const int32_t *inputs, int32_t input_count, const int32_t *outputs,
+                                            int32_t output_count);
 /* Index of the value of that name, or -1. */
 int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name);
 

@@ -25,6 +25,10 @@ shape = node('Foo', ['x'], 'a', name='foo') + node('Shape', ['a'], 's') + node('
 save('shape.onnx', shape + tensor('i', [2], [0, 1], 7, 'q') + line + out)
 save('undefined.onnx', node('Relu', ['q'], 'a', name='r') + node('Foo', ['a'], 'y', name='foo') + line + value(12, 'z', [1]) + out)
 save('cycle.onnx', node('Add', ['x', 'b'], 'a', name='n') + node('Add', ['a', 'x'], 'b') + node('Relu', ['b'], 'y') + line + out)
+# faults of the file beside what is merely not supported, and what packing would refuse
+twice = node('Foo', ['x'], 'a', name='foo') + node('Relu', ['x'], 'a', name='again') + node('Relu', ['x'], 'b') + node('Relu', ['x'], 'b')
+ring = node('Add', ['a', 'p'], 'o', name='n1') + node('Relu', ['o'], 'p', name='n2')
+save('faults.onnx', twice + ring + node('Conv', ['x', 'w'], 'e', kernel, 'c1') + gather + flat + line + out)
 save('newer.onnx', node('Relu', ['x'], 'y', name='r') + line + value(12, 'y', [1, 3, 16]), 30, 14)
 save('newer-bad.onnx', node('Relu', ['x'], 'y', ints('slopes', [1]), 'r') + line + value(12, 'y', [1, 3, 16]), 30, 14)
 save('nothing.onnx', node('Relu', ['x'], 'a') + line + value(12, 'z', [1]))
@@ -61,6 +65,10 @@ lists 3 mixed.onnx Foo:foo Conv:c1 Gather:gath
 lists 3 shape.onnx Foo:foo
 lists 4 undefined.onnx Relu:r Foo:foo -
 lists 4 cycle.onnx -
+lists 4 faults.onnx - - Foo:foo - Conv:c1 Gather:gath
+says "model (opset 17): name 'a' is declared twice, by node 0 and node 1"
+says "model (opset 17): name 'b' is declared twice, by node 2 and node 3"
+says "model (opset 17): cycle of 2 nodes: 'n1' -> 'n2' -> 'n1'"
 lists 4 nothing.onnx -
 # newer than known: read with a warning, once, and what is not known is not called wrong
 lists 3 newer-bad.onnx Relu:r

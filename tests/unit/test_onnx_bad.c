@@ -95,6 +95,25 @@ static void write_nested(void)
     save(BAD, "exit1-limit-nesting", &scratch[7], scratch[7].size);
 }
 
+/* Two names with two producers each, two cycles, an operator that is unknown. */
+static void write_many(void)
+{
+    const char *const nodes[][4] = {{"Add", "x", "b", "a"},  {"Add", "a", "b", "b"},   {"Relu", "x", "c", NULL},
+                                    {"Foo", "a", "c", NULL}, {"Relu", "c", "y", NULL}, {"Relu", "d", "d", NULL},
+                                    {"Relu", "c", "y", NULL}};
+    const int64_t dims[4] = {-1, 2, 4, 4};
+    maker *graph = cleared(6), *model = cleared(7);
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+        const char *const *n = nodes[i], *second = n[3] ? n[2] : NULL, *output = n[3] ? n[3] : n[2];
+        mk_node(cleared(0), n[0], (const char *const[]){n[1], second, NULL}, (const char *const[]){output, NULL});
+        mk_sub(graph, 1, &scratch[0]);
+    }
+    mk_info(graph, 11, "x", dims, 4);
+    mk_info(graph, 12, "y", dims, 4);
+    mk_model(model, graph, 17);
+    save(BAD, "exit4-format-names-and-cycles", model, model->size);
+}
+
 static void write_newer(void)
 {
     const int64_t dims[4] = {-1, 2, 4, 4};
@@ -206,6 +225,7 @@ static void write_golden(void)
     m = around(&scratch[0], t);
     save(BAD, "exit4-format-dims-negative", m, m->size);
     write_nested();
+    write_many();
     write_newer();
     write_seeds();
 }

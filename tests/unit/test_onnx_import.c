@@ -379,6 +379,107 @@ static void test_what_opsets_added(void **state)
     free(n);
 }
 
+/* ---- names and cycles ---- */
+
+static void put_node(maker *graph, const char *op, const char *name, const char *const *inputs,
+                     const char *const *outputs)
+{
+    maker *n = fresh();
+    mk_node(n, op, inputs, outputs);
+    mk_string(n, 3, name);
+    mk_sub(graph, 1, n);
+    free(n);
+}
+
+/* Imports x -> whatever the graph holds -> y and compares the reasons of all problems, which are none of a node's. */
+static void must_list(maker *graph, const char *const *reasons)
+{
+    maker *model = fresh();
+    isg_onnx_problems problems = {0};
+    isg_error err = {0};
+    isg_graph *g = NULL;
+    int32_t i;
+    mk_info(graph, 11, "x", INTS(1, 4));
+    mk_info(graph, 12, "y", INTS(1, 4));
+    mk_model(model, graph, 17);
+    assert_int_equal(import(&g, model, &problems, &err), ISG_E_FORMAT);
+    assert_null(g);
+    for (i = 0; i < problems.count && reasons[i]; i++) {
+        assert_string_equal(problems.items[i].reason, reasons[i]);
+        assert_int_equal(problems.items[i].node_index, -1);
+    }
+    assert_null(reasons[i]);
+    assert_int_equal(problems.count, i);
+    isg_onnx_problems_clear(&problems);
+    free(model);
+    free(graph);
+}
+
+static void put_scalar(maker *graph, const char *name)
+{
+    const float one = 1.0f;
+    maker *t = fresh();
+    mk_tensor(t, name, 1, INTS(1), &one, 4);
+    mk_sub(graph, 5, t);
+    free(t);
+}
+
+static void test_repeated_names(void **state)
+{
+    maker *graph = fresh();
+    (void)state;
+    put_scalar(graph, "w");
+    put_scalar(graph, "w");
+    put_scalar(graph, "i");
+    put_scalar(graph, "");
+    mk_info(graph, 11, "i", INTS(1));
+    mk_info(graph, 11, "i", INTS(1));
+    put_node(graph, "Add", "n0", LIST("x", "w"), LIST("a"));
+    put_node(graph, "Add", "n1", LIST("x", "i"), LIST("a"));
+    put_node(graph, "Relu", "n2", LIST("a"), LIST("a"));
+    put_node(graph, "Relu", "n3", LIST("a"), LIST("x"));
+    put_node(graph, "Split", "n4", LIST("a"), LIST("s", "s"));
+    put_node(graph, "Relu", "n5", LIST("s"), LIST("y"));
+    must_list(graph, LIST("initialiser 3 has no name", "name 'a' is declared 3 times, first by node 0 and node 1",
+                          "name 'i' is declared 3 times, first by a graph input and a graph input",
+                          "name 's' is declared twice, by node 4 and node 4",
+                          "name 'w' is declared twice, by an initialiser and an initialiser",
+                          "name 'x' is declared twice, by a graph input and node 3"));
+}
+
+static void test_cycles(void **state)
+{
+    maker *graph = fresh();
+    (void)state;
+    put_node(graph, "Add", "one", LIST("x", "b"), LIST("a"));
+    put_node(graph, "Relu", "", LIST("a"), LIST("b"));
+    put_node(graph, "Sum", "self", LIST("c", "b", "c"), LIST("c"));
+    put_node(graph, "Add", "n3", LIST("c", "n6"), LIST("n3"));
+    put_node(graph, "Relu", "n4", LIST("n3"), LIST("n4"));
+    put_node(graph, "Relu", "n5", LIST("n4"), LIST("n5"));
+    put_node(graph, "Add", "n6", LIST("n5", "n4"), LIST("n6"));
+    put_node(graph, "Relu", "n7", LIST("n6"), LIST("y"));
+    must_list(graph, LIST("cycle of 2 nodes: 'one' -> 'b' -> 'one'", "cycle: node 'self' takes its own result",
+                          "cycle of 4 nodes: 'n3' -> 'n4' -> 'n5' -> 1 more -> 'n3'"));
+    /* one that closes through two values is one */
+    graph = fresh();
+    put_node(graph, "Split", "parts", LIST("s"), LIST("p", "q"));
+    put_node(graph, "Add", "sum", LIST("p", "q"), LIST("s"));
+    put_node(graph, "Relu", "z", LIST("s"), LIST("y"));
+    must_list(graph, LIST("cycle of 2 nodes: 'parts' -> 'sum' -> 'parts'"));
+    /* all that one node closes, and no more than fit into a line */
+    graph = fresh();
+    put_node(graph, "Sum", "first", LIST("x", "e", "f", "x"), LIST("a"));
+    put_node(graph, "Relu", "b", LIST("a"), LIST("b"));
+    put_node(graph, "Relu", "c", LIST("b"), LIST("c"));
+    put_node(graph, "Relu", "d", LIST("c"), LIST("d"));
+    put_node(graph, "Relu", "e", LIST("d"), LIST("e"));
+    put_node(graph, "Relu", "f", LIST("a"), LIST("f"));
+    put_node(graph, "Relu", "z", LIST("e"), LIST("y"));
+    must_list(graph, LIST("cycle of 5 nodes: 'first' -> 'b' -> 'c' -> 2 more -> 'first'",
+                          "cycle of 2 nodes: 'first' -> 'f' -> 'first'"));
+}
+
 static void test_wrong_graphs(void **state)
 {
     maker *n = node_of("Relu", LIST("nowhere")), *graph = fresh(), *other;
@@ -632,6 +733,8 @@ int main(void)
         cmocka_unit_test(test_all_problems_are_listed),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_what_opsets_added),
+        cmocka_unit_test(test_repeated_names),
+        cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_wrong_graphs),
         cmocka_unit_test(test_tensor_lengths),
         cmocka_unit_test(test_external_data),

@@ -6,7 +6,7 @@
 
 #include "tool.h"
 
-static const tool_verb verbs[] = {
+const tool_verb tool_verbs[] = {
     {"info", "print what a model is: layers, factors, bits, sizes, provenance", cmd_info},
     {"check", "list everything that keeps a model from running", cmd_check},
     {"compress", "turn a trained network into packed low-bit factors", cmd_compress},
@@ -21,14 +21,16 @@ static const tool_verb verbs[] = {
     {"report", "turn results into pictures and pages for people", cmd_report},
     {"export", "write a model as ONNX, dense or factored", cmd_export},
     {"selftest", "replay the golden pair stored in a model", cmd_selftest},
+    {"completion", "print a completion script for a shell", cmd_completion},
 };
+const size_t tool_verb_count = sizeof tool_verbs / sizeof *tool_verbs;
 
 static int print_help(tool *t)
 {
     size_t i;
     printf("usage: insitu VERB [OPTIONS] ...\n\n"
            "Neural networks whose weights are made on the spot from a few low-bit factors.\n\nverbs:\n");
-    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-11s %s\n", verbs[i].name, verbs[i].summary);
+    for (i = 0; i < tool_verb_count; i++) printf("  %-11s %s\n", tool_verbs[i].name, tool_verbs[i].summary);
     printf("\n  insitu VERB --help   options of a verb\n"
            "  insitu --version     version\n\n"
            "environment:\n"
@@ -71,12 +73,12 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return print_help(&t);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version"))
         return print_version(&t);
-    for (i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(argv[1], verbs[i].name)) continue;
-        t.verb = verbs[i].name;
+    for (i = 0; i < tool_verb_count; i++) {
+        if (strcmp(argv[1], tool_verbs[i].name)) continue;
+        t.verb = tool_verbs[i].name;
         /* the verbs that ranks share; the others run as often as they are started */
-        code = verbs[i].run == cmd_train || verbs[i].run == cmd_tune ? tool_ranks_start(&t) : EXIT_OK;
-        if (code == EXIT_OK) code = verbs[i].run(&t, &verbs[i], argc - 2, argv + 2);
+        code = tool_verbs[i].run == cmd_train || tool_verbs[i].run == cmd_tune ? tool_ranks_start(&t) : EXIT_OK;
+        if (code == EXIT_OK) code = tool_verbs[i].run(&t, &tool_verbs[i], argc - 2, argv + 2);
         tool_progress_end(&t);
         isg_pool_destroy(t.pool);
         return tool_ranks_end(&t, tool_finish(&t, code));

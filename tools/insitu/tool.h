@@ -18,6 +18,9 @@ enum {
     EXIT_INTERRUPTED = 130
 };
 
+struct tool_usage;
+struct tool_option;
+
 #define TOOL_MAX_OUTPUTS 4u
 #define TOOL_MAX_GIVEN 64u
 typedef struct tool {
@@ -45,12 +48,18 @@ typedef struct tool {
     uint32_t output_count;
     const char *given[TOOL_MAX_GIVEN]; /* names of the options on the command line, each once */
     uint32_t given_count;
+    /* Set while a verb is asked what it takes, not run: tool_parse() hands its tables over and does no more. */
+    void (*describe)(void *user, const struct tool_usage *usage, const struct tool_option *common, size_t count);
+    void *describe_user;
 } tool;
 
 typedef struct tool_verb {
     const char *name, *summary;
     int (*run)(tool *t, const struct tool_verb *verb, int argc, char **argv);
 } tool_verb;
+
+extern const tool_verb tool_verbs[];
+extern const size_t tool_verb_count;
 
 /* ---- options ---- */
 typedef enum option_kind {
@@ -97,6 +106,8 @@ typedef struct tool_usage {
 /* Reads argv[0..argc-1] (behind the verb). Non-options are moved to the front of argv and *arguments counts them.
  * Returns -1 to go on, or an exit code (help was printed, or usage is wrong). */
 int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arguments);
+/* Whether --help of the verb lists this one of the common options. */
+int tool_option_listed(const tool_usage *usage, const tool_option *common);
 /* The words of --isa that this CPU has, each behind a space, and the end of the line. */
 void tool_print_isa(void);
 /* Whether an option, by its long name, was on the command line. */
@@ -278,5 +289,6 @@ int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_report(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_export(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_selftest(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_completion(tool *t, const tool_verb *verb, int argc, char **argv);
 
 #endif

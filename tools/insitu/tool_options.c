@@ -77,6 +77,11 @@ static void print_option(const tool_option *o)
         printf("%s\n%-30s %s\n", left, "", o->help);
 }
 
+int tool_option_listed(const tool_usage *usage, const tool_option *common)
+{
+    return !usage->idle || strcmp(usage->idle, common->name) != 0;
+}
+
 static void print_usage(const tool_usage *u, const tool_option *common)
 {
     size_t i;
@@ -86,7 +91,7 @@ static void print_usage(const tool_usage *u, const tool_option *common)
     for (i = 0; i < u->option_count; i++) print_option(&u->options[i]);
     printf("\ncommon options:\n");
     for (i = 0; i < COMMON_COUNT; i++)
-        if (!u->idle || strcmp(u->idle, common[i].name) != 0) print_option(&common[i]);
+        if (tool_option_listed(u, &common[i])) print_option(&common[i]);
 }
 
 static int read_unsigned(uint64_t *value, const char *text, uint64_t max)
@@ -277,6 +282,10 @@ int tool_parse(tool *t, const tool_usage *usage, int argc, char **argv, int *arg
     int asked[2] = {0, 0}, only_files = 0, i, code;
     common_options(common, t, &isa, asked);
     *arguments = 0;
+    if (t->describe) {
+        t->describe(t->describe_user, usage, common, COMMON_COUNT);
+        return EXIT_OK;
+    }
     for (i = 0; i < argc; i++) {
         if (only_files || argv[i][0] != '-' || argv[i][1] == '\0') {
             argv[(*arguments)++] = argv[i];

@@ -3,6 +3,7 @@
 #ifndef INSITU_FACTORS_H
 #define INSITU_FACTORS_H
 
+#include <insitu/host.h>
 #include <insitu/memory.h>
 #include <insitu/status.h>
 #include <insitu/weight.h>
@@ -112,6 +113,7 @@ typedef struct isg_factor_options {
     const float *moment; /* second moment of the layer's input columns, [taps*ci][taps*ci] in row order of the stored
                             matrix (depthwise: [ci][taps][taps]), mean of x x^T; NULL: identity */
     int quantise_aware;  /* re-fit the remaining factors after each one is quantised */
+    const isg_progress *progress; /* cancelled() is asked before every sweep or step; nothing is reported; NULL: none */
 } isg_factor_options;
 
 typedef struct isg_factor_report {
@@ -121,7 +123,8 @@ typedef struct isg_factor_report {
     uint32_t iterations;
 } isg_factor_report;
 
-/* Fills f (created with its levels and quant specs) so that its W approximates `hwio` [taps*ci][co]. */
+/* Fills f (created with its levels and quant specs) so that its W approximates `hwio` [taps*ci][co]; f stays as it was
+ * on failure. Errors: ARG, NUMERIC, NOMEM, CANCELLED. */
 ISG_NODISCARD isg_status isg_factorise(isg_factors *f, const float *hwio, const isg_factor_options *options,
                                        isg_factor_report *report, isg_error *err);
 /* For both levels off: rounds with error feedback through the inverse of `moment` (second-order post-training

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 #include "pack/model.h"
 
 #define MAX_POSITIONS 256u /* columns taken from one image of one layer: neighbours say little new */
@@ -138,9 +139,7 @@ static isg_status run_batch(run *r, const isgi_calibration *c, uint64_t first, f
         }
         in = staging;
     }
-    if (c->progress && c->progress->cancelled && c->progress->cancelled(c->progress->user)) {
-        return isgi_fail(err, ISG_E_CANCELLED, "cancelled");
-    }
+    ISGI_TRY(isgi_cancelled(c->progress, err));
     return isg_session_run(r->session, &in, r->outputs, err);
 }
 

@@ -15,6 +15,7 @@
 #include "compress/search.h"
 #include "graph/graph_internal.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 #include "host/rng.h"
 
 #define DEFAULT_CALIBRATION 256u
@@ -292,14 +293,12 @@ static void fit_task(void *arg, uint32_t index, uint32_t worker)
     const uint32_t method = j->options->method ? j->options->method : ISG_FACTOR_ALS;
     isg_status status;
     if (layer->keep) return;
-    if (progress->cancelled && progress->cancelled(progress->user)) {
-        fit->status[index] = isgi_fail(&fit->errors[index], ISG_E_CANCELLED, "cancelled");
-        return;
-    }
+    fit->status[index] = isgi_cancelled(progress, &fit->errors[index]);
+    if (fit->status[index] != ISG_OK) return;
     status = isgi_layer_factors(&j->made[index], layer, &layer->choice, &fit->errors[index]);
     if (status == ISG_OK) {
-        status =
-            isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, &layer->fit, &fit->errors[index]);
+        status = isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, progress, &layer->fit,
+                                &fit->errors[index]);
     }
     fit->status[index] = status;
     atomic_fetch_add(&fit->done, 1);

@@ -191,7 +191,7 @@ static isg_status depthwise_error(double *error, const isg_factors *f, const isg
 }
 
 isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t method, uint64_t seed,
-                          isg_factor_report *report, isg_error *err)
+                          const isg_progress *progress, isg_factor_report *report, isg_error *err)
 {
     isg_factor_options options = {0};
     memset(report, 0, sizeof *report);
@@ -207,5 +207,6 @@ isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t meth
     options.seed = seed;
     options.moment = layer->moment;
     options.quantise_aware = method == ISG_FACTOR_ALS;
+    options.progress = progress;
     return isg_factorise(f, layer->hwio, &options, report, err);
 }

@@ -40,8 +40,9 @@ ISG_NODISCARD isg_status isgi_layer_factors(isg_factors **out, const isgi_layer 
 /* Bits that a choice stores for a layer, scales included. */
 ISG_NODISCARD isg_status isgi_layer_bits(uint64_t *bits, const isgi_layer *layer, const isg_layer_choice *choice,
                                          isg_error *err);
-/* Fills f by `method`, or by second-order rounding where both levels are off. */
+/* Fills f by `method`, or by second-order rounding where both levels are off; progress (NULL: none) as in
+ * isg_factor_options. */
 ISG_NODISCARD isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t method, uint64_t seed,
-                                        isg_factor_report *report, isg_error *err);
+                                        const isg_progress *progress, isg_factor_report *report, isg_error *err);
 
 #endif

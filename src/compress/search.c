@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 
 #define MAX_CANDIDATES 192u
 #define LARGE_LAYER 600000u /* weights; above, candidates far from the wanted rate are not tried */
@@ -67,7 +68,7 @@ static isg_status evaluate(isgi_candidate *c, const isgi_layer *layer, const isg
     isg_factor_report report;
     isg_status status;
     ISGI_TRY(isgi_layer_factors(&f, layer, choice, err));
-    status = isgi_layer_fit(f, layer, ISG_FACTOR_SVD, seed, &report, err);
+    status = isgi_layer_fit(f, layer, ISG_FACTOR_SVD, seed, NULL, &report, err);
     c->choice = *choice;
     c->bits = isg_factors_stored_bits(f);
     c->error = report.output_error;
@@ -95,11 +96,6 @@ static void keep_pareto(isgi_candidates *set)
     set->count = kept;
 }
 
-static int is_cancelled(const isg_progress *p)
-{
-    return p && p->cancelled && p->cancelled(p->user);
-}
-
 static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer, double rate, uint64_t seed,
                                    const isg_progress *progress, isg_error *err)
 {
@@ -120,7 +116,7 @@ static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer
             if (per_weight >= 8.0) continue; /* 8-bit rounding is smaller and nearly exact */
             if (weights > LARGE_LAYER && (per_weight > 2.0 * rate || per_weight < rate / 4.0)) continue;
         }
-        if (is_cancelled(progress)) return isgi_fail(err, ISG_E_CANCELLED, "cancelled");
+        ISGI_TRY(isgi_cancelled(progress, err));
         ISGI_TRY(evaluate(&set->items[set->count], layer, choice, seed, err));
         set->count++;
     }
@@ -241,7 +237,7 @@ static isg_status disturbed_output(float **outputs, double *error, const isgi_la
     uint64_t width;
     isg_status status;
     ISGI_TRY(isgi_layer_factors(&f, layer, &choice, err));
-    status = isgi_layer_fit(f, layer, ISG_FACTOR_SVD, 0, &report, err);
+    status = isgi_layer_fit(f, layer, ISG_FACTOR_SVD, 0, NULL, &report, err);
     if (status == ISG_OK) {
         value->constant = NULL;
         value->factors = f;

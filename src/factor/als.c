@@ -4,6 +4,7 @@
 
 #include "factor/linalg.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 #include "quant/factors_weight.h"
 
 #include <math.h>
@@ -315,7 +316,8 @@ isg_status isgi_als_run(isgi_als *a, uint32_t sweeps, uint32_t *done, isg_error 
     uint32_t k = 0;
     for (; k < sweeps && status == ISG_OK; k++) {
         const double before = a->objective;
-        status = isgi_als_solve_b(a, B_STEPS, err);
+        status = isgi_cancelled(a->progress, err);
+        if (status == ISG_OK) status = isgi_als_solve_b(a, B_STEPS, err);
         if (status == ISG_OK) status = isgi_als_solve_u(a, U_STEPS, err);
         if (status == ISG_OK) status = isgi_als_solve_v(a, err);
         if (status == ISG_OK && before - a->objective <= STALL * before) {

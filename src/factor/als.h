@@ -10,7 +10,8 @@
 typedef struct isgi_als {
     const isg_factors *f; /* geometry only */
     const float *w;
-    const float *moment; /* [rows][rows]; depthwise [ci][taps][taps]; NULL: identity */
+    const float *moment;          /* [rows][rows]; depthwise [ci][taps][taps]; NULL: identity */
+    const isg_progress *progress; /* cancelled() is asked before every sweep; NULL: never. Set by the caller */
     size_t rows, cols, rank;
     float ridge;
     double energy;    /* tr(W^T M W) */

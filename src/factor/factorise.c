@@ -99,6 +99,7 @@ static isg_status run_als(isgi_als *a, uint32_t sweeps, uint32_t *done, isg_erro
     if (!best) return isgi_nomem(err);
     memset(&plain, 0, sizeof plain);
     status = isgi_als_init(&plain, a->f, a->w, NULL, err);
+    plain.progress = a->progress;
     /* Without a moment the main directions of the outputs are the singular vectors. */
     if (status == ISG_OK) status = isgi_als_start(&plain, 1, err);
     if (status == ISG_OK) memcpy(a->b, plain.b, bytes);
@@ -126,6 +127,7 @@ static isg_status run_l2(isg_factors *f, const float *hwio, const isg_factor_opt
     o.learning_rate = options->learning_rate > 0 ? options->learning_rate : L2_RATE;
     o.scale_every = L2_SCALE_EVERY;
     o.moment = options->moment;
+    o.progress = options->progress;
     return isgi_l2_fit(f, hwio, &o, err);
 }
 
@@ -136,6 +138,7 @@ static isg_status factorise(isg_factors *f, const float *hwio, const isg_factor_
     isgi_als a;
     isg_status status = isgi_als_init(&a, f, hwio, o->moment, err);
     if (status != ISG_OK) return status;
+    a.progress = o->progress;
     if (method == ISG_FACTOR_ALS) {
         status = run_als(&a, o->iterations ? o->iterations : ALS_SWEEPS, &r->iterations, err);
     } else {

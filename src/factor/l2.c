@@ -7,6 +7,7 @@
 #include "factor/als.h"
 #include "factor/radam.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 #include "quant/factors_weight.h"
 
 #include <math.h>
@@ -111,7 +112,8 @@ isg_status isgi_l2_fit(isg_factors *f, const float *hwio, const isgi_l2_options 
         return status;
     }
     for (uint32_t step = 0; step <= o->steps; step++) {
-        status = evaluate(&s, f, hwio, &norm, &loss, err);
+        status = isgi_cancelled(o->progress, err);
+        if (status == ISG_OK) status = evaluate(&s, f, hwio, &norm, &loss, err);
         if (status != ISG_OK) break;
         if (o->visit) o->visit(o->user, step, loss);
         if (loss < least) {

@@ -5,6 +5,7 @@
 #include "factor/linalg.h"
 #include "factor/round.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 #include "quant/quantiser.h"
 
 #include <math.h>
@@ -185,7 +186,8 @@ isg_status isgi_refit(isg_factors *f, isgi_als *a, int aware, isg_error *err)
     least = a->objective;
     status = isg_factors_clone(&best, f, err);
     for (int k = 1; k < SWEEPS && status == ISG_OK; k++) {
-        status = isgi_als_solve_b(a, REFIT_STEPS, err);
+        status = isgi_cancelled(a->progress, err);
+        if (status == ISG_OK) status = isgi_als_solve_b(a, REFIT_STEPS, err);
         if (status == ISG_OK) status = quantise_in_turn(f, a, aware, err);
         if (status != ISG_OK || !(a->objective < least)) continue;
         least = a->objective;

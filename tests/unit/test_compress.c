@@ -273,7 +273,7 @@ static void scales_fit_any_weight(void **state)
             isg_factors *f;
             isg_factor_report report = {0};
             assert_int_equal(isgi_layer_factors(&f, &layers.items[0], &choices[c], NULL), ISG_OK);
-            assert_int_equal(isgi_layer_fit(f, &layers.items[0], ISG_FACTOR_ALS, 1, &report, NULL), ISG_OK);
+            assert_int_equal(isgi_layer_fit(f, &layers.items[0], ISG_FACTOR_ALS, 1, NULL, &report, NULL), ISG_OK);
             if (!t) error[c] = report.weight_error;
             assert_true(fabs(report.weight_error - error[c]) <= 0.1 * error[c]);
             isg_factors_destroy(f);
@@ -435,6 +435,34 @@ static void swap_of_strangers(void **state)
     isg_graph_destroy(other);
 }
 
+static int cancel_when(void *user)
+{
+    int *left = user;
+    return (*left)-- <= 0;
+}
+
+/* Every method hears a caller that says stop in the middle of a layer: there are two of them here. */
+static void stopped_within_a_layer(void **state)
+{
+    static const uint32_t methods[] = {ISG_FACTOR_ALS, ISG_FACTOR_L2};
+    (void)state;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        isg_graph *g = small_net();
+        isg_compress_report report;
+        isg_compress_options o;
+        int left = 1;
+        isg_compress_options_default(&o);
+        o.bi = o.bo = 2;
+        o.threads = 1;
+        o.method = methods[i];
+        o.progress.cancelled = cancel_when;
+        o.progress.user = &left;
+        assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_CANCELLED);
+        assert_int_equal(left, -2); /* no, then yes within the first layer, and again before the second */
+        isg_graph_destroy(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +478,7 @@ int main(void)
         cmocka_unit_test(shared_weight_is_listed_once),
         cmocka_unit_test(one_layer_swapped),
         cmocka_unit_test(swap_of_strangers),
+        cmocka_unit_test(stopped_within_a_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

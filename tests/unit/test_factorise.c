@@ -307,6 +307,42 @@ static void test_bad_input(void **unused)
     free(w);
 }
 
+static int cancel_when(void *user)
+{
+    int *left = user;
+    return (*left)-- <= 0;
+}
+
+/* A caller that says stop is heard within a sweep or step, and the factors stay as they were. */
+static void test_cancel(void **unused)
+{
+    static const struct {
+        uint32_t method;
+        int stop, asked; /* the answer that is yes, and how often the whole fit asks at least */
+    } cases[] = {{ISG_FACTOR_ALS, 0, 3}, {ISG_FACTOR_ALS, 2, 3}, {ISG_FACTOR_L2, 0, 100}, {ISG_FACTOR_L2, 70, 100}};
+    float *w = make_weight(9 * 8 * 12);
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int left = cases[i].stop;
+        const isg_progress progress = {NULL, cancel_when, &left};
+        isg_factor_options o = {.struct_size = sizeof o};
+        isg_factors *f = make(9, 8, 12, 2, 5, 0);
+        set_quant(f, ISG_QUANT_MIDTREAD, 3, 6, 3, 0);
+        o.method = cases[i].method;
+        o.iterations = 100;
+        o.quantise_aware = 1;
+        o.progress = &progress;
+        assert_int_equal(isg_factorise(f, w, &o, NULL, NULL), ISG_E_CANCELLED);
+        assert_int_equal(left, -1);
+        for (uint32_t k = 0; k < f->basis.rows * f->basis.cols; k++) assert_true(f->basis.master[k] == 0.0f);
+        left = 1 << 20;
+        assert_int_equal(isg_factorise(f, w, &o, NULL, NULL), ISG_OK);
+        assert_true((1 << 20) - left >= cases[i].asked);
+        isg_factors_destroy(f);
+    }
+    free(w);
+}
+
 /* The host's number of threads is its own again afterwards. */
 static void test_blas_threads(void **unused)
 {
@@ -323,9 +359,10 @@ static void test_blas_threads(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blas_threads), cmocka_unit_test(test_methods), cmocka_unit_test(test_recovery),
-        cmocka_unit_test(test_quantised),    cmocka_unit_test(test_l2),      cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_grouped), cmocka_unit_test(test_bad_input)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_blas_threads), cmocka_unit_test(test_methods),
+                                       cmocka_unit_test(test_recovery),     cmocka_unit_test(test_quantised),
+                                       cmocka_unit_test(test_l2),           cmocka_unit_test(test_depthwise),
+                                       cmocka_unit_test(test_rounding),     cmocka_unit_test(test_grouped),
+                                       cmocka_unit_test(test_bad_input),    cmocka_unit_test(test_cancel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

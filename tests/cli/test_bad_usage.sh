@@ -147,6 +147,21 @@ refused 2 "$tool" compare "$packed" "$packed" --limit 0 --quiet
 expect 0 "$tool" compress "$model" --layer '.=bits=2' --quiet -o "$work/coarse.isg"
 expect 5 "$tool" compare "$packed" "$work/coarse.isg" --tolerance 0 --quiet
 
+# "-" is no file: the report goes to standard output; ./- is one
+cd "$work" || exit 1
+for line in "compress $model --layer .=bits=4 --input unit" "compress $model --layer .=bits=4 --dry-run --save-recipe -" \
+    "tune $packed --data $data --steps 1" "train $model --data $data --input unit --steps 1" "export $packed" \
+    "tune $packed --data $data --steps 1 --log - -o $out/o.isg" "run $packed x.npy" "report --grid grid.csv" \
+    "sim $net --profile digital22_hbm2 --html -"; do
+    case " $line " in *" - "*) output= ;; *) output="-o -" ;; esac
+    refused 2 "$tool" $line --quiet $output
+    grep -q 'error: [a-z]*: -: standard output is where the report goes' "$work/err" || fail "$line: $(cat "$work/err")"
+    [ ! -e ./- ] || fail "$line wrote a file of that name"
+done
+expect 0 "$tool" export "$packed" -o ./-
+[ -s ./- ] || fail "./- is no file"
+cd - >/dev/null || exit 1
+
 # what is not known is not claimed; a line is a line; a pipe is a file
 expect 0 "$tool" compress "$model" --layer '.=bits=2' --dry-run --json --quiet
 grep -q '"weight_error":.null' "$work/out" || fail "a dry run claims errors"

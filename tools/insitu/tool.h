@@ -142,8 +142,8 @@ void tool_warning(tool *t, const char *name, const char *format, ...) __attribut
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
 char *tool_escape(char *dst, size_t size, const char *s, size_t n);
 /* EXIT_USAGE with a message when `output` (NULL: nothing to do) names the same file as one of the inputs (NULL entries
- * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output, or is standard output, where
- * the report goes. Links are seen through. */
+ * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output, or is standard output ("-"
+ * too), where the report goes. Links are seen through. */
 int tool_check_output(tool *t, const char *output, const char *const *inputs, size_t count, const char *spec);
 /* EXIT_USAGE where `path` is a pipe, a socket or a descriptor: it is to be read back. */
 int tool_need_file(tool *t, const char *path);

@@ -314,6 +314,9 @@ int tool_check_output(tool *t, const char *output, const char *const *inputs, si
     char shown[256];
     if (!output) return EXIT_OK;
     tool_escape(shown, sizeof shown, output, strlen(output));
+    if (!strcmp(output, "-"))
+        return tool_usage_error(
+            t, "-: standard output is where the report goes; name a file, or ./- where that is its name");
     if (is_standard_output(output))
         return tool_usage_error(t, "%s: standard output is where the report goes; name a file", shown);
     for (i = 0; i < count; i++)

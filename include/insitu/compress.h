@@ -53,7 +53,7 @@ typedef struct isg_compress_options {
 } isg_compress_options;
 
 typedef struct isg_layer_report {
-    char name[96];
+    char *name; /* whole; owned by the report */
     uint32_t co, ci, kh, kw, groups;
     isg_layer_choice choice;
     uint8_t level1, level2, kept, reserved;

@@ -58,6 +58,7 @@ void isg_compress_options_default(isg_compress_options *o)
 
 void isg_compress_report_clear(isg_compress_report *r)
 {
+    for (uint32_t i = 0; i < r->layer_count; i++) isg_free(r->layers[i].name);
     isg_free(r->layers);
     isg_free(r->recipe);
     memset(r, 0, sizeof *r);
@@ -349,7 +350,8 @@ static void attach(job *j)
 static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, int dry, isg_error *err)
 {
     isg_factors *f;
-    snprintf(r->name, sizeof r->name, "%s", layer->name);
+    r->name = isgi_strdup(layer->name);
+    if (!r->name) return isgi_nomem(err);
     r->co = layer->co;
     r->ci = layer->ci;
     r->kh = layer->kh;

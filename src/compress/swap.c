@@ -114,12 +114,13 @@ static isg_status weight_error(double *error, const isg_graph *a, int32_t value,
     return status;
 }
 
-static void fill_report(isg_layer_report *r, const weighted *w, const isg_value *value, const isg_node *node,
-                        const isg_weight *stored)
+static isg_status fill_report(isg_layer_report *r, const weighted *w, const isg_value *value, const isg_node *node,
+                              const isg_weight *stored, isg_error *err)
 {
     const isg_codes *const codes[3] = {&stored->basis, &stored->u, &stored->v};
     memset(r, 0, sizeof *r);
-    snprintf(r->name, sizeof r->name, "%.*s", (int)w->name_bytes, w->name);
+    r->name = isgi_strndup(w->name, w->name_bytes);
+    if (!r->name) return isgi_nomem(err);
     r->co = (uint32_t)value->dims[0];
     r->ci = (uint32_t)value->dims[1];
     r->kh = value->rank == 4 ? (uint32_t)value->dims[2] : 1;
@@ -139,6 +140,7 @@ static void fill_report(isg_layer_report *r, const weighted *w, const isg_value 
     r->bytes = isgi_weight_bytes(stored);
     for (int i = 0; i < 3; i++) r->params += (uint64_t)codes[i]->rows * codes[i]->cols;
     r->sensitivity = r->output_error = NAN;
+    return ISG_OK;
 }
 
 static isg_status match_layer(isg_layer_swap *s, const weighted *w, weighted_list *twins,
@@ -155,13 +157,13 @@ static isg_status match_layer(isg_layer_swap *s, const weighted *w, weighted_lis
     layer->twin = twin->node;
     layer->op = w->op;
     isgi_view_weight(isgi_model_of_const(compressed), twin->record, &stored);
-    fill_report(&layer->report, w, value, node, &stored);
+    s->count++;
+    ISGI_TRY(fill_report(&layer->report, w, value, node, &stored, err));
     if (!same_shape(s->original, node, s->compressed, other)) {
         char name[120];
         return isgi_fail(err, ISG_E_ARG, "not two forms of one network: layer '%s' differs in shape",
                          isgi_escape(name, sizeof name, layer->report.name));
     }
-    s->count++;
     return weight_error(&layer->report.weight_error, s->original, node->inputs[1], s->compressed, other->inputs[1],
                         err);
 }
@@ -216,6 +218,7 @@ void isg_layer_swap_destroy(isg_layer_swap *s)
     if (!s) return;
     isg_graph_destroy(s->original);
     isg_graph_destroy(s->compressed);
+    for (uint32_t i = 0; i < s->count; i++) isg_free(s->layers[i].report.name);
     isg_free(s->layers);
     isg_free(s);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Networks of more than one output, of nodes with one name or one bias, of outputs that nobody reads, of a fixed batch, of
-# three dimensions, of other numbers than float32: run, eval, compare and compress do what they say of the first output, or
+# three dimensions, of long names, of other numbers than float32: run, eval, compare and compress do what they say of the first output, or
 # refuse.
 . "$(dirname "$0")/common.sh"
 
@@ -31,7 +31,7 @@ for name, middle in (('split', node('Split', ['a', 'sizes'], ['r', 's', ''], axi
 pool = node('MaxPool', ['x'], ['', 'i'], part(5, part(1, 'kernel_shape') + number(8, 32) + number(8, 32) + number(20, 7)), 'pool')
 pool += node('Cast', ['i'], 'c', part(5, part(1, 'to') + number(3, 1) + number(20, 2))) + node('Flatten', ['c'], 'f') + node('Gemm', ['f', 'g'], 'y')
 save('where.onnx', pool + tensor('g', [3, 10], weights[:30]) + value(11, 'x', ['N', 3, 32, 32]) + value(12, 'y', ['N', 10]))
-for name, names in (('namesakes', ('a\nb', 'a\nb')), ('others', ('a', 'b'))):
+for name, names in (('namesakes', ('a\nb', 'a\nb')), ('others', ('a', 'b')), ('long', ('/n' + 'am' * 66 + '/Conv', '/' + 'x' * 40))):
     body = node('Conv', ['x', 'w'], 'i', pads(), 'first') + node('Relu', ['i'], 'j') + node('Conv', ['j', 'u'], 'k', pads(), names[0])
     body += node('Relu', ['k'], 'l') + node('Conv', ['l', 'v'], 'm', b'', names[1]) + node('Relu', ['m'], 'b') + head
     body += tensor('w', [8, 3, 3, 3], weights[:216]) + tensor('u', [12, 8, 3, 3], weights * 2) + tensor('v', [16, 12, 1, 1], weights[:192])
@@ -68,6 +68,19 @@ expect 0 "$tool" compare "$work/two.onnx" "$work/two.isg" --random 1
 expect 0 "$tool" compress "$work/twins.onnx" --bi 1 --bo 2 --quiet -o "$work/twins.isg"
 expect 0 "$tool" export --factored "$work/twins.isg" -o "$work/twins2.onnx"
 expect 0 "$tool" compare "$work/twins.isg" "$work/twins2.onnx" --random 1 --tolerance 1e-4
+
+# names are shown whole, and the columns stay in line: they can be given back to --layer
+long=/n$(printf 'am%.0s' $(seq 66))/Conv
+short=/$(printf 'x%.0s' $(seq 40))
+expect 0 "$tool" compress "$work/long.onnx" --layer ".=bits=4" --layer "^$long\$=bits=3" --quiet --json -o "$work/long.isg"
+says "\"$long\""
+for line in "compress $work/long.onnx --layer .=bits=4 --dry-run" "info $work/long.isg" "bench $work/long.isg --runs 1 --threads 1" \
+    "compare $work/long.onnx $work/long.isg --layers" "sensitivity $work/long.onnx $work/long.isg"; do
+    expect 0 "$tool" $line --quiet
+    for name in "$long" "$short"; do
+        grep -q "^ *$name " "$work/out" || fail "$line: the name was cut: $(cat "$work/out")"
+    done
+done
 
 # what is measured of a layer goes to it and not to its namesake: calibration, ranges of int8, spikes
 for name in namesakes others; do

@@ -16,6 +16,7 @@
 #include "compress/layers.h"
 #include "compress/recipe.h"
 #include "compress/search.h"
+#include "host/alloc.h"
 
 /* x[1,4,6,6] -> "first" 3x3 4->8 -> "second" 1x1 8->6, weights from a fixed sequence. */
 static isg_graph *small_net(void)
@@ -463,6 +464,29 @@ static void stopped_within_a_layer(void **state)
     }
 }
 
+/* Reports hold names whole, so that they can be given back. */
+static void long_names_stay_whole(void **state)
+{
+    isg_graph *g = small_net();
+    isg_compress_report report = {0};
+    isg_compress_options o;
+    char *name = malloc(301);
+    (void)state;
+    assert_non_null(name);
+    memset(name, 'n', 300);
+    name[300] = '\0';
+    isg_free(g->nodes[0].name);
+    g->nodes[0].name = isgi_strdup(name);
+    isg_compress_options_default(&o);
+    o.bi = o.bo = 2;
+    o.dry_run = 1;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_OK);
+    assert_string_equal(report.layers[0].name, name);
+    isg_compress_report_clear(&report);
+    isg_graph_destroy(g);
+    free(name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +503,7 @@ int main(void)
         cmocka_unit_test(one_layer_swapped),
         cmocka_unit_test(swap_of_strangers),
         cmocka_unit_test(stopped_within_a_layer),
+        cmocka_unit_test(long_names_stay_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

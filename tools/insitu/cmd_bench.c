@@ -306,20 +306,35 @@ static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_si
     cJSON_AddBoolToObject(o, "slower_than_dense", tool_slower_than_dense(op));
 }
 
-static void print_layer(const isg_rt_op *op, double ms)
+static void print_layer(const isg_rt_op *op, int width, double ms)
 {
-    char shown[64];
-    printf("  %-36.36s %-16s %-9s %-4s %9.3f ms %8.2f GMAC/s\n",
-           tool_escape(shown, sizeof shown, op->name, op->name_bytes), op->kind,
+    printf("  ");
+    tool_print_name(op->name, op->name_bytes, width);
+    printf(" %-16s %-9s %-4s %9.3f ms %8.2f GMAC/s\n", op->kind,
            op->weight >= 0 ? tool_strategy_name(op->strategy) : "", op->weight >= 0 ? tool_mode_name(op->mode) : "", ms,
            ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0);
+}
+
+static int name_width(const bench_side *side, int plan)
+{
+    int width = plan ? 32 : 36;
+    for (uint32_t i = 0; i < side->ops; i++) {
+        isg_rt_op op;
+        size_t bytes;
+        const char *name;
+        if (!read_op(side, i, &op)) continue;
+        name = tool_plan_name(&op, &bytes);
+        width = tool_name_width(width, name, bytes);
+    }
+    return width;
 }
 
 static void report_layers(tool *t, const bench_side *side, const bench_side *other, const bench_options *o, cJSON *list)
 {
     uint32_t i, slower = 0;
     double all_ms = 0.0, all_bound_ms = 0.0;
-    if (!list && o->plan) tool_plan_head();
+    const int width = name_width(side, o->plan);
+    if (!list && o->plan) tool_plan_head(width);
     for (i = 0; i < side->ops; i++) {
         isg_rt_op op;
         double theirs, bound = 0.0;
@@ -332,9 +347,9 @@ static void report_layers(tool *t, const bench_side *side, const bench_side *oth
         if (list)
             json_layer(t, list, &op, side, i, theirs, bound);
         else if (o->plan)
-            tool_plan_line(&op, tool_threads(t), layer_median(side, i), theirs, bound);
+            tool_plan_line(&op, width, tool_threads(t), layer_median(side, i), theirs, bound);
         else
-            print_layer(&op, layer_median(side, i));
+            print_layer(&op, width, layer_median(side, i));
     }
     if (list) return;
     if (o->plan) {

@@ -222,11 +222,30 @@ static void json_sums(cJSON *list, const char *name, size_t name_bytes, const to
     cJSON_AddItemToArray(list, o);
 }
 
-static void print_sums(const char *name, size_t name_bytes, const tool_sums *s)
+static void print_sums(const char *name, size_t name_bytes, int width, const tool_sums *s)
 {
-    char shown[80];
-    printf("%-36.36s %10.3g %10.3g %10.6f %8.2f\n", tool_escape(shown, sizeof shown, name, name_bytes), s->max_error,
-           tool_sums_relative(s), tool_sums_cosine(s), tool_sums_snr(s));
+    tool_print_name(name, name_bytes, width);
+    printf(" %10.3g %10.3g %10.6f %8.2f\n", s->max_error, tool_sums_relative(s), tool_sums_cosine(s), tool_sums_snr(s));
+}
+
+/* Operation i of the first model if it is compared. */
+static int compared_op(const compare_job *job, uint32_t i, isg_rt_op *op)
+{
+    return job->layer_sums[i].items && isg_rt_op_info(isg_session_context(job->a.session), i, op) == ISG_OK;
+}
+
+static int name_width(const compare_job *job)
+{
+    isg_rt_io io;
+    isg_rt_op op;
+    int width = 36;
+    uint32_t i;
+    for (i = 0; job->o->layers && i < job->a.ops; i++)
+        if (compared_op(job, i, &op)) width = tool_name_width(width, op.name, op.name_bytes);
+    for (i = 0; i < job->output_count; i++)
+        if (isg_rt_output(isg_model_rt(job->a.m.model), i, &io) == ISG_OK)
+            width = tool_name_width(width, io.name, io.name_bytes);
+    return width;
 }
 
 static int compare_report(compare_job *job, int missed)
@@ -236,6 +255,7 @@ static int compare_report(compare_job *job, int missed)
     isg_rt_io io = {0};
     isg_rt_op op;
     uint32_t i;
+    const int width = name_width(job);
     if (json) {
         tool_json_text(json, "a", job->a.m.path);
         tool_json_text(json, "b", job->b.m.path);
@@ -245,22 +265,21 @@ static int compare_report(compare_job *job, int missed)
         outputs = cJSON_AddArrayToObject(json, "outputs");
         if (job->o->layers) layers = cJSON_AddArrayToObject(json, "layers");
     } else {
-        printf("%-36s %10s %10s %10s %8s\n", "tensor", "max abs", "relative", "cosine", "SNR dB");
+        printf("%-*s %10s %10s %10s %8s\n", width, "tensor", "max abs", "relative", "cosine", "SNR dB");
     }
     for (i = 0; job->o->layers && i < job->a.ops; i++) {
-        if (!job->layer_sums[i].items || isg_rt_op_info(isg_session_context(job->a.session), i, &op) != ISG_OK)
-            continue;
+        if (!compared_op(job, i, &op)) continue;
         if (json)
             json_sums(layers, op.name, op.name_bytes, &job->layer_sums[i], 0);
         else
-            print_sums(op.name, op.name_bytes, &job->layer_sums[i]);
+            print_sums(op.name, op.name_bytes, width, &job->layer_sums[i]);
     }
     for (i = 0; i < job->output_count; i++) {
         if (isg_rt_output(rt, i, &io) != ISG_OK) continue;
         if (json)
             json_sums(outputs, io.name, io.name_bytes, &job->sums[i], io.rank == 2);
         else
-            print_sums(io.name, io.name_bytes, &job->sums[i]);
+            print_sums(io.name, io.name_bytes, width, &job->sums[i]);
     }
     if (json) return tool_json_print(job->t, json);
     if (io.rank == 2)

@@ -187,21 +187,22 @@ static int load_inputs(tool *t, compress_args *a, compress_job *job, const char 
 static void print_layers(const isg_compress_report *r)
 {
     uint32_t i;
-    printf("%-32s %-18s %-9s %-6s %9s %8s %9s %9s %9s\n", "layer", "shape", "bi,bo", "bits", "bytes", "of f32",
+    int width = 32;
+    for (i = 0; i < r->layer_count; i++) width = tool_name_width(width, r->layers[i].name, strlen(r->layers[i].name));
+    printf("%-*s %-18s %-9s %-6s %9s %8s %9s %9s %9s\n", width, "layer", "shape", "bi,bo", "bits", "bytes", "of f32",
            "w error", "out error", "sensitive");
     for (i = 0; i < r->layer_count; i++) {
         const isg_layer_report *l = &r->layers[i];
-        char shape[40], ranks[24], bits[16], errors[32], name[100];
+        char shape[40], ranks[24], bits[16], errors[32];
         snprintf(shape, sizeof shape, "%ux%ux%ux%u", l->co, l->ci, l->kh, l->kw);
         tool_layer_ranks(ranks, sizeof ranks, l);
         tool_layer_bits(bits, sizeof bits, l);
         snprintf(errors, sizeof errors, "%9s %9s", "-", "-");
         if (isfinite(l->weight_error) && isfinite(l->output_error))
             snprintf(errors, sizeof errors, "%9.2e %9.2e", l->weight_error, l->output_error);
-        printf("%-32.32s %-18s %-9s %-6s %9llu %7.2f%% %s %9.2e\n",
-               tool_escape(name, sizeof name, l->name, strlen(l->name)), shape, ranks, bits,
-               (unsigned long long)l->bytes, 100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1),
-               errors, l->sensitivity);
+        tool_print_name(l->name, strlen(l->name), width);
+        printf(" %-18s %-9s %-6s %9llu %7.2f%% %s %9.2e\n", shape, ranks, bits, (unsigned long long)l->bytes,
+               100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1), errors, l->sensitivity);
     }
 }
 

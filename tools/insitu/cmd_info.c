@@ -54,16 +54,16 @@ static const char *family_name(uint8_t family)
     return family < 4 ? names[family] : "unknown";
 }
 
-static void print_layer(const info_layer *layer)
+static void print_layer(const info_layer *layer, int width)
 {
     const isg_weight *w = &layer->weight;
-    char name[64], kernel[16], factors[32], bits[16];
-    tool_escape(name, sizeof name, layer->op.name, layer->op.name_bytes);
+    char kernel[16], factors[32], bits[16];
     kernel_text(kernel, sizeof kernel, w->taps);
     factors_text(factors, sizeof factors, w);
     bits_text(bits, sizeof bits, w);
-    printf("%-32.32s %-6s %5u x%5u %-5s %-9s %-6s %-8s %9llu %7.2f%%%s\n", name, layer->op.kind, w->co, w->ci, kernel,
-           factors, bits, tool_strategy_name(layer->op.strategy), (unsigned long long)layer->op.weight_bytes,
+    tool_print_name(layer->op.name, layer->op.name_bytes, width);
+    printf(" %-6s %5u x%5u %-5s %-9s %-6s %-8s %9llu %7.2f%%%s\n", layer->op.kind, w->co, w->ci, kernel, factors, bits,
+           tool_strategy_name(layer->op.strategy), (unsigned long long)layer->op.weight_bytes,
            100.0 * (double)layer->op.weight_bytes / (double)dense_bytes(w),
            tool_slower_than_dense(&layer->op) ? "  slower than dense" : "");
 }
@@ -190,12 +190,16 @@ static void print_info(const tool_model *m, isg_session *session)
     info_totals totals = {0};
     info_layer layer;
     uint32_t i, n = isg_rt_op_count(isg_session_context(session));
-    printf("%-32s %-6s %-13s %-5s %-9s %-6s %-8s %9s %8s\n", "layer", "kind", "   co x   ci", "kern", "bi,bo", "bits",
-           "way", "bytes", "of f32");
+    int width = 32;
+    for (i = 0; i < n; i++)
+        if (read_layer(&layer, m, session, i) && layer.has_weight)
+            width = tool_name_width(width, layer.op.name, layer.op.name_bytes);
+    printf("%-*s %-6s %-13s %-5s %-9s %-6s %-8s %9s %8s\n", width, "layer", "kind", "   co x   ci", "kern", "bi,bo",
+           "bits", "way", "bytes", "of f32");
     for (i = 0; i < n; i++) {
         if (!read_layer(&layer, m, session, i)) continue;
         add_totals(&totals, &layer);
-        if (layer.has_weight) print_layer(&layer);
+        if (layer.has_weight) print_layer(&layer, width);
     }
     printf("\n%-14s %u operations, %u with weights, %u factored\n", "graph", totals.ops, totals.weights,
            totals.factored);

@@ -141,6 +141,10 @@ void tool_note(tool *t, const char *format, ...) __attribute__((format(printf, 2
 void tool_warning(tool *t, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* s with control characters and broken UTF-8 as \xNN; returns dst. */
 char *tool_escape(char *dst, size_t size, const char *s, size_t n);
+/* Names in tables are never cut, so that they can be given back to --layer and recipes. The larger of `width` and the
+ * columns that s takes when it is shown, within reason; and s on stdout, followed by what it lacks to `width`. */
+int tool_name_width(int width, const char *s, size_t n);
+void tool_print_name(const char *s, size_t n, int width);
 /* EXIT_USAGE with a message when `output` (NULL: nothing to do) names the same file as one of the inputs (NULL entries
  * are skipped), as a file of the data `spec` (KIND:PATH or NULL), or as an earlier output, or is standard output ("-"
  * too), where the report goes. Links are seen through. */
@@ -269,9 +273,11 @@ double tool_predicted_ms(const isg_rt_op *op, uint32_t threads);
 int tool_slower_than_dense(const isg_rt_op *op);
 /* Milliseconds that the layer takes at least: the roofline of `peaks` for the threads that find work. */
 double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threads);
-void tool_plan_head(void);
-/* other_ms: measured time of the same layer in a baseline, below 0: none. */
-void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms, double bound_ms);
+/* What a layer is called in these lines, not NUL-terminated. */
+const char *tool_plan_name(const isg_rt_op *op, size_t *bytes);
+/* width: of the column of names. other_ms: measured time of the same layer in a baseline, below 0: none. */
+void tool_plan_head(int width);
+void tool_plan_line(const isg_rt_op *op, int width, uint32_t threads, double ms, double other_ms, double bound_ms);
 /* One line if any layer is slower compressed; nothing otherwise. */
 void tool_slower_note(uint32_t layers, int measured_costs);
 

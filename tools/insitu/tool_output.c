@@ -13,6 +13,7 @@
 
 #define PREFIX "insitu: error: "
 #define BAR_WIDTH 24
+#define MAX_COLUMN 120               /* of names in a table; a longer one moves the rest of its line */
 #define TERMINAL_PERIOD 100000000ull /* nanoseconds between two states of the bar */
 #define PLAIN_PERIOD 5000000000ull   /* and between two plain lines */
 
@@ -158,23 +159,56 @@ static size_t utf8_length(const unsigned char *p, size_t n)
     return length;
 }
 
+/* The first character of s as it is shown; returns how many bytes it took. */
+static size_t show_one(char dst[5], const char *s, size_t n)
+{
+    const size_t length = utf8_length((const unsigned char *)s, n);
+    if (!length) {
+        snprintf(dst, 5, "\\x%02x", (unsigned char)*s);
+        return 1;
+    }
+    memcpy(dst, s, length);
+    dst[length] = '\0';
+    return length;
+}
+
 char *tool_escape(char *dst, size_t size, const char *s, size_t n)
 {
     size_t out = 0, i = 0;
     while (i < n) {
-        size_t length = utf8_length((const unsigned char *)s + i, n - i);
-        if (out + (length ? length : 4) + 1 > size) break;
-        if (length) {
-            memcpy(dst + out, s + i, length);
-            out += length;
-            i += length;
-        } else {
-            out += (size_t)snprintf(dst + out, size - out, "\\x%02x", (unsigned char)s[i]);
-            i++;
-        }
+        char one[5];
+        const size_t took = show_one(one, s + i, n - i), length = strlen(one);
+        if (out + length + 1 > size) break;
+        memcpy(dst + out, one, length);
+        out += length;
+        i += took;
     }
     dst[out] = '\0';
     return dst;
+}
+
+int tool_name_width(int width, const char *s, size_t n)
+{
+    int columns = 0;
+    for (size_t i = 0; i < n && columns < MAX_COLUMN;) {
+        char one[5];
+        i += show_one(one, s + i, n - i);
+        columns += *one == '\\' ? (int)strlen(one) : 1;
+    }
+    if (columns > MAX_COLUMN) columns = MAX_COLUMN;
+    return columns > width ? columns : width;
+}
+
+void tool_print_name(const char *s, size_t n, int width)
+{
+    int columns = 0;
+    for (size_t i = 0; i < n;) {
+        char one[5];
+        i += show_one(one, s + i, n - i);
+        fputs(one, stdout);
+        if (columns < width) columns += *one == '\\' ? (int)strlen(one) : 1;
+    }
+    printf("%*s", columns < width ? width - columns : 0, "");
 }
 
 /* Files that the data KIND:PATH may be read from, in the folder PATH. */

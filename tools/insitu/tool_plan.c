@@ -41,26 +41,34 @@ double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threa
     return 1e3 * (work > traffic ? work : traffic);
 }
 
-void tool_plan_head(void)
+const char *tool_plan_name(const isg_rt_op *op, size_t *bytes)
 {
-    printf("  %-32s %-9s %-4s %-12s %6s %7s %10s %10s %8s %10s %8s %10s\n", "layer", "way", "mode", "tile", "tasks",
-           "threads", "predicted", "measured", "GMAC/s", "roofline", "times", "dense");
+    *bytes = op->name_bytes ? op->name_bytes : strlen(op->kind);
+    return op->name_bytes ? op->name : op->kind;
 }
 
-void tool_plan_line(const isg_rt_op *op, uint32_t threads, double ms, double other_ms, double bound_ms)
+void tool_plan_head(int width)
 {
-    char shown[64], tile[32] = "";
-    tool_escape(shown, sizeof shown, op->name_bytes ? op->name : op->kind,
-                op->name_bytes ? op->name_bytes : strlen(op->kind));
+    printf("  %-*s %-9s %-4s %-12s %6s %7s %10s %10s %8s %10s %8s %10s\n", width, "layer", "way", "mode", "tile",
+           "tasks", "threads", "predicted", "measured", "GMAC/s", "roofline", "times", "dense");
+}
+
+void tool_plan_line(const isg_rt_op *op, int width, uint32_t threads, double ms, double other_ms, double bound_ms)
+{
+    char tile[32] = "";
+    size_t bytes;
+    const char *name = tool_plan_name(op, &bytes);
+    printf("  ");
+    tool_print_name(name, bytes, width);
     if (op->weight < 0) {
-        printf("  %-32.32s %-9s %-4s %-12s %6s %7s %10s %10.4f %8s %10.4f %8.2f\n", shown, "", "", "", "", "", "", ms,
-               "", bound_ms, ms / bound_ms);
+        printf(" %-9s %-4s %-12s %6s %7s %10s %10.4f %8s %10.4f %8.2f\n", "", "", "", "", "", "", ms, "", bound_ms,
+               ms / bound_ms);
         return;
     }
     snprintf(tile, sizeof tile, "%ux%u", op->tile_pixels, op->tile_rows);
-    printf("  %-32.32s %-9s %-4s %-12s %6u %7u %10.4f %10.4f %8.2f %10.4f %8.2f %10.4f%s%s\n", shown,
-           tool_strategy_name(op->strategy), tool_mode_name(op->mode), tile, op->tasks, tool_layer_threads(op, threads),
-           tool_predicted_ms(op, threads), ms, ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0, bound_ms, ms / bound_ms,
+    printf(" %-9s %-4s %-12s %6u %7u %10.4f %10.4f %8.2f %10.4f %8.2f %10.4f%s%s\n", tool_strategy_name(op->strategy),
+           tool_mode_name(op->mode), tile, op->tasks, tool_layer_threads(op, threads), tool_predicted_ms(op, threads),
+           ms, ms > 0.0 ? (double)op->macs / ms * 1e-6 : 0.0, bound_ms, ms / bound_ms,
            other_ms >= 0.0 ? other_ms : (double)op->dense_ns * 1e-6, other_ms >= 0.0 ? " measured" : "",
            tool_slower_than_dense(op) ? "  slower than dense" : "");
 }

@@ -46,20 +46,21 @@ static const sensitivity_row **ordered(const sensitivity_result *r)
 
 /* ---- text ---- */
 
-static void print_row(const sensitivity_result *r, const sensitivity_row *row, uint64_t bytes)
+static void print_row(const sensitivity_result *r, const sensitivity_row *row, uint64_t bytes, int width)
 {
-    char name[100] = "all, from the file", ranks[24] = "", bits[16] = "", errors[32];
+    char ranks[24] = "", bits[16] = "", errors[32];
     const isg_layer_report *l = row->layer;
+    const char *name = l ? l->name : "all, from the file";
     if (l) {
-        tool_escape(name, sizeof name, l->name, strlen(l->name));
         tool_layer_ranks(ranks, sizeof ranks, l);
         tool_layer_bits(bits, sizeof bits, l);
         snprintf(errors, sizeof errors, "%9.2e %9.2e", l->weight_error, row->output_error);
     } else {
         snprintf(errors, sizeof errors, "%9s %9s", "", "");
     }
-    printf("%-32.32s %-9s %-6s %9llu %s %8.2f %9.6f", name, ranks, bits, (unsigned long long)bytes, errors,
-           tool_sums_snr(&row->sums), tool_sums_cosine(&row->sums));
+    tool_print_name(name, strlen(name), width);
+    printf(" %-9s %-6s %9llu %s %8.2f %9.6f", ranks, bits, (unsigned long long)bytes, errors, tool_sums_snr(&row->sums),
+           tool_sums_cosine(&row->sums));
     if (r->labelled) printf(" %9.4f %8.4f", accuracy(r, row->correct), sensitivity_drop(r, row));
     printf("\n");
 }
@@ -67,9 +68,9 @@ static void print_row(const sensitivity_result *r, const sensitivity_row *row, u
 static void print_worst(const sensitivity_result *r)
 {
     const sensitivity_row *worst = sensitivity_worst(r);
-    char name[100];
-    tool_escape(name, sizeof name, worst->layer->name, strlen(worst->layer->name));
-    printf("worst     %s: ", name);
+    printf("worst     ");
+    tool_print_name(worst->layer->name, strlen(worst->layer->name), 0);
+    printf(": ");
     if (r->labelled)
         printf("accuracy %.4f alone (drop %.4f), SNR %.2f dB\n", accuracy(r, worst->correct),
                sensitivity_drop(r, worst), tool_sums_snr(&worst->sums));
@@ -82,14 +83,16 @@ static int print_table(tool *t, const sensitivity_result *r)
     const sensitivity_row **list = ordered(r);
     uint64_t bytes = 0;
     uint32_t i;
+    int width = 32;
     if (!list) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
-    printf("%-32s %-9s %-6s %9s %9s %9s %8s %9s%s\n", "layer, compressed alone", "bi,bo", "bits", "bytes", "w error",
-           "out error", "SNR dB", "cosine", r->labelled ? "  accuracy     drop" : "");
+    for (i = 0; i < r->count; i++) width = tool_name_width(width, list[i]->layer->name, strlen(list[i]->layer->name));
+    printf("%-*s %-9s %-6s %9s %9s %9s %8s %9s%s\n", width, "layer, compressed alone", "bi,bo", "bits", "bytes",
+           "w error", "out error", "SNR dB", "cosine", r->labelled ? "  accuracy     drop" : "");
     for (i = 0; i < r->count; i++) {
-        print_row(r, list[i], list[i]->layer->bytes);
+        print_row(r, list[i], list[i]->layer->bytes, width);
         bytes += list[i]->layer->bytes;
     }
-    print_row(r, &r->whole, bytes);
+    print_row(r, &r->whole, bytes, width);
     if (r->labelled)
         printf("\noriginal  accuracy %.4f (%llu of %llu images%s)\n", accuracy(r, r->correct),
                (unsigned long long)r->correct, (unsigned long long)r->images, r->subset ? ", subset" : "");

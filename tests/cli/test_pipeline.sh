@@ -34,6 +34,25 @@ expect 0 "$tool" compress "$model" --ratio 0.1 --input unit --data "$data" --cal
 cmp "$work/a.isg" "$work/b.isg" || fail "compress depends on the number of threads"
 python3 -m json.tool "$work/recipe.json" >/dev/null || fail "recipe is not JSON"
 expect 0 "$tool" compress "$model" --recipe "$work/recipe.json" --input unit --data "$data" --calibration 32 -o "$work/c.isg"
+# the layers that are slower than dense ones are told as info tells them of the file
+expect 0 "$tool" compress "$model" --layer '.=bits=2' --input unit --threads 1 --isa scalar --json -o "$work/s.isg"
+cp "$work/out" "$work/s.json"
+expect 0 "$tool" info "$work/s.isg" --isa scalar --json
+python3 - "$work/s.json" "$work/out" <<'PYTHON' || fail "compress and info disagree on slower_than_dense"
+import json, sys
+made, file = ({l["name"]: l["slower_than_dense"] for l in json.load(open(f))["layers"] if "slower_than_dense" in l} for f in sys.argv[1:])
+assert made == file and made, (made, file)
+PYTHON
+expect 0 "$tool" info "$work/s.isg" --isa scalar
+grep 'slower than dense$\|be faster with plain' "$work/out" | awk '{print $1, $NF}' >"$work/s.info"
+expect 0 "$tool" compress "$model" --layer '.=bits=2' --input unit --threads 1 --isa scalar -o "$work/s.isg"
+grep 'slower than dense$\|be faster with plain' "$work/out" | awk '{print $1, $NF}' | cmp -s - "$work/s.info" ||
+    fail "compress does not mark what info marks: $(cat "$work/out")"
+expect 0 "$tool" tune "$work/s.isg" --data "$data" --steps 1 --threads 1 --isa scalar -o "$work/st.isg"
+says 'be faster with plain float32 weights'
+[ -s "$work/s.info" ] || fail "no layer is slower than dense: this tests nothing"
+expect 0 "$tool" compress "$model" --layer '.=bits=2' --input unit --dry-run --json
+grep -q slower_than_dense "$work/out" && fail "a dry run speaks of a file"
 expect_error 5 "$tool" compress "$model" --target-size 300 --input unit -o "$work/d.isg"
 [ -e "$work/d.isg" ] && fail "a missed target left a file"
 expect_error 2 "$tool" compress "$model" --layer nosuchlayer=keep --input unit -o "$work/d.isg"

@@ -33,6 +33,7 @@ typedef struct compress_job {
     isg_compress_report report;
     isg_train_report training;
     tool_written written;
+    uint8_t *slower; /* a mark for each layer of the report: of the file that was written */
 } compress_job;
 
 /* REGEX=SETTING; the setting itself may hold '=' (bits=4). */
@@ -184,7 +185,7 @@ static int load_inputs(tool *t, compress_args *a, compress_job *job, const char 
     return code;
 }
 
-static void print_layers(const isg_compress_report *r)
+static void print_layers(const isg_compress_report *r, const uint8_t *slower)
 {
     uint32_t i;
     int width = 32;
@@ -201,12 +202,13 @@ static void print_layers(const isg_compress_report *r)
         if (isfinite(l->weight_error) && isfinite(l->output_error))
             snprintf(errors, sizeof errors, "%9.2e %9.2e", l->weight_error, l->output_error);
         tool_print_name(l->name, strlen(l->name), width);
-        printf(" %-18s %-9s %-6s %9llu %7.2f%% %s %9.2e\n", shape, ranks, bits, (unsigned long long)l->bytes,
-               100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1), errors, l->sensitivity);
+        printf(" %-18s %-9s %-6s %9llu %7.2f%% %s %9.2e%s\n", shape, ranks, bits, (unsigned long long)l->bytes,
+               100.0 * (double)l->bytes / (double)(l->bytes_full ? l->bytes_full : 1), errors, l->sensitivity,
+               slower && slower[i] ? "  slower than dense" : "");
     }
 }
 
-static void json_layers(cJSON *json, const isg_compress_report *r)
+static void json_layers(cJSON *json, const isg_compress_report *r, const uint8_t *slower)
 {
     cJSON *list = cJSON_AddArrayToObject(json, "layers");
     uint32_t i;
@@ -214,6 +216,7 @@ static void json_layers(cJSON *json, const isg_compress_report *r)
         const isg_layer_report *l = &r->layers[i];
         cJSON *o = tool_json_layer(l);
         tool_json_number(o, "sensitivity", l->sensitivity);
+        if (slower) cJSON_AddBoolToObject(o, "slower_than_dense", slower[i]);
         cJSON_AddItemToArray(list, o);
     }
 }
@@ -254,6 +257,10 @@ static int write_result(tool *t, const compress_args *a, compress_job *job)
     pack.class_count = job->names.count;
     pack.recipe = job->report.recipe;
     pack.license = a->license;
+    job->slower = calloc(job->report.layer_count, 1);
+    if (!job->slower) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
+    job->written.layers = &job->report;
+    job->written.marks = job->slower;
     code = tool_calibrate(t, a->activations, job->graph, job->ds, &job->input, &pack);
     if (code == EXIT_OK) code = tool_write_isg(t, job->graph, &pack, a->output, &job->written);
     isg_free((void *)(uintptr_t)pack.activations);
@@ -277,7 +284,7 @@ static int print_report(tool *t, const compress_args *a, const compress_job *job
     const isg_compress_report *r = &job->report;
     cJSON *json;
     if (!t->json) {
-        print_layers(r);
+        print_layers(r, job->slower);
         printf("\nparameters %llu of %llu (%.3f %%)\n", (unsigned long long)r->params,
                (unsigned long long)r->params_full, 100.0 * (double)r->params / (double)r->params_full);
         if (job->training.steps) tool_train_report(t, NULL, &job->training);
@@ -301,7 +308,7 @@ static int print_report(tool *t, const compress_args *a, const compress_job *job
     else
         tool_written_report(json, a->output, &job->written);
     if (job->training.steps) tool_train_report(t, json, &job->training);
-    json_layers(json, r);
+    json_layers(json, r, job->slower);
     return tool_json_print(t, json);
 }
 
@@ -373,6 +380,7 @@ static void job_clear(compress_job *job)
     uint32_t i;
     for (i = 0; i < OPTION_LIST_MAX; i++) free(job->patterns[i]);
     free(job->recipe);
+    free(job->slower);
     tool_names_clear(&job->names);
     isg_compress_report_clear(&job->report);
     isg_dataset_close(job->ds);

@@ -452,6 +452,42 @@ static int write_image(tool *t, const void *image, size_t bytes, const char *pat
     return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
 }
 
+/* Marks the layer of an operation: of those of one name the one with its place among the operations of that name. */
+static void mark_slower(const tool_written *written, isg_session *session, uint32_t index, const isg_rt_op *op)
+{
+    uint32_t i, before = 0;
+    uint8_t *mark = NULL;
+    for (i = 0; i < index; i++) {
+        isg_rt_op other;
+        if (isg_rt_op_info(isg_session_context(session), i, &other) == ISG_OK && other.weight >= 0)
+            before += other.name_bytes == op->name_bytes && !memcmp(other.name, op->name, op->name_bytes);
+    }
+    for (i = 0; i < written->layers->layer_count; i++) {
+        const char *name = written->layers->layers[i].name;
+        if (strlen(name) != op->name_bytes || memcmp(name, op->name, op->name_bytes) != 0) continue;
+        mark = &written->marks[i];
+        if (before-- == 0) break;
+    }
+    if (mark) *mark = 1; /* a weight that several operations share has one layer only */
+}
+
+static int find_slower(tool *t, const tool_model *m, const isg_rt_options *rt, tool_written *written)
+{
+    isg_session *session = NULL;
+    isg_error err = {0};
+    uint32_t i;
+    const isg_status status = isg_session_create(&session, m->model, rt, &err);
+    if (status != ISG_OK) return tool_error(t, m->path, status, &err);
+    for (i = 0; i < isg_rt_op_count(isg_session_context(session)); i++) {
+        isg_rt_op op;
+        if (isg_rt_op_info(isg_session_context(session), i, &op) != ISG_OK || !tool_slower_than_dense(&op)) continue;
+        written->slower++;
+        if (written->layers) mark_slower(written, session, i, &op);
+    }
+    isg_session_destroy(session);
+    return EXIT_OK;
+}
+
 int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options, const char *path,
                    tool_written *written)
 {
@@ -470,6 +506,7 @@ int tool_write_isg(tool *t, const isg_graph *g, const isg_pack_options *options,
     code = tool_model_open(t, &m, path, NULL, LABEL_OFFSET_UNSET);
     tool_options_init(t, &rt, 1, ISG_STRATEGY_AUTO);
     if (code == EXIT_OK) code = tool_model_sizes(t, &m, &rt, &written->sizes);
+    if (code == EXIT_OK) code = find_slower(t, &m, &rt, written);
     if (code == EXIT_OK && options->golden) {
         status = isg_model_selftest(m.model, &rt, &written->selftest_error, &tolerance, &err);
         if (status == ISG_E_UNSUPPORTED) /* many outputs, or such that are no numbers: no golden pair is stored */
@@ -508,4 +545,5 @@ void tool_written_report(cJSON *json, const char *path, const tool_written *writ
     printf("resident   %s of packed weights\n", tool_bytes(text, sizeof text, (double)written->sizes.resident_bytes));
     printf("peak       %s to run one item\n", tool_bytes(text, sizeof text, (double)written->sizes.peak_bytes));
     printf("paper      %.3f %% by the paper's accounting\n", 100.0 * a->paper_ratio);
+    tool_slower_note(written->slower, 0);
 }

@@ -56,11 +56,15 @@ void tool_names_clear(tool_names *names);
 /* A whole text file, NUL-terminated, to be freed; NULL after a message in *code. */
 char *tool_read_text(tool *t, const char *path, size_t max_bytes, int *code);
 
-/* Writes the graph, opens the file again, replays its golden pair and reports sizes and ratios of what was written. */
+/* Writes the graph, opens the file again, replays its golden pair and reports sizes and ratios of what was written, and
+ * how many layers the planner thinks slower than plain float32 ones. */
 typedef struct tool_written {
     tool_sizes sizes;
     isg_accounting accounting;
     double selftest_error; /* NaN: the file has no golden pair */
+    uint32_t slower;
+    const isg_compress_report *layers; /* in: whose slower ones are marked, or NULL */
+    uint8_t *marks;                    /* in: [layer_count], zeros */
 } tool_written;
 /* With `activations` 8: measures the ranges that int8 needs on `ds` and puts them into *pack; they are freed with
  * isg_free(pack->activations) when the file is written. 0 and 32 do nothing. */

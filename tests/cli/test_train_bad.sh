@@ -46,6 +46,8 @@ noise = [[(i * 144 + k) * 7919 % 997 / 997 for k in range(144)] for i in range(1
 array("good", noise)
 array("nan", noise[:5] + [[0.5] * 143 + [float("nan")]] + noise[6:])
 array("few", noise[:7])
+array("pixels", [[255 * v for v in x] for x in noise])
+array("wide", [[65535 * v for v in x] for x in noise])
 array("alike", noise[:1] * 16)
 array("flat", noise[:13] + [[0.0] * 144, [1.0] * 144, [0.5] * 144])
 open(f"{work}/cut.ckpt", "wb").write(open(f"{work}/mlp.ckpt", "rb").read()[:1000])
@@ -116,6 +118,35 @@ told alike "all 16 calibration images are the same"
 told flat "3 of 16 calibration images are of one number"
 expect 0 $compress --data "npy:$work/good.npy" -o "$work/w.isg"
 grep -q warning "$work/err" && fail "a warning without a reason: $(cat "$work/err")"
+# numbers that the contract cannot mean: scaled twice, of 16 bits, not scaled at all; not with --quiet
+# ranged WORDS COMMAND...: exactly one warning of that; WORDS empty: none
+ranged()
+{
+    words=$1
+    shift
+    expect 0 "$@" --threads 1
+    wanted=${words:+1}
+    [ "$(grep -c warning "$work/err")" -eq "${wanted:-0}" ] || fail "$*: $(cat "$work/err")"
+    [ -z "$words" ] || grep -q "^insitu: warning: npy:.*\.npy: $words" "$work/err" || fail "$*: $(cat "$work/err")"
+    expect 0 "$@" --threads 1 --quiet
+    [ -s "$work/err" ] && fail "--quiet says $(cat "$work/err")"
+}
+small="numbers from 0.* to 0.9.*, where the input contract expects pixels of 0 to 255$"
+large="numbers from 0.* to 65.*, where the input contract expects pixels of 0 to 255$"
+as_is="numbers from 0 to 25.* are fed as they are, where the input contract makes 0 to 1 of pixels (see --input)$"
+for preset in unit torchvision tf; do
+    ranged "$small" $compress --input $preset --data "npy:$work/good.npy" -o "$work/w.isg"
+    ranged "$large" $compress --input $preset --data "npy:$work/wide.npy" -o "$work/w.isg"
+    ranged "" $compress --input $preset --data "npy:$work/pixels.npy" -o "$work/w.isg"
+done
+for input in raw identity scale=.5 mean=.5; do
+    for array in good wide pixels; do ranged "" $compress --input $input --data "npy:$work/$array.npy" -o "$work/w.isg"; done
+done
+ranged "$as_is" "$tool" run "$packed" "$work/pixels.npy"
+ranged "" "$tool" run "$packed" "$work/good.npy"
+ranged "" "$tool" run "$packed" "$work/pixels.npy" --input unit
+ranged "$small" "$tool" run "$packed" "$work/good.npy" --input unit
+ranged "" "$tool" run "$model" "$work/pixels.npy"
 kept 1 "error: npy:$work/nan.npy: calibration image 5 holds a number that is not finite" \
     $compress --data "npy:$work/nan.npy" --quiet
 kept 1 "error: npy:$work/nan.npy: calibration image 5 holds a number that is not finite" \

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opened models, the contract between data and network, sizes and threads of the tool. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tool.h"
+
+#define RANGE_ITEMS 16u /* of an array, looked at for numbers out of range */
 
 const char tool_modes[] = "f32|int8|bf16";
 const char tool_strategies[] = "auto|generate|half|factored|dense";
@@ -198,6 +201,60 @@ void tool_json_sizes(cJSON *object, const tool_sizes *sizes)
     cJSON_AddNumberToObject(object, "peak_bytes", (double)sizes->peak_bytes);
 }
 
+/* The least and largest number of a few items of an array, spread over it. 0: none could be loaded. */
+static int array_range(const isg_dataset *ds, float range[2])
+{
+    const isg_input_spec as_stored = {.identity = 1, .given = 1};
+    const uint64_t count = isg_dataset_count(ds), step = count > RANGE_ITEMS ? count / RANGE_ITEMS : 1;
+    uint32_t channels, height, width;
+    isg_error unwanted;
+    uint64_t i, k, n;
+    float *x;
+    int found = 0;
+    isg_dataset_shape(ds, &channels, &height, &width, NULL);
+    n = (uint64_t)channels * height * width;
+    x = calloc(n ? n : 1, sizeof *x);
+    for (i = 0; x && i < count; i += step) {
+        if (isg_dataset_load(ds, i, &as_stored, x, &unwanted) != ISG_OK) break;
+        for (k = 0; k < n; k++) {
+            if (!found || x[k] < range[0]) range[0] = x[k];
+            if (!found || x[k] > range[1]) range[1] = x[k];
+            found = 1;
+        }
+    }
+    free(x);
+    return found && isfinite(range[0]) && isfinite(range[1]);
+}
+
+/* Arrays may hold anything; a contract that divides by 255 says that they hold pixels, or hold what it makes of them.
+ * Told is only what cannot be meant: numbers more than the whole width out of the range, or all within a sixtieth of
+ * it. */
+static void check_range(tool *t, const isg_input_spec *input, const isg_dataset *ds)
+{
+    const char *name = isg_dataset_name(ds);
+    const double top = 255.0 * (double)input->scale;
+    double low = INFINITY, high = -INFINITY;
+    float range[2];
+    int c;
+    if (t->quiet || strncmp(name, "npy:", 4) != 0 || !input->given || top < 0.99 || top > 2.01) return;
+    if (!array_range(ds, range) || !(range[0] < range[1])) return;
+    for (c = 0; c < 4; c++) {
+        const double black = (0.0 - (double)input->mean[c]) / (double)input->std[c];
+        const double white = (top - (double)input->mean[c]) / (double)input->std[c];
+        low = fmin(low, fmin(black, white));
+        high = fmax(high, fmax(black, white));
+    }
+    if (!input->identity &&
+        ((double)range[0] < -255.0 || (double)range[1] > 510.0 || fmaxf(-range[0], range[1]) <= 4.0f))
+        tool_note(t, "warning: %s: numbers from %.5g to %.5g, where the input contract expects pixels of 0 to 255",
+                  name, (double)range[0], (double)range[1]);
+    if (input->identity && ((double)range[0] < 2.0 * low - high || (double)range[1] > 2.0 * high - low))
+        tool_note(t,
+                  "warning: %s: numbers from %.5g to %.5g are fed as they are, where the input contract makes %.5g to "
+                  "%.5g of pixels (see --input)",
+                  name, (double)range[0], (double)range[1], low, high);
+}
+
 int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const char *model, const char *input_text)
 {
     int is_float;
@@ -209,6 +266,7 @@ int tool_contract(tool *t, isg_input_spec *input, const isg_dataset *ds, const c
         return tool_usage_error(t, "%s says nothing of its input; give --input=raw|unit|torchvision|tf|KEY=VALUE,...",
                                 tool_escape(shown, sizeof shown, model, strlen(model)));
     }
+    check_range(t, input, ds);
     return EXIT_OK;
 }
 

@@ -8,6 +8,8 @@ add_test(NAME style.symbols COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-symbols 
 # Code grows with sanitizers and without optimisation: neither is what ships.
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT INSITU_SANITIZE)
   add_test(NAME style.size COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-size $<TARGET_FILE:insitu_rt>)
+  add_test(NAME regress COMMAND ${PROJECT_SOURCE_DIR}/scripts/regress ${PROJECT_BINARY_DIR})
+  set_tests_properties(regress PROPERTIES TIMEOUT 600)
 endif()
 file(GLOB EXTRA CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/extra_*.cmake)
 foreach(extra ${EXTRA})

@@ -3,7 +3,6 @@
 #include <insitu/compress.h>
 #include <insitu/pack.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +14,6 @@
 #include "compress/search.h"
 #include "graph/graph_internal.h"
 #include "host/alloc.h"
-#include "host/cancel.h"
 #include "host/rng.h"
 
 #define DEFAULT_CALIBRATION 256u
@@ -278,58 +276,21 @@ static isg_status decide(job *j, isg_error *err)
 
 /* ---- factorising ---- */
 
-typedef struct fit_job {
-    job *job;
-    isg_status *status;
-    isg_error *errors;
-    atomic_uint done;
-} fit_job;
-
-static void fit_task(void *arg, uint32_t index, uint32_t worker)
+static isg_status fit_layer(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err)
 {
-    fit_job *fit = arg;
-    job *j = fit->job;
-    const isg_progress *progress = &j->options->progress;
+    job *j = user;
     isgi_layer *layer = &j->layers.items[index];
     const uint32_t method = j->options->method ? j->options->method : ISG_FACTOR_ALS;
-    isg_status status;
-    if (layer->keep) return;
-    fit->status[index] = isgi_cancelled(progress, &fit->errors[index]);
-    if (fit->status[index] != ISG_OK) return;
-    status = isgi_layer_factors(&j->made[index], layer, &layer->choice, &fit->errors[index]);
-    if (status == ISG_OK) {
-        status = isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, progress, &layer->fit,
-                                &fit->errors[index]);
-    }
-    fit->status[index] = status;
-    atomic_fetch_add(&fit->done, 1);
-    if (worker == 0 && progress->report) {
-        char text[160];
-        snprintf(text, sizeof text, "%.100s err %.4f", layer->name, layer->fit.output_error);
-        progress->report(progress->user, "factorising", atomic_load(&fit->done), j->layers.count, text);
-    }
+    ISGI_TRY(isgi_layer_factors(&j->made[index], layer, &layer->choice, err));
+    ISGI_TRY(isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, &j->options->progress, &layer->fit,
+                            err));
+    snprintf(text, ISGI_LAYER_TEXT, "%.100s err %.4f", layer->name, layer->fit.output_error);
+    return ISG_OK;
 }
 
 static isg_status factorise_all(job *j, isg_error *err)
 {
-    fit_job fit = {.job = j};
-    isg_status status = ISG_OK;
-    fit.status = isgi_calloc(j->layers.count, sizeof *fit.status);
-    fit.errors = isgi_calloc(j->layers.count, sizeof *fit.errors);
-    atomic_init(&fit.done, 0);
-    if (!fit.status || !fit.errors)
-        status = isgi_nomem(err);
-    else if (j->parallel.run)
-        j->parallel.run(j->parallel.user, fit_task, &fit, j->layers.count);
-    else
-        for (uint32_t i = 0; i < j->layers.count; i++) fit_task(&fit, i, 0);
-    for (uint32_t i = 0; i < j->layers.count && status == ISG_OK; i++) {
-        status = fit.status[i];
-        if (status != ISG_OK && err) *err = fit.errors[i];
-    }
-    isg_free(fit.status);
-    isg_free(fit.errors);
-    return status;
+    return isgi_layers_each(&j->layers, fit_layer, j, "factorising", &j->parallel, &j->options->progress, err);
 }
 
 /* From here on the graph is the compressed one. */

@@ -3,10 +3,12 @@
 #include "compress/layers.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/cancel.h"
 
 /* The largest weight of a layer whose scales are kept in binary16. */
 #define LEAST_OF_HALF 0.015625f
@@ -209,4 +211,81 @@ isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t meth
     options.quantise_aware = method == ISG_FACTOR_ALS;
     options.progress = progress;
     return isg_factorise(f, layer->hwio, &options, report, err);
+}
+
+/* ---- all layers ---- */
+
+typedef struct layers_task {
+    isgi_layer_fn *fn;
+    void *user;
+    const isgi_layers *layers;
+    const char *stage;
+    const isg_progress *progress;
+    uint32_t *order; /* layers that are not kept */
+    uint32_t count;
+    isg_status *status; /* [layers] */
+    isg_error *errors;
+    atomic_uint done;
+} layers_task;
+
+/* What a layer takes grows with the products of its moment and its weight. */
+static double layer_work(const isgi_layer *layer)
+{
+    return (double)layer->rows * layer->rows * layer->cols;
+}
+
+static void order_by_work(layers_task *t)
+{
+    for (uint32_t i = 0; i < t->layers->count; i++) {
+        const isgi_layer *layer = &t->layers->items[i];
+        uint32_t at = t->count;
+        if (layer->keep) continue;
+        for (; at > 0 && layer_work(&t->layers->items[t->order[at - 1]]) < layer_work(layer); at--)
+            t->order[at] = t->order[at - 1];
+        t->order[at] = i;
+        t->count++;
+    }
+}
+
+static void layer_task(void *arg, uint32_t index, uint32_t worker)
+{
+    layers_task *t = arg;
+    const uint32_t i = t->order[index];
+    char text[ISGI_LAYER_TEXT] = "";
+    t->status[i] = isgi_cancelled(t->progress, &t->errors[i]);
+    if (t->status[i] == ISG_OK) t->status[i] = t->fn(t->user, i, text, &t->errors[i]);
+    if (t->status[i] != ISG_OK) return;
+    atomic_fetch_add(&t->done, 1);
+    if (worker == 0 && t->progress && t->progress->report) {
+        t->progress->report(t->progress->user, t->stage, atomic_load(&t->done), t->count,
+                            text[0] ? text : t->layers->items[i].name);
+    }
+}
+
+isg_status isgi_layers_each(const isgi_layers *layers, isgi_layer_fn *fn, void *user, const char *stage,
+                            const isg_parallel *parallel, const isg_progress *progress, isg_error *err)
+{
+    layers_task t = {.fn = fn, .user = user, .layers = layers, .stage = stage, .progress = progress};
+    isg_status status = ISG_OK;
+    t.order = isgi_calloc(layers->count, sizeof *t.order);
+    t.status = isgi_calloc(layers->count, sizeof *t.status);
+    t.errors = isgi_calloc(layers->count, sizeof *t.errors);
+    atomic_init(&t.done, 0);
+    if (!t.order || !t.status || !t.errors) {
+        status = isgi_nomem(err);
+    } else {
+        order_by_work(&t);
+        if (parallel && parallel->run)
+            parallel->run(parallel->user, layer_task, &t, t.count);
+        else
+            for (uint32_t i = 0; i < t.count; i++) layer_task(&t, i, 0);
+    }
+    for (uint32_t i = 0; status == ISG_OK && i < layers->count; i++) {
+        status = t.status[i];
+        if (status != ISG_OK && err) *err = t.errors[i];
+    }
+    isg_free(t.order);
+    isg_free(t.status);
+    isg_free(t.errors);
+    return status;
 }

@@ -6,6 +6,8 @@
 #include <insitu/compress.h>
 #include <insitu/graph.h>
 
+#define ISGI_LAYER_TEXT 160
+
 typedef struct isgi_layer {
     int32_t node, value; /* in the graph: the CONV or GEMM node and its weight value */
     const char *name;    /* borrowed from the graph */
@@ -33,6 +35,14 @@ ISG_NODISCARD isg_status isgi_layers_collect(isgi_layers *layers, const isg_grap
 void isgi_layers_clear(isgi_layers *layers);
 /* Index of the layer of a node of the graph, or -1. */
 int32_t isgi_layers_find(const isgi_layers *layers, int32_t node);
+
+/* What is done for one layer, several of them at a time. `text` is shown beside the progress; empty: the layer's name.
+ */
+typedef isg_status isgi_layer_fn(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err);
+/* Calls fn for every layer that is not kept, those that take longest first, so that no thread is left alone with one at
+ * the end. The error is that of the first layer of the network that has one; `parallel` may be NULL. */
+ISG_NODISCARD isg_status isgi_layers_each(const isgi_layers *layers, isgi_layer_fn *fn, void *user, const char *stage,
+                                          const isg_parallel *parallel, const isg_progress *progress, isg_error *err);
 
 /* Empty factors of the geometry and bits of a choice. */
 ISG_NODISCARD isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const isg_layer_choice *choice,

@@ -3,7 +3,6 @@
 #include "compress/search.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -130,48 +129,21 @@ typedef struct candidate_job {
     double rate;
     uint64_t seed;
     const isg_progress *progress;
-    isg_error *errors;
-    isg_status *status;
-    atomic_uint done;
 } candidate_job;
 
-static void candidate_task(void *arg, uint32_t index, uint32_t worker)
+static isg_status candidates_of(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err)
 {
-    candidate_job *job = arg;
-    const isgi_layer *layer = &job->layers->items[index];
-    (void)worker;
-    if (layer->keep) return;
-    job->status[index] =
-        layer_candidates(&job->sets[index], layer, job->rate, job->seed + index, job->progress, &job->errors[index]);
-    atomic_fetch_add(&job->done, 1);
-    if (worker == 0 && job->progress && job->progress->report) {
-        job->progress->report(job->progress->user, "ranks and bits", atomic_load(&job->done), job->layers->count,
-                              layer->name);
-    }
+    const candidate_job *job = user;
+    (void)text;
+    return layer_candidates(&job->sets[index], &job->layers->items[index], job->rate, job->seed + index, job->progress,
+                            err);
 }
 
 isg_status isgi_search_candidates(isgi_candidates *sets, const isgi_layers *layers, double rate, uint64_t seed,
                                   const isg_parallel *parallel, const isg_progress *progress, isg_error *err)
 {
-    candidate_job job = {.sets = sets, .layers = layers, .rate = rate, .seed = seed, .progress = progress};
-    isg_status status = ISG_OK;
-    job.errors = isgi_calloc(layers->count, sizeof *job.errors);
-    job.status = isgi_calloc(layers->count, sizeof *job.status);
-    atomic_init(&job.done, 0);
-    if (!job.errors || !job.status) {
-        status = isgi_nomem(err);
-    } else if (parallel && parallel->run) {
-        parallel->run(parallel->user, candidate_task, &job, layers->count);
-    } else {
-        for (uint32_t i = 0; i < layers->count; i++) candidate_task(&job, i, 0);
-    }
-    for (uint32_t i = 0; status == ISG_OK && i < layers->count; i++) {
-        status = job.status[i];
-        if (status != ISG_OK && err) *err = job.errors[i];
-    }
-    isg_free(job.errors);
-    isg_free(job.status);
-    return status;
+    candidate_job job = {sets, layers, rate, seed, progress};
+    return isgi_layers_each(layers, candidates_of, &job, "ranks and bits", parallel, progress, err);
 }
 
 void isgi_search_clear(isgi_candidates *sets, uint32_t count)

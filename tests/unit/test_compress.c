@@ -254,6 +254,46 @@ static void candidates_do_not_depend_on_order(void **state)
     isg_graph_destroy(g);
 }
 
+typedef struct visits {
+    uint32_t order[4], count, fails;
+} visits;
+
+static isg_status visit_layer(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err)
+{
+    visits *v = user;
+    (void)text;
+    v->order[v->count++] = index;
+    return v->fails >> index & 1u ? isgi_fail(err, ISG_E_NUMERIC, "layer %u", index) : ISG_OK;
+}
+
+static void count_progress(void *user, const char *stage, uint64_t done, uint64_t total, const char *text)
+{
+    visits *v = user;
+    assert_string_equal(stage, "stage");
+    assert_int_equal(done, v->count);
+    assert_int_equal(total, 3);
+    assert_string_equal(text, "name");
+}
+
+static void layers_that_take_longest_first(void **state)
+{
+    isgi_layer items[4] = {{.rows = 9, .cols = 8, .name = "name"},
+                           {.rows = 90, .cols = 80, .name = "name", .keep = 1},
+                           {.rows = 27, .cols = 8, .name = "name"},
+                           {.rows = 9, .cols = 8, .name = "name"}};
+    const isgi_layers layers = {items, 4};
+    visits v = {.count = 0};
+    const isg_progress progress = {.report = count_progress, .user = &v};
+    isg_error err;
+    (void)state;
+    assert_int_equal(isgi_layers_each(&layers, visit_layer, &v, "stage", NULL, &progress, &err), ISG_OK);
+    assert_int_equal(v.count, 3);
+    assert_true(v.order[0] == 2 && v.order[1] == 0 && v.order[2] == 3);
+    v = (visits){.fails = 5};
+    assert_int_equal(isgi_layers_each(&layers, visit_layer, &v, "stage", NULL, NULL, &err), ISG_E_NUMERIC);
+    assert_string_equal(err.message, "layer 0");
+}
+
 /* Weights so small or so large that binary16 would not hold their steps lose no more by their bits than others. */
 static void scales_fit_any_weight(void **state)
 {
@@ -502,6 +542,7 @@ int main(void)
         cmocka_unit_test(shared_weight_is_listed_once),
         cmocka_unit_test(one_layer_swapped),
         cmocka_unit_test(swap_of_strangers),
+        cmocka_unit_test(layers_that_take_longest_first),
         cmocka_unit_test(stopped_within_a_layer),
         cmocka_unit_test(long_names_stay_whole),
     };

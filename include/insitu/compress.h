@@ -28,9 +28,10 @@ typedef struct isg_compress_options {
     uint32_t struct_size;
     uint32_t bi, bo; /* request for the whole net (SPEC 2.1) when no target is given */
     uint8_t bits_b, bits_u, bits_v;
-    uint8_t family;          /* isg_quant_family; 0: MIDTREAD */
-    double target_ratio;     /* file bytes over float32 weight bytes of the source; 0: none */
-    uint64_t target_bytes;   /* 0: none */
+    uint8_t family;            /* isg_quant_family; 0: MIDTREAD */
+    double target_ratio;       /* file bytes over float32 weight bytes of the source; 0: none */
+    uint64_t target_bytes;     /* 0: none */
+    double target_paper_ratio; /* bytes as SPEC section 9 counts them over those of float32; 0: none */
     uint64_t reserved_bytes; /* part of a target for what the caller puts into the file besides: class names, licence */
     const isg_layer_override *overrides;
     uint32_t override_count;

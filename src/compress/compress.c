@@ -80,17 +80,26 @@ static uint64_t dense_bytes(const isg_graph *g)
     return bytes;
 }
 
+static int has_target(const isg_compress_options *o)
+{
+    return o->target_ratio > 0.0 || o->target_bytes || o->target_paper_ratio > 0.0;
+}
+
 static isg_status check_options(const isg_compress_options *o, isg_error *err)
 {
     if (o->struct_size != sizeof *o) return isgi_fail(err, ISG_E_ARG, "compress: options of another library version");
     if (!(o->target_ratio >= 0.0 && o->target_ratio < 1.0)) {
         return isgi_fail(err, ISG_E_ARG, "ratio %g is not between 0 and 1", o->target_ratio);
     }
-    if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (o->recipe != NULL) + (o->bi || o->bo) > 1) {
+    if (!(o->target_paper_ratio >= 0.0 && o->target_paper_ratio < 1.0))
+        return isgi_fail(err, ISG_E_ARG, "paper ratio %g is not between 0 and 1", o->target_paper_ratio);
+    if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (o->target_paper_ratio > 0.0) + (o->recipe != NULL) +
+            (o->bi || o->bo) >
+        1) {
         return isgi_fail(err, ISG_E_ARG,
                          "a ratio, a size, a recipe, and ranks for the whole network exclude each other");
     }
-    if (!(o->target_ratio > 0.0) && !o->target_bytes && !o->recipe && !o->bi && !o->bo && !o->override_count) {
+    if (!has_target(o) && !o->recipe && !o->bi && !o->bo && !o->override_count) {
         return isgi_fail(err, ISG_E_ARG, "nothing to do: no ratio, size, recipe, ranks or overrides");
     }
     if (o->fc_bits > 8 && o->fc_bits != 32)
@@ -135,8 +144,27 @@ static isg_status fill_noise(isg_factors *f, uint64_t seed, isg_error *err)
     return ISG_OK;
 }
 
-/* Bytes of the file with the present choices: packed for real, with noise for factors. */
-static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
+/* What the present choices take. */
+typedef struct packed_bytes {
+    double file, paper, paper_full; /* the last two as SPEC section 9 counts */
+} packed_bytes;
+
+static isg_status count_image(packed_bytes *bytes, const void *image, size_t size, isg_error *err)
+{
+    isg_file view = {image, size, NULL};
+    isg_accounting counted;
+    isg_model *m;
+    isg_status status = isg_model_open_file(&m, &view, "", NULL, err);
+    if (status != ISG_OK) return status;
+    status = isg_model_accounting(m, UINT64_MAX, 0, &counted, err);
+    isg_model_close(m);
+    if (status != ISG_OK) return status;
+    *bytes = (packed_bytes){(double)size, counted.bytes, counted.bytes_full};
+    return ISG_OK;
+}
+
+/* Packed for real, with noise for factors. */
+static isg_status pack_choices(job *j, packed_bytes *bytes, isg_error *err)
 {
     isg_graph *copy = NULL;
     isg_pack_options pack = {0};
@@ -168,10 +196,8 @@ static isg_status packed_bytes(job *j, uint64_t *bytes, isg_error *err)
     if (status == ISG_OK) status = isgi_recipe_write(&recipe, &j->layers, err);
     pack.recipe = recipe;
     if (status == ISG_OK) status = isg_pack_image(copy, &pack, &image, &size, err);
-    if (status == ISG_OK) {
-        const uint64_t more = j->options->reserved_bytes;
-        *bytes = more < UINT64_MAX - size ? size + more : UINT64_MAX;
-    }
+    if (status == ISG_OK) status = count_image(bytes, image, size, err);
+    if (status == ISG_OK) bytes->file += (double)j->options->reserved_bytes;
     isg_free(recipe);
     isg_free(image);
     isg_graph_destroy(copy);
@@ -190,18 +216,35 @@ static isg_status chosen_bits(const job *j, uint64_t *bits, isg_error *err)
     return ISG_OK;
 }
 
-/* Selection against the size of the real file: what it holds besides the codes is measured and taken off the budget. */
-static isg_status select_for_size(job *j, const isgi_candidates *sets, uint64_t target, isg_error *err)
+static double counted_bytes(const job *j, const packed_bytes *bytes)
 {
-    uint64_t bytes = 0, bits = 0, overhead;
-    ISGI_TRY(packed_bytes(j, &bytes, err));
+    return j->options->target_paper_ratio > 0.0 ? bytes->paper : bytes->file;
+}
+
+static double target_of(const job *j, const packed_bytes *bytes)
+{
+    const isg_compress_options *o = j->options;
+    if (o->target_paper_ratio > 0.0) return floor(bytes->paper_full * o->target_paper_ratio);
+    return o->target_bytes ? (double)o->target_bytes : floor((double)j->dense_bytes * o->target_ratio);
+}
+
+/* Selection against what is counted of the packed choices: what that holds besides the codes and their scales, less
+ * than nothing where scales do not count, is measured and taken off the budget. */
+static isg_status select_for_size(job *j, const isgi_candidates *sets, isg_error *err)
+{
+    packed_bytes bytes;
+    uint64_t bits = 0;
+    double target, overhead;
+    ISGI_TRY(pack_choices(j, &bytes, err));
     ISGI_TRY(chosen_bits(j, &bits, err));
-    overhead = bytes - (bits < bytes * 8 ? bits / 8 : bytes);
+    target = target_of(j, &bytes);
+    overhead = counted_bytes(j, &bytes) - floor((double)bits / 8.0);
     for (int round = 0; round < SIZE_ROUNDS; round++) {
         uint64_t fixed_bits = 0;
+        double missed;
         if (overhead >= target) {
-            return isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed: the file without weights takes %llu",
-                             (unsigned long long)target, (unsigned long long)overhead);
+            return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: what is no weight takes %.0f", target,
+                             overhead);
         }
         for (uint32_t i = 0; i < j->layers.count; i++) {
             uint64_t one = 0;
@@ -209,27 +252,29 @@ static isg_status select_for_size(job *j, const isgi_candidates *sets, uint64_t 
             ISGI_TRY(isgi_layer_bits(&one, &j->layers.items[i], &j->layers.items[i].choice, err));
             fixed_bits += one;
         }
-        if (fixed_bits >= (target - overhead) * 8) {
-            return isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed: overridden layers alone take %llu",
-                             (unsigned long long)target, (unsigned long long)(fixed_bits / 8));
+        if ((double)fixed_bits >= (target - overhead) * 8.0) {
+            return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: overridden layers alone take %llu",
+                             target, (unsigned long long)(fixed_bits / 8));
         }
-        ISGI_TRY(isgi_search_select(&j->layers, sets, (target - overhead) * 8 - fixed_bits, err));
-        ISGI_TRY(packed_bytes(j, &bytes, err));
-        if (bytes <= target) break;
-        overhead += bytes - target;
-        overhead += (uint64_t)round * (8 + target / SIZE_STEPS); /* asked for n bytes less, a choice may save fewer */
+        ISGI_TRY(isgi_search_select(&j->layers, sets, (uint64_t)((target - overhead) * 8.0) - fixed_bits, err));
+        ISGI_TRY(pack_choices(j, &bytes, err));
+        missed = counted_bytes(j, &bytes) - target;
+        if (missed <= 0.0) break;
+        overhead += missed + round * (8.0 + floor(target / SIZE_STEPS)); /* a choice may save less than was asked for */
     }
-    j->estimated_bytes = bytes;
-    return bytes <= target ? ISG_OK
-                           : isgi_fail(err, ISG_E_TARGET, "target of %llu bytes missed by %llu",
-                                       (unsigned long long)target, (unsigned long long)(bytes - target));
+    j->estimated_bytes = (uint64_t)bytes.file;
+    if (counted_bytes(j, &bytes) <= target) return ISG_OK;
+    return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed by %.0f", target,
+                     counted_bytes(j, &bytes) - target);
 }
 
 static isg_status decide_by_search(job *j, isg_error *err)
 {
     const isg_compress_options *o = j->options;
-    const uint64_t target = o->target_bytes ? o->target_bytes : (uint64_t)((double)j->dense_bytes * o->target_ratio);
-    const double rate = 32.0 * (double)target / (double)j->dense_bytes;
+    const double ratio = o->target_paper_ratio > 0.0 ? o->target_paper_ratio
+                         : o->target_bytes           ? (double)o->target_bytes / (double)j->dense_bytes
+                                                     : o->target_ratio;
+    const double rate = 32.0 * ratio; /* bits a weight */
     isgi_candidates *sets = isgi_calloc(j->layers.count, sizeof *sets);
     uint8_t *kept = isgi_calloc(j->layers.count, 1);
     isg_status status = sets && kept ? ISG_OK : isgi_nomem(err);
@@ -249,7 +294,7 @@ static isg_status decide_by_search(job *j, isg_error *err)
         status = isgi_search_candidates(sets, &j->layers, rate, o->seed, &j->parallel, &o->progress, err);
     }
     for (uint32_t i = 0; i < j->layers.count && kept; i++) j->layers.items[i].keep = kept[i];
-    if (status == ISG_OK) status = select_for_size(j, sets, target, err);
+    if (status == ISG_OK) status = select_for_size(j, sets, err);
     isgi_search_clear(sets, j->layers.count);
     isg_free(kept);
     return status;
@@ -258,7 +303,8 @@ static isg_status decide_by_search(job *j, isg_error *err)
 static isg_status decide(job *j, isg_error *err)
 {
     const isg_compress_options *o = j->options;
-    const int search = o->target_ratio > 0.0 || o->target_bytes;
+    const int search = has_target(o);
+    packed_bytes bytes;
     if (o->recipe) {
         ISGI_TRY(isgi_recipe_apply(&j->layers, o->recipe, err));
     } else if (!search && (o->bi || o->bo)) {
@@ -271,7 +317,9 @@ static isg_status decide(job *j, isg_error *err)
                                      err));
     }
     if (search) return decide_by_search(j, err);
-    return packed_bytes(j, &j->estimated_bytes, err);
+    ISGI_TRY(pack_choices(j, &bytes, err));
+    j->estimated_bytes = (uint64_t)bytes.file;
+    return ISG_OK;
 }
 
 /* ---- factorising ---- */

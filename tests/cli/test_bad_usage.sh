@@ -30,9 +30,10 @@ for verb in info bench selftest; do
     grep -q "this CPU has no $lacking" "$work/err" || fail "$verb does not say which instructions are missing"
 done
 expect 0 "$tool" eval "$packed" --data "$data" --quiet --batch 4096 --threads 1024
-for option in --ratio=0x --ratio=1 --ratio=-1 --ratio=nan --target-size=0 --target-size=-5k --bits=0 --bits=3,6 --bits=3,6,9; do
+for option in --paper-ratio=0 --paper-ratio=1 --paper-ratio=nan --ratio=0x --ratio=1 --ratio=-1 --ratio=nan --target-size=0 --target-size=-5k --bits=0 --bits=3,6 --bits=3,6,9; do
     refused 2 "$tool" compress "$model" --input unit --quiet -o "$out/o.isg" "$option"
 done
+refused 2 "$tool" compress "$model" --input unit --quiet -o "$out/o.isg" --ratio=0.5 --paper-ratio=0.5
 for option in --lr=0 --lr=-1 --lr=nan --lr=1e999 --momentum=1 --validation=1 --ema=1 --distill=2 --optimizer=magic; do
     refused 2 "$tool" tune "$packed" --data "$data" --steps 1 --quiet -o "$out/o.isg" "$option"
 done

@@ -33,6 +33,12 @@ for key in paper_ratio resident_bytes peak_bytes; do [ "$(json $key)" != None ] 
 expect 0 "$tool" compress "$model" --ratio 0.1 --input unit --data "$data" --calibration 32 --threads 2 -o "$work/b.isg"
 cmp "$work/a.isg" "$work/b.isg" || fail "compress depends on the number of threads"
 python3 -m json.tool "$work/recipe.json" >/dev/null || fail "recipe is not JSON"
+expect 0 "$tool" compress "$model" --paper-ratio 0.06 --input unit --json -o "$work/p.isg"
+python3 -c "import sys; sys.exit(not 0.05 < $(json paper_ratio) <= 0.06)" || fail "paper ratio missed: $(json paper_ratio)"
+expect 0 "$tool" info "$work/p.isg" --json
+python3 -c "import sys; sys.exit(not 0.05 < $(json paper_ratio) <= 0.06)" || fail "info counts $(json paper_ratio)"
+expect_error 5 "$tool" compress "$model" --paper-ratio 0.0001 --input unit -o "$work/none.isg"
+[ ! -e "$work/none.isg" ] || fail "a missed target left a file"
 expect 0 "$tool" compress "$model" --recipe "$work/recipe.json" --input unit --data "$data" --calibration 32 -o "$work/c.isg"
 # the layers that are slower than dense ones are told as info tells them of the file
 expect 0 "$tool" compress "$model" --layer '.=bits=2' --input unit --threads 1 --isa scalar --json -o "$work/s.isg"

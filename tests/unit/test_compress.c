@@ -120,6 +120,11 @@ static void options_out_of_range(void **state)
     o.target_ratio = (double)NAN;
     assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);
     isg_compress_options_default(&o);
+    o.target_paper_ratio = (double)NAN;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);
+    o.target_paper_ratio = o.target_ratio = 0.5;
+    assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);
+    isg_compress_options_default(&o);
     o.bi = o.bo = 2;
     o.fc_bits = 260;
     assert_int_equal(isg_compress(g, &o, &report, NULL), ISG_E_ARG);

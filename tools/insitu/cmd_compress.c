@@ -66,6 +66,8 @@ static int check_given(tool *t, const compress_args *a)
     int code = EXIT_OK;
     if (tool_given(t, "ratio") && !(a->o.target_ratio > 0.0))
         return tool_usage_error(t, "option --ratio: must lie between 0 and 1");
+    if (tool_given(t, "paper-ratio") && !(a->o.target_paper_ratio > 0.0 && a->o.target_paper_ratio < 1.0))
+        return tool_usage_error(t, "option --paper-ratio: must lie between 0 and 1");
     if (tool_given(t, "calibration") && !a->o.calibration_count)
         return tool_usage_error(t, "option --calibration: at least one image is needed");
     if (tool_given(t, "activations") && !a->activations)
@@ -79,17 +81,19 @@ static int check_args(tool *t, compress_args *a, const char *source)
 {
     const isg_compress_options *o = &a->o;
     const char *inputs[3];
-    int code;
+    int code, targets;
     inputs[0] = source;
     inputs[1] = a->recipe_file;
     inputs[2] = a->classes;
     if (!a->output && !o->dry_run) return tool_usage_error(t, "--output is needed (or --dry-run)");
     if (o->target_ratio < 0.0 || o->target_ratio >= 1.0)
         return tool_usage_error(t, "option --ratio: must lie between 0 and 1");
-    if ((o->target_ratio > 0.0) + (o->target_bytes > 0) + (a->recipe_file != NULL) + (o->bi > 0 || o->bo > 0) > 1)
-        return tool_usage_error(t, "--ratio, --target-size, --recipe and --bi/--bo exclude each other");
-    if (!(o->target_ratio > 0.0) && !o->target_bytes && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
-        return tool_usage_error(t, "say how small: --ratio, --target-size, --bi and --bo, --recipe or --layer");
+    targets = tool_given(t, "ratio") + tool_given(t, "paper-ratio") + (o->target_bytes > 0);
+    if (targets + (a->recipe_file != NULL) + (o->bi > 0 || o->bo > 0) > 1)
+        return tool_usage_error(t, "--ratio, --paper-ratio, --target-size, --recipe and --bi/--bo exclude each other");
+    if (!targets && !a->recipe_file && !o->bi && !o->bo && !a->layers.count)
+        return tool_usage_error(
+            t, "say how small: --ratio, --paper-ratio, --target-size, --bi and --bo, --recipe or --layer");
     code = check_given(t, a);
     if (code != EXIT_OK) return code;
     if (a->activations && a->activations != 8 && a->activations != 32)
@@ -276,6 +280,11 @@ static int write_result(tool *t, const compress_args *a, compress_job *job)
                  job->written.accounting.file_ratio, a->o.target_ratio);
         return tool_error(t, a->output, ISG_E_TARGET, &err);
     }
+    if (a->o.target_paper_ratio > 0.0 && job->written.accounting.paper_ratio > a->o.target_paper_ratio) {
+        snprintf(err.message, sizeof err.message, "paper ratio is %.6f, the target is %.6f",
+                 job->written.accounting.paper_ratio, a->o.target_paper_ratio);
+        return tool_error(t, a->output, ISG_E_TARGET, &err);
+    }
     return EXIT_OK;
 }
 
@@ -394,6 +403,8 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
     const tool_option options[] = {
         {"output", 'o', OPTION_TEXT, &a.output, "OUT.isg", "file to write (needed unless --dry-run)"},
         {"ratio", 'r', OPTION_REAL, &a.o.target_ratio, "R", "file bytes over the float32 weights' bytes, such as 0.02"},
+        {"paper-ratio", 0, OPTION_REAL, &a.o.target_paper_ratio, "R",
+         "the same as the paper counts: codes, BatchNorm, what stays dense"},
         {"target-size", 0, OPTION_SIZE, &a.o.target_bytes, "S", "file bytes; k, M or G for powers of 1000"},
         {"bi", 0, OPTION_U32, &a.o.bi, "N", "spatial bases a kernel, for the whole net (level 1)"},
         {"bo", 0, OPTION_U32, &a.o.bo, "N", "basis kernels a layer, for the whole net (level 2)"},
@@ -427,7 +438,7 @@ int cmd_compress(tool *t, const tool_verb *verb, int argc, char **argv)
     const tool_usage usage = {
         verb,
         "MODEL.onnx -o OUT.isg",
-        "Say how small with --ratio or --target-size (ranks and bits are then searched per layer), "
+        "Say how small with --ratio, --paper-ratio or --target-size (ranks and bits are then searched per layer), "
         "with\n--bi and --bo, with --recipe, or layer by layer with --layer. --max-memory refuses a network whose "
         "weights "
         "need\nmore and leaves out second moments that would not fit; what threads, trial runs and libraries take is "

@@ -324,15 +324,16 @@ static isg_status decide(job *j, isg_error *err)
 
 /* ---- factorising ---- */
 
-static isg_status fit_layer(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err)
+static isg_status fit_layer(void *user, isgi_layer_turn *turn, isg_error *err)
 {
     job *j = user;
+    const uint32_t index = turn->index;
     isgi_layer *layer = &j->layers.items[index];
     const uint32_t method = j->options->method ? j->options->method : ISG_FACTOR_ALS;
     ISGI_TRY(isgi_layer_factors(&j->made[index], layer, &layer->choice, err));
     ISGI_TRY(isgi_layer_fit(j->made[index], layer, method, j->options->seed + index, &j->options->progress, &layer->fit,
                             err));
-    snprintf(text, ISGI_LAYER_TEXT, "%.100s err %.4f", layer->name, layer->fit.output_error);
+    snprintf(turn->text, sizeof turn->text, "%.100s err %.4f", layer->name, layer->fit.output_error);
     return ISG_OK;
 }
 

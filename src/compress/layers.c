@@ -215,7 +215,7 @@ isg_status isgi_layer_fit(isg_factors *f, const isgi_layer *layer, uint32_t meth
 
 /* ---- all layers ---- */
 
-typedef struct layers_task {
+typedef struct isgi_layers_run {
     isgi_layer_fn *fn;
     void *user;
     const isgi_layers *layers;
@@ -225,67 +225,80 @@ typedef struct layers_task {
     uint32_t count;
     isg_status *status; /* [layers] */
     isg_error *errors;
-    atomic_uint done;
-} layers_task;
+    uint64_t work; /* of all, in units */
+    atomic_ullong done;
+} isgi_layers_run;
 
 /* What a layer takes grows with the products of its moment and its weight. */
-static double layer_work(const isgi_layer *layer)
+static uint64_t layer_work(const isgi_layer *layer)
 {
-    return (double)layer->rows * layer->rows * layer->cols;
+    return 1 + (uint64_t)((double)layer->rows * layer->rows * layer->cols / 1024.0);
 }
 
-static void order_by_work(layers_task *t)
+static void order_by_work(isgi_layers_run *r)
 {
-    for (uint32_t i = 0; i < t->layers->count; i++) {
-        const isgi_layer *layer = &t->layers->items[i];
-        uint32_t at = t->count;
+    for (uint32_t i = 0; i < r->layers->count; i++) {
+        const isgi_layer *layer = &r->layers->items[i];
+        uint32_t at = r->count;
         if (layer->keep) continue;
-        for (; at > 0 && layer_work(&t->layers->items[t->order[at - 1]]) < layer_work(layer); at--)
-            t->order[at] = t->order[at - 1];
-        t->order[at] = i;
-        t->count++;
+        for (; at > 0 && layer_work(&r->layers->items[r->order[at - 1]]) < layer_work(layer); at--)
+            r->order[at] = r->order[at - 1];
+        r->order[at] = i;
+        r->work += layer_work(layer);
+        r->count++;
+    }
+}
+
+void isgi_layer_advance(isgi_layer_turn *turn, double share)
+{
+    isgi_layers_run *r = turn->run;
+    const isgi_layer *layer = &r->layers->items[turn->index];
+    const uint64_t now = (uint64_t)((double)layer_work(layer) * share);
+    if (now > turn->told) {
+        atomic_fetch_add(&r->done, now - turn->told);
+        turn->told = now;
+    }
+    if (turn->worker == 0 && r->progress && r->progress->report) {
+        const double part = (double)atomic_load(&r->done) / (double)r->work;
+        r->progress->report(r->progress->user, r->stage, (uint64_t)(100.0 * part), 100,
+                            turn->text[0] ? turn->text : layer->name);
     }
 }
 
 static void layer_task(void *arg, uint32_t index, uint32_t worker)
 {
-    layers_task *t = arg;
-    const uint32_t i = t->order[index];
-    char text[ISGI_LAYER_TEXT] = "";
-    t->status[i] = isgi_cancelled(t->progress, &t->errors[i]);
-    if (t->status[i] == ISG_OK) t->status[i] = t->fn(t->user, i, text, &t->errors[i]);
-    if (t->status[i] != ISG_OK) return;
-    atomic_fetch_add(&t->done, 1);
-    if (worker == 0 && t->progress && t->progress->report) {
-        t->progress->report(t->progress->user, t->stage, atomic_load(&t->done), t->count,
-                            text[0] ? text : t->layers->items[i].name);
-    }
+    isgi_layers_run *r = arg;
+    const uint32_t i = r->order[index];
+    isgi_layer_turn turn = {.index = i, .worker = worker, .run = r};
+    r->status[i] = isgi_cancelled(r->progress, &r->errors[i]);
+    if (r->status[i] == ISG_OK) r->status[i] = r->fn(r->user, &turn, &r->errors[i]);
+    if (r->status[i] == ISG_OK) isgi_layer_advance(&turn, 1.0);
 }
 
 isg_status isgi_layers_each(const isgi_layers *layers, isgi_layer_fn *fn, void *user, const char *stage,
                             const isg_parallel *parallel, const isg_progress *progress, isg_error *err)
 {
-    layers_task t = {.fn = fn, .user = user, .layers = layers, .stage = stage, .progress = progress};
+    isgi_layers_run r = {.fn = fn, .user = user, .layers = layers, .stage = stage, .progress = progress};
     isg_status status = ISG_OK;
-    t.order = isgi_calloc(layers->count, sizeof *t.order);
-    t.status = isgi_calloc(layers->count, sizeof *t.status);
-    t.errors = isgi_calloc(layers->count, sizeof *t.errors);
-    atomic_init(&t.done, 0);
-    if (!t.order || !t.status || !t.errors) {
+    r.order = isgi_calloc(layers->count, sizeof *r.order);
+    r.status = isgi_calloc(layers->count, sizeof *r.status);
+    r.errors = isgi_calloc(layers->count, sizeof *r.errors);
+    atomic_init(&r.done, 0);
+    if (!r.order || !r.status || !r.errors) {
         status = isgi_nomem(err);
     } else {
-        order_by_work(&t);
+        order_by_work(&r);
         if (parallel && parallel->run)
-            parallel->run(parallel->user, layer_task, &t, t.count);
+            parallel->run(parallel->user, layer_task, &r, r.count);
         else
-            for (uint32_t i = 0; i < t.count; i++) layer_task(&t, i, 0);
+            for (uint32_t i = 0; i < r.count; i++) layer_task(&r, i, 0);
     }
     for (uint32_t i = 0; status == ISG_OK && i < layers->count; i++) {
-        status = t.status[i];
-        if (status != ISG_OK && err) *err = t.errors[i];
+        status = r.status[i];
+        if (status != ISG_OK && err) *err = r.errors[i];
     }
-    isg_free(t.order);
-    isg_free(t.status);
-    isg_free(t.errors);
+    isg_free(r.order);
+    isg_free(r.status);
+    isg_free(r.errors);
     return status;
 }

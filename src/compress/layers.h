@@ -36,13 +36,22 @@ void isgi_layers_clear(isgi_layers *layers);
 /* Index of the layer of a node of the graph, or -1. */
 int32_t isgi_layers_find(const isgi_layers *layers, int32_t node);
 
-/* What is done for one layer, several of them at a time. `text` is shown beside the progress; empty: the layer's name.
- */
-typedef isg_status isgi_layer_fn(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err);
-/* Calls fn for every layer that is not kept, those that take longest first, so that no thread is left alone with one at
- * the end. The error is that of the first layer of the network that has one; `parallel` may be NULL. */
+/* One layer's turn of isgi_layers_each(). */
+typedef struct isgi_layer_turn {
+    uint32_t index; /* of the layer */
+    uint32_t worker;
+    uint64_t told; /* units of work that were told */
+    struct isgi_layers_run *run;
+    char text[ISGI_LAYER_TEXT]; /* to be shown beside the progress; empty: the layer's name */
+} isgi_layer_turn;
+typedef isg_status isgi_layer_fn(void *user, isgi_layer_turn *turn, isg_error *err);
+/* Calls fn for every layer that is not kept, several at a time, those that take longest first, so that no thread is
+ * left alone with one at the end. Progress is told in hundredths of the work. The error is that of the first layer of
+ * the network that has one; `parallel` may be NULL. */
 ISG_NODISCARD isg_status isgi_layers_each(const isgi_layers *layers, isgi_layer_fn *fn, void *user, const char *stage,
                                           const isg_parallel *parallel, const isg_progress *progress, isg_error *err);
+/* For fn: `share` (0..1) of the layer's work is done. */
+void isgi_layer_advance(isgi_layer_turn *turn, double share);
 
 /* Empty factors of the geometry and bits of a choice. */
 ISG_NODISCARD isg_status isgi_layer_factors(isg_factors **out, const isgi_layer *layer, const isg_layer_choice *choice,

@@ -96,7 +96,7 @@ static void keep_pareto(isgi_candidates *set)
 }
 
 static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer, double rate, uint64_t seed,
-                                   const isg_progress *progress, isg_error *err)
+                                   const isg_progress *progress, isgi_layer_turn *turn, isg_error *err)
 {
     candidate_list list;
     const uint64_t weights = (uint64_t)layer->rows * layer->cols;
@@ -118,6 +118,7 @@ static isg_status layer_candidates(isgi_candidates *set, const isgi_layer *layer
         ISGI_TRY(isgi_cancelled(progress, err));
         ISGI_TRY(evaluate(&set->items[set->count], layer, choice, seed, err));
         set->count++;
+        isgi_layer_advance(turn, (double)i / list.count);
     }
     keep_pareto(set);
     return ISG_OK;
@@ -131,12 +132,11 @@ typedef struct candidate_job {
     const isg_progress *progress;
 } candidate_job;
 
-static isg_status candidates_of(void *user, uint32_t index, char text[ISGI_LAYER_TEXT], isg_error *err)
+static isg_status candidates_of(void *user, isgi_layer_turn *turn, isg_error *err)
 {
     const candidate_job *job = user;
-    (void)text;
-    return layer_candidates(&job->sets[index], &job->layers->items[index], job->rate, job->seed + index, job->progress,
-                            err);
+    return layer_candidates(&job->sets[turn->index], &job->layers->items[turn->index], job->rate,
+                            job->seed + turn->index, job->progress, turn, err);
 }
 
 isg_status isgi_search_candidates(isgi_candidates *sets, const isgi_layers *layers, double rate, uint64_t seed,

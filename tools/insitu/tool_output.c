@@ -385,6 +385,9 @@ static void draw_bar(tool *t, uint64_t done, uint64_t total, const char *text, d
     if (t->terminal) {
         fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s  %.72s", t->progress_stage, bar, share * 100.0, left, text);
         t->progress_open = 1;
+    } else if (total == 100) {
+        fprintf(stderr, "%s %llu %%%s%s%s\n", t->progress_stage, (unsigned long long)done, left, *text ? "  " : "",
+                text);
     } else if (total) {
         fprintf(stderr, "%s %llu/%llu%s%s%s\n", t->progress_stage, (unsigned long long)done, (unsigned long long)total,
                 left, *text ? "  " : "", text);

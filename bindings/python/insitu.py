@@ -13,11 +13,13 @@ import array
 import ctypes as c
 import mmap
 import os
+import sys
 
 MAX_RANK = 4
 ALIGNMENT = 64
 ISA_ALL = 0x7FFFFFFF
 MODES = ("f32", "int8", "bf16")
+FLOATS = ("f", "@f", "=f", "<f" if sys.byteorder == "little" else ">f")  # how a buffer says float32; ctypes says the last
 ABI = 0  # of insitu/version.h; the library's name carries it
 
 
@@ -92,6 +94,10 @@ class Model:
     file, which are copied. `memory` has the exact bytes that a run takes."""
 
     def __init__(self, source, batch=1, mode="f32", isa_mask=ISA_ALL):
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if not 1 <= batch < 1 << 32:
+            raise ValueError(f"a batch of {batch}")
         lib = _load()
         error = _Error()
         if isinstance(source, (bytes, bytearray, memoryview)):
@@ -155,7 +161,7 @@ class Model:
                 view = memoryview(x)
             except TypeError:
                 view = None
-            if view is not None and view.format != "f":
+            if view is not None and view.format not in FLOATS:
                 raise ValueError(f"input {name}: a buffer of {view.format} instead of float32")
             x = array.array("f", x if view is None else view.tobytes())
         if memoryview(x).nbytes != 4 * _product(shape):

@@ -183,6 +183,7 @@ compile "$work/by-cc" "-I$source/include" "$build/libinsitu_rt.a"
 # ---- Python ----
 cat >"$work/module.py" <<'EOF'
 import array
+import ctypes
 import sys
 import insitu
 path, work, abi = sys.argv[1:]
@@ -199,7 +200,8 @@ with open(work + "/classes") as f:
     for rank, line in enumerate(f):
         index, score = line.split()[:2]
         assert order[rank] == int(index) and f"{scores[order[rank]]:.6g}" == score, line
-assert model.run(list(x))[0] == scores and model.run(memoryview(x))[0] == scores
+for same in (list(x), memoryview(x), (ctypes.c_float * 784)(*x)):
+    assert model.run(same)[0] == scores
 with open(path, "rb") as f:
     assert insitu.Model(f.read()).run(x)[0] == scores
 pair = insitu.Model(path, batch=2)
@@ -212,6 +214,7 @@ except ImportError:
     print("skipped: numpy (not installed)")
 for wrong, kind in ((lambda: model.run(x[1:]), ValueError), (lambda: model.run(), ValueError),
                     (lambda: model.run(b"1234"), ValueError), (lambda: insitu.Model(path, mode="f16"), ValueError),
+                    (lambda: insitu.Model(path, batch=0), ValueError), (lambda: insitu.Model(path, batch=-1), ValueError),
                     (lambda: insitu.Model(path, mode="int8"), insitu.InsituError),
                     (lambda: insitu.Model(b"no model" * 20), insitu.InsituError),
                     (lambda: insitu.Model(work + "/absent.isg"), OSError)):

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <insitu/format.h>
 #include <insitu/rt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +99,9 @@ static void print_name(const isg_rt_model *model, uint32_t index)
     for (; length--; at++) putchar(*at < 32 || *at == 127 ? '?' : *at); /* the file may say anything */
 }
 
-/* The best first. What the file calls its label offset says which output is class 0. */
-static void print_top(const isg_rt_model *model, float *scores, size_t count)
+/* The best first, without NaN, which also marks what was printed; what the file calls its label offset says which
+ * output is class 0. Returns how many there were. */
+static int print_top(const isg_rt_model *model, float *scores, size_t count)
 {
     size_t bytes, i, first = 0;
     int k;
@@ -108,12 +110,14 @@ static void print_top(const isg_rt_model *model, float *scores, size_t count)
     for (k = 0; k < TOP && first + (size_t)k < count; k++) {
         size_t best = first;
         for (i = first; i < count; i++)
-            if (scores[i] > scores[best]) best = i;
+            if (!(scores[best] >= scores[i]) && scores[i] == scores[i]) best = i;
+        if (scores[best] != scores[best]) break;
         printf("  %6zu  %12.6g  ", best - first, (double)scores[best]);
         print_name(model, (uint32_t)(best - first));
         putchar('\n');
-        scores[best] = -3.4e38f;
+        scores[best] = NAN;
     }
+    return k;
 }
 
 static int failed(const char *path, const isg_error *err)
@@ -170,8 +174,8 @@ int main(int argc, char **argv)
             isg_rt_run(context, inputs, outputs, &err) != ISG_OK) {
             failed(argv[1], &err);
         } else {
-            print_top(&model, output, out_count);
-            done = 1;
+            done = print_top(&model, output, out_count) > 0;
+            if (!done) fprintf(stderr, "classify: no score is a number\n");
         }
     }
     free(output);

@@ -18,6 +18,8 @@ DESTDIR=$work/root cmake --install "$build" --prefix /opt/insitu >"$work/log" 2>
     finish
 }
 grep -rlIF "$work" "$work/root" && fail "these installed files name the folder that they were installed into"
+make -n -C "$source" install BUILD="$build" PREFIX="/opt/a b" 2>&1 | grep -q -- '--prefix "/opt/a b"$' ||
+    fail "make install cuts a PREFIX at its space"
 # moved: nothing may depend on where it was installed
 mv "$work/root/opt/insitu" "$work/moved"
 prefix=$work/moved
@@ -65,6 +67,8 @@ with open(sys.argv[1] + "/x.npy", "wb") as f:
     f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + struct.pack("<784f", *values))
 with open(sys.argv[1] + "/x.f32", "wb") as f:
     f.write(struct.pack("=784f", *values))
+with open(sys.argv[1] + "/nan.f32", "wb") as f:
+    f.write(struct.pack("=784f", *[float("nan")] * 784))
 EOF
 expect 0 "$tool" run "$model" "$work/x.npy" --threads 1
 sed 1d "$work/out" >"$work/classes"
@@ -82,6 +86,8 @@ examples()
     says '^3 threads: the same bits as one$'
     expect 1 "$1/classify" "$work/short.isg"
     expect 1 "$1/classify" "$model" "$model"
+    expect 1 "$1/classify" "$model" "$work/nan.f32"
+    [ -s "$work/out" ] && fail "$1/classify ranks what is no number: $(cat "$work/out")"
     expect 1 "$1/classify" "$work/absent.isg"
     expect 1 "$1/threads" "$work/short.isg"
     expect 2 "$1/threads" "$model" 0

@@ -39,7 +39,7 @@ fuzz: deps
 
 # make install PREFIX=/opt/insitu DESTDIR=...; without PREFIX /usr/local.
 install: build
-	cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+	cmake --install $(BUILD) $(if $(PREFIX),--prefix "$(PREFIX)")
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

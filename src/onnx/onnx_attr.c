@@ -116,7 +116,7 @@ static void attr_check_known(attr_reader *r, isg_op op)
                          "attribute '%s' refers to a function's attribute", shown);
         else if (!rule)
             ATTR_PROBLEM(r, ISG_E_UNSUPPORTED, "", "unknown attribute '%s'", shown);
-        else if (r->in->opset < rule->first || r->in->opset > rule->last)
+        else if (r->in->opset < rule->first || (r->in->opset > rule->last && rule->last < ISGI_ONNX_MAX_OPSET))
             ATTR_PROBLEM(r, ISG_E_FORMAT, "", "attribute '%s' does not exist in opset %lld", shown,
                          (long long)r->in->opset);
         else if (attr_type(a) != rule->type)

@@ -48,6 +48,8 @@ array("nan", noise[:5] + [[0.5] * 143 + [float("nan")]] + noise[6:])
 array("few", noise[:7])
 array("pixels", [[255 * v for v in x] for x in noise])
 array("wide", [[65535 * v for v in x] for x in noise])
+array("white", [[255.0] * 144] * 16)
+array("black", [[0.0] * 144] * 16)
 array("alike", noise[:1] * 16)
 array("flat", noise[:13] + [[0.0] * 144, [1.0] * 144, [0.5] * 144])
 open(f"{work}/cut.ckpt", "wb").write(open(f"{work}/mlp.ckpt", "rb").read()[:1000])
@@ -144,6 +146,9 @@ for input in raw identity scale=.5 mean=.5; do
 done
 ranged "$as_is" "$tool" run "$packed" "$work/pixels.npy"
 ranged "" "$tool" run "$packed" "$work/good.npy"
+ranged "numbers from 255 to 255 are fed as they are" "$tool" run "$packed" "$work/white.npy"
+ranged "" "$tool" run "$packed" "$work/white.npy" --input unit
+ranged "" "$tool" run "$packed" "$work/black.npy" --input unit
 ranged "" "$tool" run "$packed" "$work/pixels.npy" --input unit
 ranged "$small" "$tool" run "$packed" "$work/good.npy" --input unit
 ranged "" "$tool" run "$model" "$work/pixels.npy"

@@ -228,7 +228,7 @@ static int array_range(const isg_dataset *ds, float range[2])
 
 /* Arrays may hold anything; a contract that divides by 255 says that they hold pixels, or hold what it makes of them.
  * Told is only what cannot be meant: numbers more than the whole width out of the range, or all within a sixtieth of
- * it. */
+ * it, if they are not one number (black). */
 static void check_range(tool *t, const isg_input_spec *input, const isg_dataset *ds)
 {
     const char *name = isg_dataset_name(ds);
@@ -237,15 +237,15 @@ static void check_range(tool *t, const isg_input_spec *input, const isg_dataset 
     float range[2];
     int c;
     if (t->quiet || strncmp(name, "npy:", 4) != 0 || !input->given || top < 0.99 || top > 2.01) return;
-    if (!array_range(ds, range) || !(range[0] < range[1])) return;
+    if (!array_range(ds, range)) return;
     for (c = 0; c < 4; c++) {
         const double black = (0.0 - (double)input->mean[c]) / (double)input->std[c];
         const double white = (top - (double)input->mean[c]) / (double)input->std[c];
         low = fmin(low, fmin(black, white));
         high = fmax(high, fmax(black, white));
     }
-    if (!input->identity &&
-        ((double)range[0] < -255.0 || (double)range[1] > 510.0 || fmaxf(-range[0], range[1]) <= 4.0f))
+    if (!input->identity && ((double)range[0] < -255.0 || (double)range[1] > 510.0 ||
+                             (range[0] < range[1] && fmaxf(-range[0], range[1]) <= 4.0f)))
         tool_note(t, "warning: %s: numbers from %.5g to %.5g, where the input contract expects pixels of 0 to 255",
                   name, (double)range[0], (double)range[1]);
     if (input->identity && ((double)range[0] < 2.0 * low - high || (double)range[1] > 2.0 * high - low))

@@ -23,6 +23,9 @@ done
 expect 0 "$tool" --help
 variables=$(sed -n '/^environment:/,/^$/s/^  \([A-Z_]*\) .*/\1/p' "$work/out")
 [ "$(echo "$variables" | wc -w)" -ge 2 ] || fail "variables missing from --help"
+for variable in $(grep -rhoE 'getenv\("(INSITU|XDG)_[A-Z_]*' "$source/src" "$source/tools" | sed 's/.*"//' | sort -u); do
+    echo "$variables" | grep -qx "$variable" || fail "--help does not list $variable"
+done
 for variable in $variables; do
     grep -q "^| .$variable. |" "$source/docs/cli.md" || fail "docs/cli.md does not know $variable"
 done

@@ -34,8 +34,10 @@ static int print_help(tool *t)
     printf("\n  insitu VERB --help   options of a verb\n"
            "  insitu --version     version\n\n"
            "environment:\n"
-           "  INSITU_ISA       instructions to use where --isa is not given\n"
-           "  XDG_CACHE_HOME   folder of the costs that bench --plan measures (default ~/.cache)\n\n"
+           "  INSITU_ISA          instructions to use where --isa is not given\n"
+           "  INSITU_PROFILES     folder of profiles that sim looks in first\n"
+           "  INSITU_MPI_TIMEOUT  seconds without an answer after which training over MPI ends (default 1800)\n"
+           "  XDG_CACHE_HOME      folder of the costs that bench --plan measures (default ~/.cache)\n\n"
            "exit codes: 0 ok, 1 runtime failure, 2 usage, 3 unsupported model, 4 invalid or corrupt file,\n"
            "            5 target missed, 130 interrupted\n");
     return tool_finish(t, EXIT_OK);

@@ -69,6 +69,14 @@ static void random_window(uint32_t w[10], const shape *x)
     }
 }
 
+/* One that leaves the shape as it is, so that there is something to add. */
+static void same_window(uint32_t w[10], shape *y, const shape *x)
+{
+    const uint32_t size = below(2) ? 1 : 3;
+    for (int i = 0; i < 10; i++) w[i] = i < 2 ? size : i < 6 ? 1 : size / 2;
+    y->dims[1] = x->dims[1];
+}
+
 static void add_tensor(net *n, const shape *s)
 {
     n->tensors[n->count++] = *s;
@@ -92,6 +100,7 @@ static void add_conv(net *n, uint32_t from)
     shape y = *x;
     random_window(window, x);
     y.dims[1] = depthwise ? x->dims[1] : channels[below(9)];
+    if (below(2)) same_window(window, &y, x);
     for (int axis = 0; axis < 2; axis++) y.dims[2 + axis] = out_size(x->dims[2 + axis], window, axis);
     if (depthwise) groups = x->dims[1];
     weight = add_weight(&shared, flags, window[0] * window[1], x->dims[1] / groups, y.dims[1], between(1, 4),
@@ -111,16 +120,17 @@ static void add_conv(net *n, uint32_t from)
     add_tensor(n, &y);
 }
 
-/* Adds two tensors of one shape if there are two. */
+/* Adds to the last tensor another of its shape, in either order, if there is one. */
 static int add_sum(net *n)
 {
-    const uint32_t last = n->count - 1;
-    for (uint32_t i = 0; i < last; i++) {
+    const uint32_t last = n->count - 1, first = below(last + 1), turned = below(2);
+    for (uint32_t k = 0; k < last; k++) {
+        const uint32_t i = (first + k) % last;
         if (memcmp(&n->tensors[i], &n->tensors[last], sizeof(shape)) != 0) continue;
         add_op(&shared, ISG_KIND_BINARY, 4, n->tensors[i].dims);
         put_uv(&shared.ops, below(2) ? ISG_ACTIVATION_RELU : ISG_ACTIVATION_NONE);
-        put_uv(&shared.ops, n->count - i);
-        put_uv(&shared.ops, 1);
+        put_uv(&shared.ops, turned ? 1 : n->count - i);
+        put_uv(&shared.ops, turned ? n->count - i : 1);
         put_uv(&shared.ops, ISG_BINARY_ADD);
         add_tensor(n, &n->tensors[i]);
         return 1;

@@ -126,6 +126,14 @@ isg_status isgi_golden_write(isgi_buffer *section, const isg_rt_model *m, uint64
     return status;
 }
 
+double isgi_golden_tolerance(const uint8_t *section, uint32_t mode)
+{
+    const double stored = isgi_load_f32(section + 8);
+    if (mode == ISG_MODE_INT8 && stored < GOLDEN_COARSE) return GOLDEN_COARSE;
+    if (mode == ISG_MODE_BF16 && stored < GOLDEN_BF16) return GOLDEN_BF16;
+    return stored;
+}
+
 isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options, double *max_error, double *tolerance,
                               isg_error *err)
 {
@@ -151,9 +159,7 @@ isg_status isg_model_selftest(const isg_model *m, const isg_rt_options *options,
         if (!(error <= worst)) worst = isfinite(error) ? error : INFINITY;
     }
     isg_free(got);
-    allowed = (double)isgi_load_f32(section + 8) * largest;
-    if (o.mode == ISG_MODE_INT8 && allowed < GOLDEN_COARSE * largest) allowed = GOLDEN_COARSE * largest;
-    if (o.mode == ISG_MODE_BF16 && allowed < GOLDEN_BF16 * largest) allowed = GOLDEN_BF16 * largest;
+    allowed = isgi_golden_tolerance(section, o.mode) * largest;
     if (max_error) *max_error = worst;
     if (tolerance) *tolerance = allowed;
     if (worst <= allowed) return ISG_OK;

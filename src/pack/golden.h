@@ -14,5 +14,8 @@ ISG_NODISCARD isg_status isgi_golden_run(const isg_rt_model *m, const isg_rt_opt
                                          float **out, uint32_t *count, isg_error *err);
 /* Appends the GOLDEN section, or nothing where the outputs are too many to be worth storing or not finite. */
 ISG_NODISCARD isg_status isgi_golden_write(isgi_buffer *section, const isg_rt_model *m, uint64_t seed, isg_error *err);
+/* What outputs may differ by, in parts of the largest of the stored ones, or of 1 where those are smaller, of a GOLDEN
+ * section that is whole and an isg_mode. */
+double isgi_golden_tolerance(const uint8_t *section, uint32_t mode);
 
 #endif

@@ -158,10 +158,17 @@ const char *isg_model_class_name(const isg_model *m, uint32_t index)
     return index < m->meta.class_count ? m->class_names[index] : NULL;
 }
 
+const void *isgi_model_image(const isg_model *m, size_t *bytes)
+{
+    *bytes = m->image ? m->image_bytes : m->file.size;
+    return m->image ? m->image : m->file.data;
+}
+
 isg_status isg_model_graph(isg_graph **out, const isg_model *m, isg_error *err)
 {
-    return m->image ? isg_unpack_image(out, m->image, m->image_bytes, err)
-                    : isg_unpack_image(out, m->file.data, m->file.size, err);
+    size_t bytes;
+    const void *image = isgi_model_image(m, &bytes);
+    return isg_unpack_image(out, image, bytes, err);
 }
 
 int isg_model_is_isg(const isg_model *m)

@@ -19,7 +19,7 @@ const tool_verb tool_verbs[] = {
     {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
     {"sim", "model energy, latency and traffic on an accelerator", cmd_sim},
     {"report", "turn results into pictures and pages for people", cmd_report},
-    {"export", "write a model as ONNX, dense or factored", cmd_export},
+    {"export", "write a model as ONNX, dense or factored, or as C", cmd_export},
     {"selftest", "replay the golden pair stored in a model", cmd_selftest},
     {"completion", "print a completion script for a shell", cmd_completion},
 };

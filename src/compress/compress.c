@@ -21,9 +21,10 @@
 #define SENSITIVITY_ITEMS 64u
 #define COMPENSATION_ITEMS 64u
 #define DEFAULT_MEMORY ((uint64_t)4 << 30)
-#define FIT_COPIES 4u    /* of the largest weight: approximation, difference, factors, their quantised form */
-#define SIZE_ROUNDS 8    /* the overhead of a file depends a little on the choices: correct the budget this often, */
-#define SIZE_STEPS 4096u /* from the second time on by so small a part of it more than was missed */
+#define FIT_COPIES 4u     /* of the largest weight: approximation, difference, factors, their quantised form */
+#define SIZE_ROUNDS 8     /* the overhead of a file depends a little on the choices: correct the budget this often, */
+#define SIZE_CLOSE 1000.0 /* of the target: as much of it may be left unused */
+#define SIZE_STEPS 4096u  /* from the second time on by so small a part of it more than was missed */
 
 typedef struct job {
     isg_graph *graph;
@@ -228,44 +229,81 @@ static double target_of(const job *j, const packed_bytes *bytes)
     return o->target_bytes ? (double)o->target_bytes : floor((double)j->dense_bytes * o->target_ratio);
 }
 
+/* Bits of the layers that the search leaves alone. */
+static isg_status fixed_bits(const job *j, const isgi_candidates *sets, uint64_t *bits, isg_error *err)
+{
+    *bits = 0;
+    for (uint32_t i = 0; i < j->layers.count; i++) {
+        uint64_t one = 0;
+        if (j->layers.items[i].keep || sets[i].count) continue;
+        ISGI_TRY(isgi_layer_bits(&one, &j->layers.items[i], &j->layers.items[i].choice, err));
+        *bits += one;
+    }
+    return ISG_OK;
+}
+
+/* Selection with `overhead` bytes beside the codes and their scales; what it then takes. */
+static isg_status select_beside(job *j, const isgi_candidates *sets, double target, double overhead, uint64_t fixed,
+                                packed_bytes *bytes, isg_error *err)
+{
+    if (overhead >= target)
+        return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: what is no weight takes %.0f", target,
+                         overhead);
+    if ((double)fixed >= (target - overhead) * 8.0)
+        return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: overridden layers alone take %llu", target,
+                         (unsigned long long)(fixed / 8));
+    ISGI_TRY(isgi_search_select(&j->layers, sets, (uint64_t)((target - overhead) * 8.0) - fixed, err));
+    return pack_choices(j, bytes, err);
+}
+
 /* Selection against what is counted of the packed choices: what that holds besides the codes and their scales, less
- * than nothing where scales do not count, is measured and taken off the budget. */
-static isg_status select_for_size(job *j, const isgi_candidates *sets, isg_error *err)
+ * than nothing where scales do not count, depends a little on the choices. It is measured of each, so that the next
+ * comes closer; `best` [layers] is the largest that fits. */
+static isg_status select_closely(job *j, const isgi_candidates *sets, isg_layer_choice *best, isg_error *err)
 {
     packed_bytes bytes;
-    uint64_t bits = 0;
-    double target, overhead;
+    uint64_t bits = 0, fixed = 0;
+    double target, overhead, most = 0.0, missed = 0.0;
+    double too_little = -INFINITY, enough = INFINITY; /* overheads that were tried */
     ISGI_TRY(pack_choices(j, &bytes, err));
+    ISGI_TRY(fixed_bits(j, sets, &fixed, err));
     ISGI_TRY(chosen_bits(j, &bits, err));
     target = target_of(j, &bytes);
     overhead = counted_bytes(j, &bytes) - floor((double)bits / 8.0);
     for (int round = 0; round < SIZE_ROUNDS; round++) {
-        uint64_t fixed_bits = 0;
-        double missed;
-        if (overhead >= target) {
-            return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: what is no weight takes %.0f", target,
-                             overhead);
-        }
-        for (uint32_t i = 0; i < j->layers.count; i++) {
-            uint64_t one = 0;
-            if (j->layers.items[i].keep || sets[i].count) continue;
-            ISGI_TRY(isgi_layer_bits(&one, &j->layers.items[i], &j->layers.items[i].choice, err));
-            fixed_bits += one;
-        }
-        if ((double)fixed_bits >= (target - overhead) * 8.0) {
-            return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: overridden layers alone take %llu",
-                             target, (unsigned long long)(fixed_bits / 8));
-        }
-        ISGI_TRY(isgi_search_select(&j->layers, sets, (uint64_t)((target - overhead) * 8.0) - fixed_bits, err));
-        ISGI_TRY(pack_choices(j, &bytes, err));
+        const isg_status status = select_beside(j, sets, target, overhead, fixed, &bytes, err);
+        if (status == ISG_E_TARGET && most > 0.0) break;
+        if (status != ISG_OK) return status;
+        ISGI_TRY(chosen_bits(j, &bits, err));
         missed = counted_bytes(j, &bytes) - target;
-        if (missed <= 0.0) break;
-        overhead += missed + round * (8.0 + floor(target / SIZE_STEPS)); /* a choice may save less than was asked for */
+        if (missed > 0.0)
+            too_little = overhead;
+        else
+            enough = overhead;
+        if (missed <= 0.0 && counted_bytes(j, &bytes) > most) {
+            most = counted_bytes(j, &bytes);
+            j->estimated_bytes = (uint64_t)bytes.file;
+            for (uint32_t i = 0; i < j->layers.count; i++) best[i] = j->layers.items[i].choice;
+        }
+        if (missed <= 0.0 && -missed * SIZE_CLOSE <= target) break;
+        if (isfinite(too_little) && isfinite(enough))
+            overhead = 0.5 * (too_little + enough);
+        else if (missed > 0.0)
+            overhead += missed + round * (8.0 + floor(target / SIZE_STEPS)); /* may save less than was asked for */
+        else
+            overhead = counted_bytes(j, &bytes) - floor((double)bits / 8.0);
     }
-    j->estimated_bytes = (uint64_t)bytes.file;
-    if (counted_bytes(j, &bytes) <= target) return ISG_OK;
-    return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed by %.0f", target,
-                     counted_bytes(j, &bytes) - target);
+    if (most <= 0.0) return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed by %.0f", target, missed);
+    for (uint32_t i = 0; i < j->layers.count; i++) j->layers.items[i].choice = best[i];
+    return ISG_OK;
+}
+
+static isg_status select_for_size(job *j, const isgi_candidates *sets, isg_error *err)
+{
+    isg_layer_choice *best = isgi_calloc(j->layers.count, sizeof *best);
+    const isg_status status = best ? select_closely(j, sets, best, err) : isgi_nomem(err);
+    isg_free(best);
+    return status;
 }
 
 static isg_status decide_by_search(job *j, isg_error *err)

@@ -35,8 +35,8 @@ typedef struct job {
     isg_factors **made;
     isg_pool *pool;
     isg_parallel parallel;
-    uint64_t dense_bytes; /* float32 weights and biases of the source */
-    uint64_t estimated_bytes;
+    uint64_t dense_bytes;   /* float32 weights and biases of the source */
+    isg_accounting counted; /* of the choices made, as if packed */
 } job;
 
 void isg_compress_options_default(isg_compress_options *o)
@@ -145,27 +145,19 @@ static isg_status fill_noise(isg_factors *f, uint64_t seed, isg_error *err)
     return ISG_OK;
 }
 
-/* What the present choices take. */
-typedef struct packed_bytes {
-    double file, paper, paper_full; /* the last two as SPEC section 9 counts */
-} packed_bytes;
-
-static isg_status count_image(packed_bytes *bytes, const void *image, size_t size, isg_error *err)
+static isg_status count_image(isg_accounting *counted, const void *image, size_t size, isg_error *err)
 {
     isg_file view = {image, size, NULL};
-    isg_accounting counted;
     isg_model *m;
     isg_status status = isg_model_open_file(&m, &view, "", NULL, err);
     if (status != ISG_OK) return status;
-    status = isg_model_accounting(m, UINT64_MAX, 0, &counted, err);
+    status = isg_model_accounting(m, UINT64_MAX, 0, counted, err);
     isg_model_close(m);
-    if (status != ISG_OK) return status;
-    *bytes = (packed_bytes){(double)size, counted.bytes, counted.bytes_full};
-    return ISG_OK;
+    return status;
 }
 
-/* Packed for real, with noise for factors. */
-static isg_status pack_choices(job *j, packed_bytes *bytes, isg_error *err)
+/* What the present choices take: packed for real, with noise for factors. */
+static isg_status pack_choices(const job *j, isg_accounting *counted, isg_error *err)
 {
     isg_graph *copy = NULL;
     isg_pack_options pack = {0};
@@ -197,8 +189,11 @@ static isg_status pack_choices(job *j, packed_bytes *bytes, isg_error *err)
     if (status == ISG_OK) status = isgi_recipe_write(&recipe, &j->layers, err);
     pack.recipe = recipe;
     if (status == ISG_OK) status = isg_pack_image(copy, &pack, &image, &size, err);
-    if (status == ISG_OK) status = count_image(bytes, image, size, err);
-    if (status == ISG_OK) bytes->file += (double)j->options->reserved_bytes;
+    if (status == ISG_OK) status = count_image(counted, image, size, err);
+    if (status == ISG_OK) {
+        const uint64_t more = j->options->reserved_bytes;
+        counted->file_bytes = more < UINT64_MAX - size ? size + more : UINT64_MAX;
+    }
     isg_free(recipe);
     isg_free(image);
     isg_graph_destroy(copy);
@@ -217,15 +212,15 @@ static isg_status chosen_bits(const job *j, uint64_t *bits, isg_error *err)
     return ISG_OK;
 }
 
-static double counted_bytes(const job *j, const packed_bytes *bytes)
+static double counted_bytes(const job *j, const isg_accounting *counted)
 {
-    return j->options->target_paper_ratio > 0.0 ? bytes->paper : bytes->file;
+    return j->options->target_paper_ratio > 0.0 ? counted->bytes : (double)counted->file_bytes;
 }
 
-static double target_of(const job *j, const packed_bytes *bytes)
+static double target_of(const job *j, const isg_accounting *counted)
 {
     const isg_compress_options *o = j->options;
-    if (o->target_paper_ratio > 0.0) return floor(bytes->paper_full * o->target_paper_ratio);
+    if (o->target_paper_ratio > 0.0) return floor(counted->bytes_full * o->target_paper_ratio);
     return o->target_bytes ? (double)o->target_bytes : floor((double)j->dense_bytes * o->target_ratio);
 }
 
@@ -244,7 +239,7 @@ static isg_status fixed_bits(const job *j, const isgi_candidates *sets, uint64_t
 
 /* Selection with `overhead` bytes beside the codes and their scales; what it then takes. */
 static isg_status select_beside(job *j, const isgi_candidates *sets, double target, double overhead, uint64_t fixed,
-                                packed_bytes *bytes, isg_error *err)
+                                isg_accounting *counted, isg_error *err)
 {
     if (overhead >= target)
         return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: what is no weight takes %.0f", target,
@@ -253,7 +248,7 @@ static isg_status select_beside(job *j, const isgi_candidates *sets, double targ
         return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed: overridden layers alone take %llu", target,
                          (unsigned long long)(fixed / 8));
     ISGI_TRY(isgi_search_select(&j->layers, sets, (uint64_t)((target - overhead) * 8.0) - fixed, err));
-    return pack_choices(j, bytes, err);
+    return pack_choices(j, counted, err);
 }
 
 /* Selection against what is counted of the packed choices: what that holds besides the codes and their scales, less
@@ -261,28 +256,28 @@ static isg_status select_beside(job *j, const isgi_candidates *sets, double targ
  * comes closer; `best` [layers] is the largest that fits. */
 static isg_status select_closely(job *j, const isgi_candidates *sets, isg_layer_choice *best, isg_error *err)
 {
-    packed_bytes bytes;
+    isg_accounting counted;
     uint64_t bits = 0, fixed = 0;
     double target, overhead, most = 0.0, missed = 0.0;
     double too_little = -INFINITY, enough = INFINITY; /* overheads that were tried */
-    ISGI_TRY(pack_choices(j, &bytes, err));
+    ISGI_TRY(pack_choices(j, &counted, err));
     ISGI_TRY(fixed_bits(j, sets, &fixed, err));
     ISGI_TRY(chosen_bits(j, &bits, err));
-    target = target_of(j, &bytes);
-    overhead = counted_bytes(j, &bytes) - floor((double)bits / 8.0);
+    target = target_of(j, &counted);
+    overhead = counted_bytes(j, &counted) - floor((double)bits / 8.0);
     for (int round = 0; round < SIZE_ROUNDS; round++) {
-        const isg_status status = select_beside(j, sets, target, overhead, fixed, &bytes, err);
+        const isg_status status = select_beside(j, sets, target, overhead, fixed, &counted, err);
         if (status == ISG_E_TARGET && most > 0.0) break;
         if (status != ISG_OK) return status;
         ISGI_TRY(chosen_bits(j, &bits, err));
-        missed = counted_bytes(j, &bytes) - target;
+        missed = counted_bytes(j, &counted) - target;
         if (missed > 0.0)
             too_little = overhead;
         else
             enough = overhead;
-        if (missed <= 0.0 && counted_bytes(j, &bytes) > most) {
-            most = counted_bytes(j, &bytes);
-            j->estimated_bytes = (uint64_t)bytes.file;
+        if (missed <= 0.0 && counted_bytes(j, &counted) > most) {
+            most = counted_bytes(j, &counted);
+            j->counted = counted;
             for (uint32_t i = 0; i < j->layers.count; i++) best[i] = j->layers.items[i].choice;
         }
         if (missed <= 0.0 && -missed * SIZE_CLOSE <= target) break;
@@ -291,7 +286,7 @@ static isg_status select_closely(job *j, const isgi_candidates *sets, isg_layer_
         else if (missed > 0.0)
             overhead += missed + round * (8.0 + floor(target / SIZE_STEPS)); /* may save less than was asked for */
         else
-            overhead = counted_bytes(j, &bytes) - floor((double)bits / 8.0);
+            overhead = counted_bytes(j, &counted) - floor((double)bits / 8.0);
     }
     if (most <= 0.0) return isgi_fail(err, ISG_E_TARGET, "target of %.0f bytes missed by %.0f", target, missed);
     for (uint32_t i = 0; i < j->layers.count; i++) j->layers.items[i].choice = best[i];
@@ -342,7 +337,6 @@ static isg_status decide(job *j, isg_error *err)
 {
     const isg_compress_options *o = j->options;
     const int search = has_target(o);
-    packed_bytes bytes;
     if (o->recipe) {
         ISGI_TRY(isgi_recipe_apply(&j->layers, o->recipe, err));
     } else if (!search && (o->bi || o->bo)) {
@@ -355,9 +349,7 @@ static isg_status decide(job *j, isg_error *err)
                                      err));
     }
     if (search) return decide_by_search(j, err);
-    ISGI_TRY(pack_choices(j, &bytes, err));
-    j->estimated_bytes = (uint64_t)bytes.file;
-    return ISG_OK;
+    return pack_choices(j, &j->counted, err);
 }
 
 /* ---- factorising ---- */
@@ -424,33 +416,19 @@ static isg_status report_layer(isg_layer_report *r, const isgi_layer *layer, int
     return ISG_OK;
 }
 
-/* SPEC section 9: codes without scales, what is not generated at 4 bytes, BatchNorm (folded into the bias) at 8 bytes a
- * channel. */
 static isg_status fill_report(isg_compress_report *report, const job *j, isg_error *err)
 {
     report->layers = isgi_calloc(j->layers.count, sizeof *report->layers);
     if (!report->layers) return isgi_nomem(err);
     report->layer_count = j->layers.count;
-    for (uint32_t i = 0; i < j->layers.count; i++) {
-        const isgi_layer *layer = &j->layers.items[i];
-        isg_layer_report *r = &report->layers[i];
-        const uint64_t bn = layer->has_bias && !layer->fc ? 2 * (uint64_t)layer->co : 0;
-        double bytes;
-        ISGI_TRY(report_layer(r, layer, j->options->dry_run, err));
-        bytes = (double)r->bytes_full;
-        if (!layer->keep) {
-            isg_factors *f;
-            ISGI_TRY(isgi_layer_factors(&f, layer, &layer->choice, err));
-            bytes = (double)isg_factors_code_bits(f) / 8.0;
-            isg_factors_destroy(f);
-        }
-        report->params += r->params + bn;
-        report->params_full += r->params_full + bn;
-        report->paper_bytes += bytes + 4.0 * (double)bn;
-        report->paper_bytes_full += (double)r->bytes_full + 4.0 * (double)bn;
-    }
-    report->paper_ratio = report->paper_bytes_full > 0.0 ? report->paper_bytes / report->paper_bytes_full : 0.0;
-    report->estimated_file_bytes = j->estimated_bytes;
+    for (uint32_t i = 0; i < j->layers.count; i++)
+        ISGI_TRY(report_layer(&report->layers[i], &j->layers.items[i], j->options->dry_run, err));
+    report->params = j->counted.params;
+    report->params_full = j->counted.params_full;
+    report->paper_bytes = j->counted.bytes;
+    report->paper_bytes_full = j->counted.bytes_full;
+    report->paper_ratio = j->counted.paper_ratio;
+    report->estimated_file_bytes = j->counted.file_bytes;
     report->calibration_count = j->calibration.count;
     report->calibration_flat = j->calibration.flat;
     report->calibration_alike = j->calibration.alike;

@@ -37,6 +37,9 @@ expect 0 "$tool" compress "$model" --paper-ratio 0.06 --input unit --json -o "$w
 python3 -c "import sys; sys.exit(not 0.05 < $(json paper_ratio) <= 0.06)" || fail "paper ratio missed: $(json paper_ratio)"
 expect 0 "$tool" info "$work/p.isg" --json
 python3 -c "import sys; sys.exit(not 0.05 < $(json paper_ratio) <= 0.06)" || fail "info counts $(json paper_ratio)"
+told=$(json paper_ratio)
+expect 0 "$tool" compress "$model" --paper-ratio 0.06 --input unit --dry-run --json
+[ "$(json paper_ratio)" = "$told" ] || fail "a dry run counts $(json paper_ratio), the file has $told"
 expect_error 5 "$tool" compress "$model" --paper-ratio 0.0001 --input unit -o "$work/none.isg"
 [ ! -e "$work/none.isg" ] || fail "a missed target left a file"
 expect 0 "$tool" compress "$model" --recipe "$work/recipe.json" --input unit --data "$data" --calibration 32 -o "$work/c.isg"

@@ -9,7 +9,7 @@
 #include "onnx/onnx_tensor.h"
 
 #define ISGI_ONNX_MIN_OPSET 7
-#define ISGI_ONNX_MAX_OPSET 27 /* the newest that onnx_ops.def was compared with: ONNX 1.22 */
+#define ISGI_ONNX_MAX_OPSET 27 /* the newest that onnx_ops.def was compared with, as it says there */
 #define ISGI_ONNX_OPSET_HINT "export with an opset from 7 to 27"
 #define ISGI_ONNX_MIN_IR 3
 #define ISGI_ONNX_MAX_IR 13

@@ -39,30 +39,29 @@ int32_t isgi_onnx_lookup(const isgi_onnx_import *in, const char *name)
     return entry ? entry->value : -1;
 }
 
-/* The file's names in any order and as often as they come; what has none is a problem. */
+/* A name outside nodes, `what` number `index`; without one it is a problem. */
+static isg_status list_one(isgi_onnx_import *in, const char *name, int32_t kind, const char *what, size_t index)
+{
+    if (!name || !name[0]) return isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "%s %zu has no name", what, index);
+    in->names[in->name_count++] = (isgi_onnx_name){name, -1, kind, -1, 0};
+    return ISG_OK;
+}
+
+/* The file's names in any order and as often as they come. */
 static isg_status list_names(isgi_onnx_import *in, const IsgiOnnx__GraphProto *graph)
 {
-    size_t i, k, n = 0;
+    size_t i, k;
     isg_status status = ISG_OK;
-    for (i = 0; i < graph->n_input && status == ISG_OK; i++) {
-        const char *name = graph->input[i]->name;
-        if (name && name[0])
-            in->names[n++] = (isgi_onnx_name){name, -1, ISGI_ONNX_INPUT, -1, 0};
-        else
-            status = isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "graph input %zu has no name", i);
-    }
-    for (i = 0; i < graph->n_initializer && status == ISG_OK; i++) {
-        const char *name = graph->initializer[i]->name;
-        if (name && name[0])
-            in->names[n++] = (isgi_onnx_name){name, -1, ISGI_ONNX_INITIALIZER, -1, 0};
-        else
-            status = isgi_onnx_problem(in, -1, NULL, ISG_E_FORMAT, "", "initialiser %zu has no name", i);
-    }
+    in->name_count = 0;
+    for (i = 0; i < graph->n_input && status == ISG_OK; i++)
+        status = list_one(in, graph->input[i]->name, ISGI_ONNX_INPUT, "graph input", i);
+    for (i = 0; i < graph->n_initializer && status == ISG_OK; i++)
+        status = list_one(in, graph->initializer[i]->name, ISGI_ONNX_INITIALIZER, "initialiser", i);
     for (i = 0; i < graph->n_node; i++)
         for (k = 0; k < graph->node[i]->n_output; k++)
             if (graph->node[i]->output[k][0])
-                in->names[n++] = (isgi_onnx_name){graph->node[i]->output[k], -1, ISGI_ONNX_OUTPUT, (int32_t)i, 0};
-    in->name_count = n;
+                in->names[in->name_count++] =
+                    (isgi_onnx_name){graph->node[i]->output[k], -1, ISGI_ONNX_OUTPUT, (int32_t)i, 0};
     return status;
 }
 

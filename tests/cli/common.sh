@@ -56,6 +56,12 @@ refused()
     fi
 }
 
+# cached NAME: what the build's cache of CMake holds.
+cached()
+{
+    sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"
+}
+
 # json KEY: value of a top-level key of the last output, which must be valid JSON.
 json()
 {

@@ -3,10 +3,6 @@
 # reproduces the model's golden pair, gives what `insitu run` gives, and does so on 32-bit ARM too; wrong use is refused.
 . "$(dirname "$0")/common.sh"
 
-cached()
-{
-    sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"
-}
 cc=$(cached CMAKE_C_COMPILER)
 cxx=$(cached CMAKE_CXX_COMPILER)
 sanitize=$(cached INSITU_SANITIZE)

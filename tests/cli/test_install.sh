@@ -3,10 +3,6 @@
 # every way that examples/README.md names, the Python module, completions, the manual page. DESTDIR and a moved folder.
 . "$(dirname "$0")/common.sh"
 
-cached()
-{
-    sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"
-}
 cc=$(cached CMAKE_C_COMPILER)
 cxx=$(cached CMAKE_CXX_COMPILER)
 sanitize=$(cached INSITU_SANITIZE)

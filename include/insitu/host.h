@@ -39,6 +39,8 @@ void isg_file_close(isg_file *file);
 typedef struct isg_writer isg_writer;
 ISG_NODISCARD isg_status isg_writer_open(isg_writer **out, const char *path, isg_error *err);
 ISG_NODISCARD isg_status isg_writer_write(isg_writer *w, const void *data, size_t bytes, isg_error *err);
+/* Everything so far onto the disk, so that of several files none is committed before all of them have their room. */
+ISG_NODISCARD isg_status isg_writer_flush(isg_writer *w, isg_error *err);
 ISG_NODISCARD isg_status isg_writer_commit(isg_writer *w, isg_error *err); /* frees w either way */
 void isg_writer_abort(isg_writer *w);
 ISG_NODISCARD isg_status isg_write_file(const char *path, const void *data, size_t bytes, isg_error *err);

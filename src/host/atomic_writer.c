@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "host/alloc.h"
 #include "host/place.h"
 
@@ -133,6 +134,17 @@ isg_status isg_writer_write(isg_writer *w, const void *data, size_t bytes, isg_e
     return ISG_OK;
 }
 
+isg_status isg_writer_flush(isg_writer *w, isg_error *err)
+{
+    const size_t used = w->used;
+    if (w->failed) return isgi_fail(err, ISG_E_IO, "%s: an earlier write failed", w->path);
+    w->used = 0;
+    ISGI_TRY(write_all(w, w->buffer, used, err));
+    if (!w->temp || fsync(w->fd) == 0) return ISG_OK;
+    w->failed = 1; /* the kernel tells it once: a second fsync may succeed without the bytes */
+    return isgi_fail_errno(err, w->path);
+}
+
 /* A folder that may be searched but not opened is left alone; a folder whose sync fails is reported. */
 static isg_status sync_folder(const isg_writer *w, isg_error *err)
 {
@@ -146,18 +158,9 @@ static isg_status sync_folder(const isg_writer *w, isg_error *err)
 
 isg_status isg_writer_commit(isg_writer *w, isg_error *err)
 {
-    isg_status status;
     int fd;
-    if (w->failed) {
-        status = isgi_fail(err, ISG_E_IO, "%s: an earlier write failed", w->path);
-        goto done;
-    }
-    status = write_all(w, w->buffer, w->used, err);
+    isg_status status = isg_writer_flush(w, err);
     if (status != ISG_OK) goto done;
-    if (w->temp && fsync(w->fd) != 0) {
-        status = isgi_fail_errno(err, w->path);
-        goto done;
-    }
     fd = w->fd;
     w->fd = -1;
     if (close(fd) != 0) {

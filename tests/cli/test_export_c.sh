@@ -258,4 +258,8 @@ cmp -s in.h "$small" && cmp -s self.c "$small" && [ ! -e in.c ] || fail "an inpu
 mkdir -p out2.d/net.h
 expect_error 1 "$tool" export "$small" --c -o out2.d/net.c
 [ "$(ls -A out2.d)" = net.h ] || fail "left behind: $(ls -A out2.d)"
+# no room for the source, which is the longer, shows before the header has its name
+mkdir out3.d
+expect_error 1 sh -c 'trap "" XFSZ; ulimit -f 16; exec "$@"' sh "$tool" export "$small" --c -o out3.d/net.c
+[ -z "$(ls -A out3.d)" ] || fail "left behind: $(ls -A out3.d)"
 finish

@@ -93,6 +93,7 @@ static void test_replace(void **state)
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(isg_writer_open(&w, path, NULL), ISG_OK);
     assert_int_equal(isg_writer_write(w, "new ", 4, NULL), ISG_OK);
+    assert_int_equal(isg_writer_flush(w, NULL), ISG_OK);
     assert_content(path, "old");
     isg_writer_abort(w);
     assert_content(path, "old");
@@ -141,6 +142,11 @@ static void test_refusals(void **state)
     assert_int_equal(isg_writer_open(&w, path, NULL), ISG_OK);
     assert_int_equal(isg_writer_write(w, big, 1 << 20, NULL), ISG_E_IO);
     assert_int_equal(isg_writer_commit(w, NULL), ISG_E_IO); /* although the caller ignored the failure */
+    assert_int_equal(isg_writer_open(&w, "/dev/full", NULL), ISG_OK);
+    assert_int_equal(isg_writer_write(w, "x", 1, NULL), ISG_OK); /* it is still in the buffer */
+    assert_int_equal(isg_writer_flush(w, NULL), ISG_E_IO);
+    assert_int_equal(isg_writer_flush(w, NULL), ISG_E_IO);
+    assert_int_equal(isg_writer_commit(w, NULL), ISG_E_IO);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_non_null(strstr(err.message, strerror(EFBIG)));
     assert_content(path, "kept");

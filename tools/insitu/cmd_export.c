@@ -62,7 +62,7 @@ static void prefix_of(char prefix[NAME_MAX_BYTES + 1], const char *output)
     prefix[i] = '\0';
 }
 
-/* Both are whole before either gets its name. */
+/* Both are whole and on the disk before either gets its name. */
 static int write_both(tool *t, const export_options *o, const char *header, const isg_c_source *text)
 {
     isg_writer *source_file = NULL, *header_file = NULL;
@@ -70,11 +70,13 @@ static int write_both(tool *t, const export_options *o, const char *header, cons
     const char *blamed = o->output;
     isg_status status = isg_writer_open(&source_file, o->output, &err);
     if (status == ISG_OK) status = isg_writer_write(source_file, text->source, text->source_bytes, &err);
+    if (status == ISG_OK) status = isg_writer_flush(source_file, &err);
     if (status == ISG_OK) {
         blamed = header;
         status = isg_writer_open(&header_file, header, &err);
     }
     if (status == ISG_OK) status = isg_writer_write(header_file, text->header, text->header_bytes, &err);
+    if (status == ISG_OK) status = isg_writer_flush(header_file, &err);
     if (status == ISG_OK) {
         status = isg_writer_commit(header_file, &err);
         header_file = NULL;

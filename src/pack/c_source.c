@@ -143,7 +143,7 @@ static isg_status read_network(isgi_c_network *n, const isg_model *m, const isg_
 }
 
 /* Both texts, or none. */
-static isg_status write_texts(isg_c_source *out, const isgi_c_network *n, const char *prefix, isg_error *err)
+static isg_status write_texts(isg_c_source *out, isgi_c_network *n, const char *prefix, isg_error *err)
 {
     isgi_c_text header, source;
     isg_status status, other;

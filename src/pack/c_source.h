@@ -23,10 +23,12 @@ typedef struct isgi_c_network {
     uint64_t workspace, workspace_neon;
     const uint8_t *golden; /* the section inside the image, or NULL */
     double tolerance;      /* of its outputs, in parts of the largest or of 1 */
+    uint32_t pair;         /* of the header's text, on which all of the source depends */
 } isgi_c_network;
 
 uint64_t isgi_c_floats(const isg_rt_io *io);
-void isgi_c_write_header(isgi_c_text *t, const isgi_c_network *n);
+/* Sets `pair`, which the source wants. */
+void isgi_c_write_header(isgi_c_text *t, isgi_c_network *n);
 void isgi_c_write_source(isgi_c_text *t, const isgi_c_network *n);
 
 #endif

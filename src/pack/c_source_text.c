@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "pack/c_source.h"
 
 /* "input" or, where there are several, "input0". */
@@ -72,6 +73,8 @@ static void put_io(isgi_c_text *t, const isgi_c_network *n, int output, uint32_t
 
 static void put_shapes(isgi_c_text *t, const isgi_c_network *n)
 {
+    static const char *const modes[] = {"ISG_MODE_F32", "ISG_MODE_INT8", "ISG_MODE_BF16"};
+    isgi_c_text_format(t, "\n/* The numbers that it computes in. */\n#define $_MODE %s\n", modes[n->mode]);
     isgi_c_text_put(
         t, "\n/* What goes in and comes out: float numbers, the last dimension fastest; one image a run. */\n");
     for (int k = 0; k < 2; k++) {
@@ -222,7 +225,18 @@ static void put_functions(isgi_c_text *t, const isgi_c_network *n)
                "const char *@_class_name(uint32_t index);\n");
 }
 
-void isgi_c_write_header(isgi_c_text *t, const isgi_c_network *n)
+/* All that the source depends on stands in the header: the model's hash, the mode, the instructions. */
+static void put_pair(isgi_c_text *t, isgi_c_network *n)
+{
+    uint8_t hash[32];
+    if (t->status != ISG_OK) return;
+    isg_sha256(hash, t->text.data, t->text.size);
+    n->pair = isgi_load_u32(hash);
+    isgi_c_text_put(t, "\n/* The source compiles with the header that was written with it, and with no other. */\n");
+    isgi_c_text_format(t, "#define $_PAIR 0x%08lxu\n", (unsigned long)n->pair);
+}
+
+void isgi_c_write_header(isgi_c_text *t, isgi_c_network *n)
 {
     put_title(t, n, "A network as C, for insitu/rt.h: written");
     isgi_c_text_put(t,
@@ -234,6 +248,7 @@ void isgi_c_write_header(isgi_c_text *t, const isgi_c_network *n)
     put_classes(t, n);
     put_memory(t, n);
     put_functions(t, n);
+    put_pair(t, n);
     isgi_c_text_put(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 
@@ -241,7 +256,6 @@ void isgi_c_write_header(isgi_c_text *t, const isgi_c_network *n)
 
 static void put_options(isgi_c_text *t, const isgi_c_network *n)
 {
-    static const char *const modes[] = {"ISG_MODE_F32", "ISG_MODE_INT8", "ISG_MODE_BF16"};
     isgi_c_text_format(t,
                        "\n/* What lies at the front of a workspace; the runtime has the rest. */\n#define $_HEAD %uu\n",
                        ISGI_C_HEAD);
@@ -254,7 +268,7 @@ static void put_options(isgi_c_text *t, const isgi_c_network *n)
                        "    isg_rt_options options = ISG_RT_OPTIONS_INIT;\n");
     isgi_c_text_format(t, "    options.isa_mask = 0x%xu; /* isg_isa: ", n->isa);
     put_sets(t, n->isa);
-    isgi_c_text_format(t, " */\n    options.mode = %s;\n    return options;\n}\n", modes[n->mode]);
+    isgi_c_text_put(t, " */\n    options.mode = $_MODE;\n    return options;\n}\n");
 }
 
 static void put_init(isgi_c_text *t)
@@ -428,7 +442,10 @@ void isgi_c_write_source(isgi_c_text *t, const isgi_c_network *n)
                        "/* Goes with libinsitu_rt alone. With $_MAIN defined it is a program that tests itself. */\n");
     isgi_c_text_put(t, "#include \"");
     isgi_c_text_put(t, n->header);
-    isgi_c_text_put(t, "\"\n\n#include <float.h>\n#include <insitu/format.h>\n#include <string.h>\n\n"
+    isgi_c_text_format(t, "\"\n#if $_PAIR != 0x%08lxu\n#error \"", (unsigned long)n->pair);
+    isgi_c_text_put(t, n->header);
+    isgi_c_text_put(t, " was written with another file than this one: export the model again\"\n#endif\n"
+                       "\n#include <float.h>\n#include <insitu/format.h>\n#include <string.h>\n\n"
                        "/* The .isg file, byte by byte. */\n"
                        "$_ALIGNED static const unsigned char @_image[$_IMAGE_BYTES] = {\n");
     isgi_c_text_bytes(t, n->image, n->image_bytes);

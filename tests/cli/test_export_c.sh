@@ -141,6 +141,11 @@ mkdir other
 cp "$small" other/model.isg
 (cd other && "$tool" export model.isg --c -o net.c -q --threads 3) || fail "from another folder"
 cmp -s net.c other/net.c && cmp -s net.h other/net.h || fail "the same model gives other bytes"
+# the header of one export does not go with the source of another
+"$tool" export "$small" --c --mode=bf16 -o other/net.c -q || fail "bf16"
+cp net.h other/net.h
+"$cc" -I"$source/include" -c other/net.c -o other/net.o 2>log && fail "a source takes another export's header"
+grep -q 'net.h was written with another file than this one' log || fail "another header: $(cat log)"
 # a damaged table is told
 sed 's/^    137,73,83,71,/    137,73,83,72,/' net.c >damaged.c
 "$cc" -I"$source/include" ${sanitize:+-fsanitize=$sanitize} -DNET_MAIN damaged.c "$build/libinsitu_rt.a" -o damaged || fail "damaged.c"

@@ -91,6 +91,34 @@ static void test_texts(void **state)
     isg_model_close(m);
 }
 
+/* The digits behind `before`. */
+static unsigned long pair_of(const char *text, const char *before)
+{
+    const char *at = strstr(text, before);
+    if (!at) fail_msg("'%s' is missing", before);
+    return strtoul(at + strlen(before), NULL, 16);
+}
+
+/* Header and source know each other by a number, which another mode changes though the sizes are the same. */
+static void test_pair(void **state)
+{
+    isg_model *m = everything();
+    unsigned long pairs[2];
+    isg_c_options o = usual;
+    isg_c_source s;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        o.mode = i ? ISG_MODE_BF16 : ISG_MODE_F32;
+        assert_int_equal(isg_model_c_source(&s, m, &o, NULL), ISG_OK);
+        assert_says(s.header, i ? "#define MY_NET_MODE ISG_MODE_BF16\n" : "#define MY_NET_MODE ISG_MODE_F32\n");
+        pairs[i] = pair_of(s.header, "#define MY_NET_PAIR 0x");
+        assert_int_equal(pair_of(s.source, "\n#if MY_NET_PAIR != 0x"), pairs[i]);
+        isg_c_source_free(&s);
+    }
+    assert_int_not_equal(pairs[0], pairs[1]);
+    isg_model_close(m);
+}
+
 static void test_refusals(void **state)
 {
     static const char *const prefixes[] = {
@@ -193,10 +221,8 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_texts),     cmocka_unit_test(test_pair), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, make_folder, clean_folder);
 }

@@ -21,8 +21,11 @@ typedef struct isgi_c_network {
     uint64_t floats[2]; /* and of the numbers in all of them */
     /* Of little-endian machines, by instruction set: the most of all but AArch64's, and that one. */
     uint64_t workspace, workspace_neon;
-    const uint8_t *golden; /* the section inside the image, or NULL */
-    double tolerance;      /* of its outputs, in parts of the largest or of 1 */
+    /* What the self-test expects: either is NULL, or both are and there is none. */
+    const uint8_t *golden; /* the section inside the image */
+    float *wanted;         /* outputs made here, to be freed */
+    uint64_t seed;         /* of the input */
+    double tolerance;      /* of the outputs, in parts of the largest or of 1 */
     uint32_t pair;         /* of the header's text, on which all of the source depends */
 } isgi_c_network;
 

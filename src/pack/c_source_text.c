@@ -189,6 +189,25 @@ static void put_arguments(isgi_c_text *t, const isgi_c_network *n)
     }
 }
 
+static void put_selftest_promise(isgi_c_text *t, const isgi_c_network *n)
+{
+    if (!n->golden && !n->wanted) {
+        isgi_c_text_put(t, "/* The network is too large for one, or has results without number: always "
+                           "ISG_E_UNSUPPORTED. */\n");
+        return;
+    }
+    isgi_c_text_put(t, "/* As @_init(), in $_SELFTEST_BYTES; then runs the network on noise and compares with\n");
+    isgi_c_text_put(
+        t, n->golden ? " * what its maker got, which the model carries.\n"
+                     : " * what plain C got in this mode, from which plain C differs by 0 unless its compiler may\n"
+                       " * change sums.\n");
+    isgi_c_text_format(
+        t,
+        " * *largest_error (may be null) is the largest difference. Errors: those of @_init(), ISG_E_NUMERIC\n"
+        " * (more than %g of the largest output, or than that where the largest is below 1). */\n",
+        n->tolerance);
+}
+
 static void put_functions(isgi_c_text *t, const isgi_c_network *n)
 {
     isgi_c_text_put(
@@ -208,16 +227,7 @@ static void put_functions(isgi_c_text *t, const isgi_c_network *n)
     isgi_c_text_put(t, ");\n\n"
                        "/* The bytes that @_init() needs on this machine, exactly; 0 where the image is damaged. */\n"
                        "size_t @_workspace_bytes(void);\n\n");
-    if (n->golden)
-        isgi_c_text_format(
-            t,
-            "/* As @_init(), in $_SELFTEST_BYTES; then runs the network on the input that\n"
-            " * the model carries for that and compares with what its maker got; *largest_error (may be null) is the\n"
-            " * largest difference. Errors: those of @_init(), ISG_E_NUMERIC\n"
-            " * (more than %g of the largest output, or than that where the largest is below 1). */\n",
-            n->tolerance);
-    else
-        isgi_c_text_put(t, "/* The model carries no input and output to test with: always ISG_E_UNSUPPORTED. */\n");
+    put_selftest_promise(t, n);
     isgi_c_text_put(t, "ISG_NODISCARD isg_status @_selftest(void *workspace, size_t bytes, float *largest_error);\n");
     if (isg_model_get_meta(n->model)->class_count)
         isgi_c_text_put(
@@ -326,45 +336,60 @@ static void put_places(isgi_c_text *t, const isgi_c_network *n)
     }
 }
 
+/* $_WANTED(i): the bits of output i. */
+static void put_wanted(isgi_c_text *t, const isgi_c_network *n)
+{
+    const uint64_t count = n->floats[1];
+    if (n->golden) {
+        isgi_c_text_format(t,
+                           "\n/* The image holds what is expected of the self-test. */\n"
+                           "#define $_WANTED(i) @_u32(@_image + %zu + 4 * (i))\n"
+                           "static uint32_t @_u32(const unsigned char *p)\n",
+                           (size_t)(n->golden - n->image) + ISG_FORMAT_GOLDEN_HEADER_BYTES);
+        isgi_c_text_put(
+            t, "{\n"
+               "    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;\n"
+               "}\n");
+        return;
+    }
+    isgi_c_text_put(t, "\n/* What is expected of the self-test, as bits. */\n#define $_WANTED(i) @_wanted[i]\n"
+                       "static const uint32_t @_wanted[$_OUT] = {");
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &n->wanted[i], sizeof bits);
+        isgi_c_text_format(t, "%s0x%08lxu%s", i % 8 ? " " : "\n    ", (unsigned long)bits, i + 1 < count ? "," : "\n");
+    }
+    isgi_c_text_put(t, "};\n");
+}
+
 static void put_selftest(isgi_c_text *t, const isgi_c_network *n)
 {
-    isgi_c_text_format(t,
-                       "\n/* Where the image holds the seed of its input and, behind %u bytes, its outputs. */\n"
-                       "#define $_GOLDEN (@_image + %zu)\n"
-                       "#define $_IN %lluu\n"
-                       "#define $_OUT %lluu\n\n",
-                       ISG_FORMAT_GOLDEN_HEADER_BYTES, (size_t)(n->golden - n->image), (unsigned long long)n->floats[0],
+    isgi_c_text_format(t, "\n#define $_IN %lluu\n#define $_OUT %lluu\n", (unsigned long long)n->floats[0],
                        (unsigned long long)n->floats[1]);
-    isgi_c_text_put(t,
-                    "static uint32_t @_u32(const unsigned char *p)\n"
-                    "{\n"
-                    "    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;\n"
-                    "}\n"
-                    "\nisg_status @_selftest(void *workspace, size_t bytes, float *largest_error)\n"
-                    "{\n"
-                    "    const size_t floats = sizeof(float) * ($_IN + $_OUT);\n"
-                    "    uint64_t seed = @_u32($_GOLDEN + 4);\n"
-                    "    float *in, *out, worst = 0.0f, largest = 1.0f;\n"
-                    "    size_t i;\n"
-                    "    isg_status status;\n"
-                    "    if (bytes < floats) return ISG_E_WORKSPACE;\n"
-                    "    bytes = (bytes - floats) / ISG_RT_ALIGNMENT * ISG_RT_ALIGNMENT;\n"
-                    "    status = @_init(workspace, bytes);\n"
-                    "    if (status != ISG_OK) return status;\n"
-                    "    in = (float *)(void *)((unsigned char *)workspace + bytes);\n"
-                    "    out = in + $_IN;\n"
-                    "    seed = seed << 32 | @_u32($_GOLDEN);\n"
-                    "    for (i = 0; i < $_IN; i++) in[i] = isg_golden_next(&seed);\n"
-                    "    status = @_run(workspace");
-    put_places(t, n);
-    isgi_c_text_format(t,
-                       ");\n"
+    put_wanted(t, n);
+    isgi_c_text_put(t, "\nisg_status @_selftest(void *workspace, size_t bytes, float *largest_error)\n"
+                       "{\n"
+                       "    const size_t floats = sizeof(float) * ($_IN + $_OUT);\n");
+    isgi_c_text_format(t, "    uint64_t seed = (uint64_t)0x%08lxu << 32 | 0x%08lxu;\n", (unsigned long)(n->seed >> 32),
+                       (unsigned long)(n->seed & 0xffffffffu));
+    isgi_c_text_put(t, "    float *in, *out, worst = 0.0f, largest = 1.0f;\n"
+                       "    size_t i;\n"
+                       "    isg_status status;\n"
+                       "    if (bytes < floats) return ISG_E_WORKSPACE;\n"
+                       "    bytes = (bytes - floats) / ISG_RT_ALIGNMENT * ISG_RT_ALIGNMENT;\n"
+                       "    status = @_init(workspace, bytes);\n"
                        "    if (status != ISG_OK) return status;\n"
-                       "    for (i = 0; i < $_OUT; i++) {\n"
-                       "        const uint32_t bits = @_u32($_GOLDEN + %u + 4 * i);\n"
-                       "        float wanted, error;\n",
-                       ISG_FORMAT_GOLDEN_HEADER_BYTES);
+                       "    in = (float *)(void *)((unsigned char *)workspace + bytes);\n"
+                       "    out = in + $_IN;\n"
+                       "    for (i = 0; i < $_IN; i++) in[i] = isg_golden_next(&seed);\n"
+                       "    status = @_run(workspace");
+    put_places(t, n);
     isgi_c_text_put(t,
+                    ");\n"
+                    "    if (status != ISG_OK) return status;\n"
+                    "    for (i = 0; i < $_OUT; i++) {\n"
+                    "        const uint32_t bits = $_WANTED(i);\n"
+                    "        float wanted, error;\n"
                     "        memcpy(&wanted, &bits, sizeof wanted);\n"
                     "        error = out[i] > wanted ? out[i] - wanted : wanted - out[i];\n"
                     "        if (!(error <= worst)) worst = error <= FLT_MAX ? error : FLT_MAX; /* no number, too */\n"
@@ -453,7 +478,7 @@ void isgi_c_write_source(isgi_c_text *t, const isgi_c_network *n)
     put_options(t, n);
     put_init(t);
     put_run(t, n);
-    if (n->golden)
+    if (n->golden || n->wanted)
         put_selftest(t, n);
     else
         put_no_selftest(t);

@@ -315,9 +315,10 @@ static void put_run(isgi_c_text *t, const isgi_c_network *n)
 {
     isgi_c_text_put(t, "\nisg_status @_run(void *workspace");
     put_arguments(t, n);
-    isgi_c_text_put(t, ")\n{\n    const @_instance *self = (const @_instance *)workspace;\n"
-                       "    const float *inputs[$_INPUTS];\n    float *outputs[$_OUTPUTS];\n"
-                       "    if (!self || self->image != @_image) return ISG_E_ARG;\n");
+    isgi_c_text_put(
+        t, ")\n{\n    const @_instance *self = (const @_instance *)workspace;\n"
+           "    const float *inputs[$_INPUTS];\n    float *outputs[$_OUTPUTS];\n"
+           "    if (!self || (uintptr_t)workspace % ISG_RT_ALIGNMENT || self->image != @_image) return ISG_E_ARG;\n");
     for (int k = 0; k < 2; k++)
         for (uint32_t i = 0; i < n->counts[k]; i++)
             isgi_c_text_format(t, "    %sputs[%u] = %s;\n", k ? "out" : "in", i, name_of(n, k, i).lower);

@@ -44,7 +44,9 @@ int main(void)
     for (i = 0; i < NET_INPUT_RANK; i++) count *= shape[i];
     if (count != NET_INPUT_FLOATS || sizeof mean / sizeof *mean != shape[1] || sizeof std != sizeof mean) return 10;
     if (!needed || needed > NET_WORKSPACE_BYTES) return 11;
-    if (net_run(two, input, output) != ISG_E_ARG || net_run(NULL, input, output) != ISG_E_ARG) return 12;
+    if (net_run(two, input, output) != ISG_E_ARG || net_run(two + 1, input, output) != ISG_E_ARG ||
+        net_run(NULL, input, output) != ISG_E_ARG)
+        return 12;
     if (net_init(NULL, sizeof one) != ISG_E_WORKSPACE || net_init(two + 1, sizeof two - 1) != ISG_E_WORKSPACE ||
         net_init(two, needed - 1) != ISG_E_WORKSPACE || net_init(two, 0) != ISG_E_WORKSPACE)
         return 13;

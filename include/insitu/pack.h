@@ -118,7 +118,8 @@ typedef struct isg_c_options {
     /* isg_isa bits that it may use where the CPU has them. ISG_ISA_ALL: those of AArch64, whose plans every machine can
      * make. Those of x86 only where named, each with the ones that it includes, and on a machine that has them. */
     uint32_t isa_mask;
-    const char *prefix; /* of all names: a letter, then letters, digits and _; 63 at most; not isg in any case */
+    const char *prefix; /* of all names: a letter, then letters, digits and _; 63 at most; not isg in any case. Macros
+                         * have it in capitals: those of one program differ not by case alone */
     const char *header; /* name that the source includes the header by: letters, digits and . _ - + */
 } isg_c_options;
 typedef struct isg_c_source {
@@ -127,9 +128,10 @@ typedef struct isg_c_source {
     uint64_t image_bytes;
     uint64_t workspace_bytes; /* what PREFIX_WORKSPACE_BYTES is at most */
 } isg_c_source;
-/* One image a run, one worker. The same model and options give the same bytes on every machine. The table takes some
- * 3.6 bytes of text a byte of the image. Free with isg_c_source_free(). Errors: ARG (prefix, header, mode, isa_mask),
- * UNSUPPORTED (int8 of a file without ranges; a big-endian host), LIMIT (an image above 16 MiB), FORMAT, NOMEM. */
+/* A batch of 1 unless the network fixes another, one worker. The same model and options give the same bytes on every
+ * machine. The table takes some 3.6 bytes of text a byte of the image. Free with isg_c_source_free(). Errors: ARG
+ * (prefix, header, mode, isa_mask), UNSUPPORTED (int8 of a file without ranges; a big-endian host), LIMIT (an image
+ * above 16 MiB), FORMAT, NOMEM. */
 ISG_NODISCARD isg_status isg_model_c_source(isg_c_source *out, const isg_model *m, const isg_c_options *options,
                                             isg_error *err);
 void isg_c_source_free(isg_c_source *source); /* takes one that is zero or freed, too */

@@ -75,8 +75,8 @@ static void put_shapes(isgi_c_text *t, const isgi_c_network *n)
 {
     static const char *const modes[] = {"ISG_MODE_F32", "ISG_MODE_INT8", "ISG_MODE_BF16"};
     isgi_c_text_format(t, "\n/* The numbers that it computes in. */\n#define $_MODE %s\n", modes[n->mode]);
-    isgi_c_text_put(
-        t, "\n/* What goes in and comes out: float numbers, the last dimension fastest; one image a run. */\n");
+    isgi_c_text_put(t, "\n/* What goes in and comes out: float numbers, the last dimension fastest. The batch is 1\n"
+                       " * unless the network itself fixes another. */\n");
     for (int k = 0; k < 2; k++) {
         isgi_c_text_format(t, "#define $_%sS %u\n", k ? "OUTPUT" : "INPUT", n->counts[k]);
         for (uint32_t i = 0; i < n->counts[k]; i++) put_io(t, n, k, i);

@@ -23,6 +23,7 @@ weights = [((i * 37) % 101 - 50) / 200 for i in range(8 * 27)]
 body = node('Conv', ['x', 'w'], 'a', pads()) + node('Add', ['a', 'k'], 'b') + node('Add', ['b', 'z'], 'first "out" ??/') + node('Relu', ['first "out" ??/'], 'c')
 body += node('GlobalAveragePool', ['c'], 'second') + tensor('w', [8, 3, 3, 3], weights) + tensor('k', [1, 8, 6, 6], [i / 300 for i in range(288)])
 save('several.onnx', body + value(11, 'x', ['N', 3, 6, 6]) + value(11, 'z', ['N', 8, 6, 6]) + value(12, 'first "out" ??/', ['N', 8, 6, 6]) + value(12, 'second', ['N', 8, 1, 1]))
+save('fixed.onnx', node('Relu', ['x'], 'y') + value(11, 'x', [4, 3]) + value(12, 'y', [4, 3]))
 save('wide.onnx', node('Relu', ['x'], 'y') + value(11, 'x', ['N', 16385]) + value(12, 'y', ['N', 16385]))
 save('large.onnx', node('Gemm', ['x', 'g'], 'y') + tensor('g', [2048, 2304], [1.0] * (2048 * 2304)) + value(11, 'x', ['N', 2048]) + value(12, 'y', ['N', 2304]))
 PYTHON
@@ -219,6 +220,12 @@ for standard in c99 c11; do
     expect 0 ./two
 done
 
+# a batch that the network fixes stays
+expect 0 "$tool" export fixed.onnx --c -o fixed.c
+grep -q 'FIXED_INPUT_SHAPE {4, 3}$' fixed.h && grep -q 'unless the network itself fixes another' fixed.h || fail "a fixed batch"
+# shellcheck disable=SC2086
+"$cc" -std=c99 $warnings ${sanitize:+-fsanitize=$sanitize} -DFIXED_MAIN fixed.c "$build/libinsitu_rt.a" -o fixed >log 2>&1 || fail "fixed: $(cat log)"
+expect 0 ./fixed
 # too many outputs for a self-test
 expect 0 "$tool" export wide.onnx --c -o wide.c
 # shellcheck disable=SC2086

@@ -353,11 +353,10 @@ static void report_layers(tool *t, const bench_side *side, const bench_side *oth
     }
     if (list) return;
     if (o->plan) {
-        printf(
-            "all layers %.4f ms, roofline %.4f ms: %.2f times; a core does %.1f GMAC/s of f32, %.1f of int8, and reads "
-            "%.1f GB/s\n",
-            all_ms, all_bound_ms, all_ms / all_bound_ms, o->peaks.f32_macs * 1e-9, o->peaks.int8_macs * 1e-9,
-            o->peaks.bytes * 1e-9);
+        printf("all layers %.4f ms, roofline %.4f ms: %.2f times; a core does %.1f GMAC/s of f32, %.1f of int8, "
+               "%.1f of bf16, and reads %.1f GB/s\n",
+               all_ms, all_bound_ms, all_ms / all_bound_ms, o->peaks.f32_macs * 1e-9, o->peaks.int8_macs * 1e-9,
+               o->peaks.bf16_macs * 1e-9, o->peaks.bytes * 1e-9);
     }
     tool_slower_note(slower, o->plan);
 }
@@ -398,6 +397,7 @@ static int report(tool *t, const bench_side *sides, int count, const bench_optio
         other = cJSON_AddObjectToObject(json, "peaks_a_core");
         tool_json_number(other, "f32_macs_per_second", o->peaks.f32_macs);
         tool_json_number(other, "int8_macs_per_second", o->peaks.int8_macs);
+        tool_json_number(other, "bf16_macs_per_second", o->peaks.bf16_macs);
         tool_json_number(other, "bytes_per_second", o->peaks.bytes);
     }
     report_layers(t, &sides[0], count > 1 ? &sides[1] : NULL, o, cJSON_AddArrayToObject(json, "layers"));

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #define MAX_IO 16
+#define MAX_BATCH 4096 /* as of insitu bench */
 
 typedef struct contender {
     const char *path, *mode;
@@ -208,8 +209,9 @@ int main(int argc, char **argv)
     if (argc < 5) return fail("usage", "bench_contender ours|ort:LIBRARY MODEL THREADS BATCH [MODE]");
     memset(&c, 0, sizeof c);
     c.path = argv[2];
-    c.threads = (uint32_t)strtoul(argv[3], NULL, 10);
-    c.batch = (uint32_t)strtoul(argv[4], NULL, 10);
+    c.threads = served_number(argv[3], 1024);
+    c.batch = served_number(argv[4], MAX_BATCH);
+    if (!c.threads || !c.batch) return fail("usage", "THREADS is 1..1024, BATCH 1..4096");
     c.mode = argc > 5 ? argv[5] : "f32";
     if (strncmp(argv[1], "ort:", 4) == 0 && load_ort(&c, argv[1] + 4)) return 1;
     return serve(&s, empty);

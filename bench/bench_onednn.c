@@ -169,7 +169,8 @@ int main(int argc, char **argv)
     if (argc != 4) return complain("usage", "bench_onednn f32|int8 MODEL.onnx BATCH");
     all.int8 = strcmp(argv[1], "int8") == 0;
     all.path = argv[2];
-    all.batch = strtol(argv[3], NULL, 10);
+    all.batch = served_number(argv[3], 4096);
+    if (!all.batch) return complain("usage", "BATCH is 1..4096");
     snprintf(all.version, sizeof all.version, "%d.%d.%d", dnnl_version()->major, dnnl_version()->minor,
              dnnl_version()->patch);
     return serve(&s, empty);

@@ -5,6 +5,7 @@
 #include <insitu/host.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SHOWN 32
@@ -45,6 +46,13 @@ static int answer(const served *s, const char *line, uint64_t empty)
     putchar('\n');
     fflush(stdout);
     return 0;
+}
+
+uint32_t served_number(const char *text, uint32_t most)
+{
+    char *end;
+    const unsigned long n = strtoul(text, &end, 10);
+    return *text < '0' || *text > '9' || *end || n > most ? 0 : (uint32_t)n;
 }
 
 uint64_t served_empty(void)

@@ -22,6 +22,9 @@ typedef struct served {
 /* Bytes resident now: those of the empty process, before a library of the contender's is loaded. */
 uint64_t served_empty(void);
 
+/* The decimal number 1..most that `text` is; 0 where it is none. */
+uint32_t served_number(const char *text, uint32_t most);
+
 /* Opens the contender and answers to the end of standard input. Returns the exit status of the process. */
 int serve(const served *s, uint64_t empty);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Times every kernel variant of kernels.def that this CPU can run, beside the peak it could reach.
  *
- * usage: bench_kernels [KERNEL]   Arithmetic is compared with a loop of independent fused multiply-adds of the same
- * width, memory traffic with memcpy over as many bytes. Each number is the median of 21 timings. One thread. */
+ * usage: bench_kernels [KERNEL]   Arithmetic is compared with a loop of independent multiply-adds of the same numbers
+ * and instruction set (src/pack/peaks.c), memory traffic with memcpy over as many bytes. Each number is the median of
+ * 21 timings. One thread. */
 #include <insitu/costs.h>
 #include <insitu/rt.h>
 
@@ -14,13 +15,14 @@
 #include <string.h>
 #include <time.h>
 
+#define SETS 6
 #define REPEATS 21
 #define MIN_SECONDS 0.001
 
 static float *buffers[4];
 static const float **tap_list;
 static const size_t buffer_floats = 1u << 20;
-static double peak_avx2_flops, peak_avx512_flops; /* of one thread; 0 where unknown */
+static isg_peaks peaks[SETS]; /* of one thread; 0 where unknown */
 static volatile float sink;
 
 static double now(void)
@@ -56,26 +58,64 @@ static int by_value(const void *a, const void *b)
         (seconds) = sample_[REPEATS / 2];                                                                              \
     } while (0)
 
-static double peak_flops(uint32_t isa)
-{
-    isg_peaks peaks;
-    if ((isgi_cpu_isa() & isa) != isa || isg_peaks_measure(&peaks, isa, 0, NULL) != ISG_OK) return 0.0;
-    return 2.0 * peaks.f32_macs;
-}
+/* Each with those below it. Without instructions for bytes, or for bfloat16, of its own a set has the peak of those. */
+static const struct {
+    const char *name;
+    uint32_t bit, mask;
+} sets[SETS] = {
+    {"avx2", ISG_ISA_AVX2, ISG_ISA_AVX2},
+    {"avx512", ISG_ISA_AVX512, ISG_ISA_AVX2 | ISG_ISA_AVX512},
+    {"avx512vnni", ISG_ISA_AVX512VNNI, ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI},
+    {"avx512bf16", ISG_ISA_AVX512BF16, ISG_ISA_AVX2 | ISG_ISA_AVX512 | ISG_ISA_AVX512VNNI | ISG_ISA_AVX512BF16},
+    {"neon", ISG_ISA_NEON, ISG_ISA_NEON},
+    {"neondot", ISG_ISA_NEONDOT, ISG_ISA_NEON | ISG_ISA_NEONDOT},
+};
 
 static void measure_peaks(void)
 {
-    peak_avx2_flops = peak_flops(ISG_ISA_AVX2);
-    peak_avx512_flops = peak_flops(ISG_ISA_AVX2 | ISG_ISA_AVX512);
-    printf("peak GFLOP/s, one thread: avx2 %.1f, avx512 %.1f\n", peak_avx2_flops / 1e9, peak_avx512_flops / 1e9);
+    for (int i = 0; i < SETS; i++) {
+        if ((isgi_cpu_isa() & sets[i].mask) != sets[i].mask ||
+            isg_peaks_measure(&peaks[i], sets[i].mask, 0, NULL) != ISG_OK) {
+            memset(&peaks[i], 0, sizeof peaks[i]);
+            continue;
+        }
+        printf("peak of %s, one thread: %.1f GFLOP/s in f32, %.1f in bf16, %.1f Gop/s in int8\n", sets[i].name,
+               2e-9 * peaks[i].f32_macs, 2e-9 * peaks[i].bf16_macs, 2e-9 * peaks[i].int8_macs);
+    }
+}
+
+/* Of the highest set that a variant needs; NULL for the reference. */
+static const isg_peaks *peaks_of(uint32_t bit)
+{
+    for (int i = SETS; i-- > 0;) {
+        if (bit & sets[i].bit) return &peaks[i];
+    }
+    return NULL;
+}
+
+static void report_rate(const char *name, const char *shape, double rate, const char *unit, double peak_macs)
+{
+    printf("%-24s %-26s %9.2f %s", name, shape, rate / 1e9, unit);
+    if (peak_macs > 0.0) printf("  %5.1f %% of peak", 100.0 * rate / (2.0 * peak_macs));
+    putchar('\n');
 }
 
 static void report_flops(const char *name, const char *shape, uint32_t bit, double flops, double seconds)
 {
-    const double peak = bit & ISG_ISA_AVX512 ? peak_avx512_flops : bit & ISG_ISA_AVX2 ? peak_avx2_flops : 0.0;
-    printf("%-24s %-26s %9.2f GFLOP/s", name, shape, flops / seconds / 1e9);
-    if (peak > 0.0) printf("  %5.1f %% of peak", 100.0 * flops / seconds / peak);
-    putchar('\n');
+    const isg_peaks *p = peaks_of(bit);
+    report_rate(name, shape, flops / seconds, "GFLOP/s", p ? p->f32_macs : 0.0);
+}
+
+static void report_bf16(const char *name, const char *shape, uint32_t bit, double flops, double seconds)
+{
+    const isg_peaks *p = peaks_of(bit);
+    report_rate(name, shape, flops / seconds, "GFLOP/s", p ? p->bf16_macs : 0.0);
+}
+
+static void report_ops(const char *name, const char *shape, uint32_t bit, double ops, double seconds)
+{
+    const isg_peaks *p = peaks_of(bit);
+    report_rate(name, shape, ops / seconds, "Gop/s", p ? p->int8_macs : 0.0);
 }
 
 static void report_bytes(const char *name, const char *shape, double bytes, double seconds)
@@ -119,7 +159,6 @@ static void bench_gemm_panels_f32(isgk_gemm_panels_f32_fn *fn, const char *name,
     }
 }
 
-/* The fraction is of the peak in binary32. */
 static void bench_gemm_panels_bf16(isgk_gemm_panels_bf16_fn *fn, const char *name, uint32_t bit)
 {
     isgk_finish finish = {buffers[3], NULL, 0, 0.0f, 6.0f};
@@ -130,7 +169,7 @@ static void bench_gemm_panels_bf16(isgk_gemm_panels_bf16_fn *fn, const char *nam
         double s;
         snprintf(text, sizeof text, "m=%zu n=%zu k=%zu", m, n, k);
         MEASURE(s, fn(buffers[0], n, buffers[1], k, panels, m, n, k, &finish));
-        report_flops(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
+        report_bf16(name, text, bit, 2.0 * (double)m * (double)n * (double)k, s);
     }
 }
 
@@ -326,11 +365,6 @@ static void bench_transpose_f32(isgk_transpose_f32_fn *fn, const char *name, uin
     report_bytes(name, "64 x 196", 64 * 196 * 8.0, s);
 }
 
-static void report_ops(const char *name, const char *shape, double ops, double seconds)
-{
-    printf("%-24s %-26s %9.2f Gop/s\n", name, shape, ops / seconds / 1e9);
-}
-
 static void bench_unpack_s8(isgk_unpack_s8_fn *fn, const char *name, uint32_t bit)
 {
     (void)bit;
@@ -403,7 +437,7 @@ static void bench_gemm_u8s8(isgk_gemm_u8s8_fn *fn, const char *name, uint32_t bi
         snprintf(text, sizeof text, "m=%zu n=%zu k=%zu |b|<=%d", m, n, k, (int)codes[i % 4].most);
         MEASURE(s, fn((int32_t *)buffers[0], n, (const uint8_t *)buffers[1], k, (const int8_t *)buffers[2], n, m, n,
                       k / 4, (const int32_t *)buffers[3], &codes[i % 4]));
-        report_ops(name, text, 2.0 * (double)(m * n * k), s);
+        report_ops(name, text, bit, 2.0 * (double)(m * n * k), s);
     }
 }
 
@@ -422,7 +456,7 @@ static void bench_dwconv_u8s8(isgk_dwconv_u8s8_fn *fn, const char *name, uint32_
             ((int8_t *)buffers[2])[b] = (int8_t)(b % 8 - 4);
         MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, channels, pixels,
                       groups, (const int8_t *)buffers[2], channels, (const int32_t *)buffers[3], &codes));
-        report_ops(name, text, 2.0 * (double)(pixels * 4 * groups * channels), s);
+        report_ops(name, text, bit, 2.0 * (double)(pixels * 4 * groups * channels), s);
     }
 }
 
@@ -441,7 +475,7 @@ static void bench_dwpairs_u8s8(isgk_dwpairs_u8s8_fn *fn, const char *name, uint3
         for (size_t b = 0; b < taps * ldw; b++) ((int8_t *)buffers[2])[b] = (int8_t)(b % 15 - 7); /* as of three bits */
         MEASURE(s, fn((int32_t *)buffers[0], channels, (const uint8_t *const *)(const void *)tap_list, 2 * channels,
                       pixels, taps, (const int8_t *)buffers[2], ldw, channels, (const int32_t *)buffers[3], &codes));
-        report_ops(name, text, 4.0 * (double)(pixels * taps * channels), s);
+        report_ops(name, text, bit, 4.0 * (double)(pixels * taps * channels), s);
     }
 }
 
@@ -449,6 +483,14 @@ int main(int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : NULL;
     const uint32_t isa = isgi_cpu_isa();
+    int known = !only;
+#define ISGK_OP(op) known = known || strcmp(only, #op) == 0;
+#define ISGK(op, name, bit)
+#include "kernels/kernels.def"
+    if (!known) {
+        fprintf(stderr, "bench_kernels: error: no kernel '%s' (see src/kernels/kernels.def)\n", only);
+        return 2;
+    }
     for (int i = 0; i < 4; i++) {
         buffers[i] = aligned_alloc(64, buffer_floats * sizeof **buffers);
         if (!buffers[i]) return 1;

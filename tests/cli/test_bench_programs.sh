@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The programs behind `make bench`: wrong words and numbers are refused in one line.
+# The programs behind `make bench`: wrong words and numbers are refused in one line, and kernels are told as parts of their peak.
 . "$(dirname "$0")/common.sh"
 
 # no CODE COMMAND...: that exit code and one line of an error at the end, no traceback, no signal.
@@ -32,5 +32,12 @@ for batch in 1 7; do
     says '^ready '
 done
 no 1 "$build/bench/bench_onednn" f32 "$work/net.onnx" 0
+
+# kernels: all but the reference beside the peak of their own numbers, on machines whose peak is known
+no 2 "$build/bench/bench_kernels" nothing
+for kernel in dwpairs_u8s8 dwrow_f32; do
+    expect 0 "$build/bench/bench_kernels" $kernel
+    grep "^${kernel}__" "$work/out" | grep -v __ref | grep -qv '% of peak$' && fail "$kernel: $(cat "$work/out")"
+done
 
 finish

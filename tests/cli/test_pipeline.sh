@@ -121,6 +121,9 @@ expect_error 2 "$tool" tune "$eight" --bits 9 --data "$data" --steps 2 -o "$work
 expect_error 3 "$tool" eval "$eight" --mode int8 --data "$data"
 expect 0 "$tool" tune "$eight" --epochs 0 --activations 8 --data "$data" --threads 1 --quiet --json -o "$work/ranges.isg"
 expect_error 2 "$tool" tune "$eight" --epochs 0 --data "$data" -o "$work/none.isg"
+expect 0 "$tool" bench "$work/ranges.isg" --mode=int8 --baseline "$model" --runs 2 --threads 1 --json
+[ "$(json mode)" = int8 ] && [ "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["baseline"]["mode"])' "$work/out")" = f32 ] ||
+    fail "a baseline without ranges does not run in f32 beside int8"
 expect_error 2 "$tool" tune "$eight" --epochs 0 --activations 8 --resume --checkpoint "$work/b.ckpt" --data "$data" -o "$work/none.isg"
 expect 0 "$tool" tune "$eight" --epochs 0 --activations 8 --data "$data" --threads 1 --quiet --json -o "$work/ranges.isg"
 grep -q '"training"' "$work/out" && fail "tune --epochs=0 trained"

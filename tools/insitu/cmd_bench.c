@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* insitu bench: latency as medians in one run against a baseline, time per layer, memory. */
+#include <insitu/format.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ typedef struct bench_side {
     isg_session *session;
     float **inputs, **outputs;
     uint32_t input_count, output_count, batch;
+    uint32_t mode;      /* isg_mode */
     double *times;      /* [runs], milliseconds */
     double microjoules; /* of all processors, over the runs whose counters did not start again */
     uint32_t energy_runs;
@@ -84,6 +86,7 @@ static int make_session(tool *t, bench_side *side, const bench_options *o, int p
     isg_status status;
     int code;
     tool_options_init(t, &options, side->batch, o->strategy);
+    options.mode = side->mode;
     if (tool_threads(t) > 1) {
         if (!tool_pool(t)) return EXIT_RUNTIME;
         options.parallel = isg_pool_parallel(t->pool);
@@ -100,7 +103,18 @@ static int make_session(tool *t, bench_side *side, const bench_options *o, int p
     return status == ISG_OK ? EXIT_OK : tool_error(t, side->m.path, status, &err);
 }
 
-static int side_open(tool *t, bench_side *side, const char *path, const bench_options *o)
+/* A baseline is as a rule the network that the file was made of, which has no ranges to compute in int8 by. */
+static uint32_t mode_of(tool *t, const bench_side *side, int baseline)
+{
+    size_t bytes;
+    if (!baseline || t->mode != ISG_MODE_INT8 ||
+        isg_rt_section(isg_model_rt(side->m.model), ISG_SECTION_ACTIVATIONS, &bytes))
+        return t->mode;
+    tool_note(t, "%s has no ranges for int8: it runs in f32", side->m.path);
+    return ISG_MODE_F32;
+}
+
+static int side_open(tool *t, bench_side *side, const char *path, const bench_options *o, int baseline)
 {
     const isg_rt_model *rt;
     int code = tool_model_open(t, &side->m, path, NULL, LABEL_OFFSET_UNSET);
@@ -108,6 +122,7 @@ static int side_open(tool *t, bench_side *side, const char *path, const bench_op
     if (side->m.fixed_batch && o->batch > 1)
         return tool_usage_error(t, "option --batch: %s has a fixed batch", side->m.path);
     side->batch = side->m.fixed_batch ? 1 : o->batch;
+    side->mode = mode_of(t, side, baseline);
     code = make_session(t, side, o, 0, &side->session);
     if (code != EXIT_OK) return code;
     rt = isg_model_rt(side->m.model);
@@ -244,6 +259,7 @@ static void print_energy(const char *label, const bench_side *side)
 static void json_side(cJSON *o, const bench_side *side)
 {
     tool_json_text(o, "file", side->m.path);
+    cJSON_AddStringToObject(o, "mode", tool_mode_name(side->mode));
     tool_json_number(o, "median_ms", side->median);
     tool_json_number(o, "p90_ms", side->p90);
     tool_json_number(o, "millijoules", side->energy_runs ? side->microjoules * 1e-3 / side->energy_runs : NAN);
@@ -461,8 +477,8 @@ int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv)
     code = o.plan ? calibrate(t, &o) : EXIT_OK;
     if (code != EXIT_OK) return code;
     if (getloadavg(load, 3) != 3) memset(load, 0, sizeof load);
-    code = side_open(t, &sides[0], argv[0], &o);
-    if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o);
+    code = side_open(t, &sides[0], argv[0], &o, 0);
+    if (code == EXIT_OK && o.baseline) code = side_open(t, &sides[1], o.baseline, &o, 1);
     if (code == EXIT_OK) code = tool_shape_check(t);
     if (code == EXIT_OK) code = measure(t, sides, count, &o);
     if (code == EXIT_OK) code = profile(t, &sides[0], &o);

@@ -13,6 +13,7 @@
 #include <insitu/graph.h>
 #include <insitu/host.h>
 #include <insitu/memory.h>
+#include <insitu/methods.h>
 #include <insitu/onnx.h>
 #include <insitu/pack.h>
 #include <insitu/parallel.h>

@@ -9,6 +9,7 @@
 #include <insitu/graph.h>
 #include <insitu/host.h>
 #include <insitu/memory.h>
+#include <insitu/parallel.h>
 #include <insitu/status.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,6 +75,59 @@ ISG_NODISCARD isg_status isg_method_encode(const isg_method *m, const isg_method
  * writes), ARG, NOMEM. */
 ISG_NODISCARD isg_status isg_method_decode(const isg_method *m, const isg_method_shape *shape, const uint8_t *bytes,
                                            size_t size, float *w, isg_error *err);
+
+/* ---- a network ---- */
+
+typedef struct isg_method_options {
+    uint32_t struct_size; /* sizeof(isg_method_options); another size is an ARG error */
+    const char *keep;     /* POSIX extended regular expression of layers that stay as they are, or NULL */
+    uint32_t rest_bits;   /* layers that the method has no form for: uniform codes of so many bits, 2..8; 32: they stay
+                             as they are; 0: 8 */
+} isg_method_options;
+
+/* What becomes of every weight of one network. Immutable; may be shared between threads. */
+typedef struct isg_method_plan isg_method_plan;
+
+typedef enum isg_method_way {
+    ISG_METHOD_USED = 0, /* by the method */
+    ISG_METHOD_REST = 1, /* it has no form for this one: uniform codes */
+    ISG_METHOD_KEPT = 2  /* binary32 */
+} isg_method_way;
+
+typedef struct isg_method_layer {
+    const char *name; /* of the layer (isg_graph_layer_name()); the plan's */
+    isg_method_shape shape;
+    isg_method_way way;
+    uint64_t bytes; /* of the stored weight */
+    isg_method_cost cost;
+    double lost, whole; /* ||W - W^||^2 and ||W||^2 */
+} isg_method_layer;
+
+typedef struct isg_method_report {
+    isg_method_layer *layers; /* owned; free with isg_free() */
+    uint32_t layer_count;
+    uint64_t weights, weight_bytes; /* of all layers */
+    isg_method_cost used;           /* of what the method stores alone: weights, bits, operations */
+    uint64_t used_bytes;
+    uint64_t other_bytes; /* constants besides (biases), in binary32 */
+    double weight_error;  /* ||W - W^||^2 / ||W||^2 over all that the method stores */
+} isg_method_report;
+
+/* `g` is prepared; the plan does not refer to it or to `m` afterwards. options may be NULL. Errors: ARG (keep is no
+ * expression or fits no layer; the method has no form for any layer), UNSUPPORTED (a weight that is not binary32, or
+ * factors), NOMEM. */
+ISG_NODISCARD isg_status isg_method_plan_create(isg_method_plan **out, const isg_graph *g, const isg_method *m,
+                                                const isg_method_options *options, isg_error *err);
+void isg_method_plan_destroy(isg_method_plan *p); /* NULL is fine */
+/* Replaces the weights of `g`, a form of the graph that the plan was made of, by what their bytes decode to. parallel,
+ * progress and report may be NULL; a report that was filled is the caller's (report->layers) also after an error.
+ * Errors: ARG (a weight is missing), NUMERIC, CANCELLED, NOMEM. `g` is then partly changed. */
+ISG_NODISCARD isg_status isg_method_plan_store(const isg_method_plan *p, isg_graph *g, const isg_parallel *parallel,
+                                               const isg_progress *progress, isg_method_report *report, isg_error *err);
+/* isg_train_options.project, with the plan as `user`: w is what the bytes of master decode to. A weight that the plan
+ * keeps or does not know stays as it is. Errors: NUMERIC, NOMEM. */
+ISG_NODISCARD isg_status isg_method_project(void *user, const char *value, const float *master, float *w, size_t count,
+                                            isg_error *err);
 
 #ifdef __cplusplus
 }

@@ -34,6 +34,11 @@ typedef enum isg_execution {
  * binary32. */
 typedef enum isg_precision { ISG_PRECISION_F32 = 0, ISG_PRECISION_BF16 = 1, ISG_PRECISION_TF32 = 2 } isg_precision;
 
+/* What a dense weight is made of before it is used: `count` numbers of graph value `value`, in ONNX order, from master
+ * to w. Called by several threads at once, each with another weight. */
+typedef isg_status isg_project_fn(void *user, const char *value, const float *master, float *w, size_t count,
+                                  isg_error *err);
+
 typedef struct isg_train_options {
     uint32_t struct_size;
     uint32_t epochs, batch; /* 0: 1, 128 */
@@ -86,6 +91,12 @@ typedef struct isg_train_options {
      * plain C, slow, for tests. An operation without code there runs on the processor. UNSUPPORTED where the build or
      * machine has none, and with `comm`. */
     const char *device;
+    /* NULL: dense weights are used as they are. Otherwise every step sees what `project` makes of them, and gradients
+     * go to the masters as they are (straight through). The graph ends with masters. ARG with a checkpoint, which could
+     * not tell one function from another, and with renormalise, whose folding comes after; UNSUPPORTED with a device.
+     */
+    isg_project_fn *project;
+    void *project_user;
     isg_progress progress;
     /* Ranks that train together, each calling isg_train() with the same arguments; NULL: this process alone. `batch` is
      * then that of all ranks together. Rank 0 reports progress, writes and reads files; all end with the same status

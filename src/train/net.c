@@ -536,6 +536,8 @@ isg_status isgi_net_create(isgi_net **out, const isg_graph *g, const isgi_net_op
     net->chunk_cap = (net->batch + net->chunks - 1) / net->chunks;
     net->trainable = o->trainable != 0;
     net->paper_clamp = o->paper_clamp;
+    net->project = o->project;
+    net->project_user = o->project_user;
     net->execution = o->execution;
     net->precision = o->precision;
     net->input_gradient = o->trainable && o->input_gradient;

@@ -61,8 +61,9 @@ typedef struct isgi_netweight {
     uint32_t taps, ci, co; /* ci per group */
     uint8_t factored;      /* generated: stored order [taps*ci][co]; else ONNX order */
     uint8_t direct;        /* factored and never generated: its one layer writes dq */
+    uint8_t projected;     /* dense, and w is what net->project makes of the parameter */
     int32_t uses;
-    float *w, *dw; /* dense: params; generated: owned buffers */
+    float *w, *dw; /* dense: params; generated, and a projected w: owned buffers */
     size_t count;
     isg_factors f; /* masters and scales point into params */
     isg_weight geometry;
@@ -125,6 +126,8 @@ struct isgi_net {
     uint8_t trainable, training;          /* gradients exist; batch statistics in use */
     uint8_t input_gradient;
     int paper_clamp;
+    isg_project_fn *project; /* as isg_train_options */
+    void *project_user;
     uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
     isgk_table kernels;
@@ -170,6 +173,8 @@ typedef struct isgi_net_options {
     int input_gradient;            /* also the gradient of the input: for tests */
     uint32_t execution, precision; /* isg_execution, isg_precision */
     isg_parallel parallel;
+    isg_project_fn *project;
+    void *project_user;
     isg_comm *comm;      /* ranks that share every batch, or NULL */
     isgi_device *device; /* borrowed; NULL: the processor */
 } isgi_net_options;

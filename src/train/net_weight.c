@@ -73,7 +73,10 @@ isg_status isgi_weight_bind(isgi_net *net, isgi_netweight *w, isg_error *err)
     if (!w->factored) {
         w->w = net->param_list[w->master[0]].w;
         w->dw = net->param_list[w->master[0]].g;
-        return ISG_OK;
+        if (!net->project) return ISG_OK;
+        w->w = isgi_malloc(w->count * sizeof(float));
+        w->projected = 1;
+        return w->w ? ISG_OK : isgi_nomem(err);
     }
     if (!w->direct) {
         w->w = isgi_malloc(w->count * sizeof(float));
@@ -97,6 +100,9 @@ isg_status isgi_weight_bind(isgi_net *net, isgi_netweight *w, isg_error *err)
 void isgi_weight_refresh(isgi_net *net, isgi_netweight *w)
 {
     w->status = ISG_OK;
+    if (w->projected)
+        w->status = net->project(net->project_user, net->graph->values[w->value].name, net->param_list[w->master[0]].w,
+                                 w->w, w->count, &w->error);
     if (!w->factored) return;
     for (int k = 0; k < 3; k++) {
         if (w->master[k] < 0) continue;
@@ -124,6 +130,7 @@ void isgi_weight_backward(isgi_net *net, isgi_netweight *w)
 
 void isgi_weight_clear(isgi_netweight *w)
 {
+    if (w->projected) isg_free(w->w);
     if (!w->factored) return;
     isg_free(w->w);
     isg_free(w->dw);

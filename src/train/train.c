@@ -83,6 +83,10 @@ static isg_status check_options(const isg_train_options *o, const isg_graph *tea
     if (o->match_teacher && !(teacher && o->renormalise)) {
         return isgi_fail(err, ISG_E_ARG, "matching the teacher's statistics needs a teacher and renormalisation");
     }
+    if (o->project && (o->checkpoint || o->renormalise))
+        return isgi_fail(err, ISG_E_ARG, "projected weights go with neither a checkpoint nor renormalisation");
+    if (o->project && o->device && strcmp(o->device, "cpu") != 0)
+        return isgi_fail(err, ISG_E_UNSUPPORTED, "projected weights on a device are not supported");
     if (o->batch > 65536)
         return isgi_fail(err, ISG_E_LIMIT, "a batch of %u, at most 65536 are possible", (unsigned)o->batch);
     return ISG_OK;
@@ -135,10 +139,13 @@ static isg_status make_nets(isgi_trainer *t, const isg_graph *teacher, isg_error
     n.precision = t->o.precision;
     n.parallel = isg_pool_parallel(t->pool);
     n.device = t->device;
+    n.project = t->o.project;
+    n.project_user = t->o.project_user;
     ISGI_TRY(isgi_net_create(&t->net, t->g, &n, err));
     if (t->net->param_count == 0) return isgi_fail(err, ISG_E_ARG, "the network has nothing to train");
     if (t->o.distill_beta <= 0) return ISG_OK;
     n.trainable = 0;
+    n.project = NULL;
     ISGI_TRY(isgi_net_create(&t->teacher, teacher, &n, err));
     if (t->teacher->classes != t->net->classes || t->teacher->acts[0].size != t->net->acts[0].size) {
         return isgi_fail(err, ISG_E_SHAPE, "teacher and student have different inputs or outputs");

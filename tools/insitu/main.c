@@ -16,6 +16,7 @@ const tool_verb tool_verbs[] = {
     {"run", "run a model on images or arrays", cmd_run},
     {"compare", "compare the outputs of two models on the same inputs", cmd_compare},
     {"sensitivity", "say which layer costs the accuracy, each compressed alone", cmd_sensitivity},
+    {"methods", "store a model by rival compression methods and compare", cmd_methods},
     {"bench", "measure latency and memory, per layer and against a baseline", cmd_bench},
     {"sim", "model energy, latency and traffic on an accelerator", cmd_sim},
     {"report", "turn results into pictures and pages for people", cmd_report},

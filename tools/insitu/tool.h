@@ -290,6 +290,7 @@ int cmd_eval(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_run(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_compare(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_sensitivity(tool *t, const tool_verb *verb, int argc, char **argv);
+int cmd_methods(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_bench(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_sim(tool *t, const tool_verb *verb, int argc, char **argv);
 int cmd_report(tool *t, const tool_verb *verb, int argc, char **argv);

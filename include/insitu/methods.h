@@ -95,7 +95,7 @@ typedef enum isg_method_way {
 } isg_method_way;
 
 typedef struct isg_method_layer {
-    const char *name; /* of the layer (isg_graph_layer_name()); the plan's */
+    char *name; /* of the layer (isg_graph_layer_name()); the report's */
     isg_method_shape shape;
     isg_method_way way;
     uint64_t bytes; /* of the stored weight */
@@ -104,7 +104,7 @@ typedef struct isg_method_layer {
 } isg_method_layer;
 
 typedef struct isg_method_report {
-    isg_method_layer *layers; /* owned; free with isg_free() */
+    isg_method_layer *layers; /* owned; isg_method_report_clear() */
     uint32_t layer_count;
     uint64_t weights, weight_bytes; /* of all layers */
     isg_method_cost used;           /* of what the method stores alone: weights, bits, operations */
@@ -112,6 +112,7 @@ typedef struct isg_method_report {
     uint64_t other_bytes; /* constants besides (biases), in binary32 */
     double weight_error;  /* ||W - W^||^2 / ||W||^2 over all that the method stores */
 } isg_method_report;
+void isg_method_report_clear(isg_method_report *r); /* takes one that is zero, too */
 
 /* `g` is prepared; the plan does not refer to it or to `m` afterwards. options may be NULL. Errors: ARG (keep is no
  * expression or fits no layer; the method has no form for any layer), UNSUPPORTED (a weight that is not binary32, or
@@ -120,8 +121,8 @@ ISG_NODISCARD isg_status isg_method_plan_create(isg_method_plan **out, const isg
                                                 const isg_method_options *options, isg_error *err);
 void isg_method_plan_destroy(isg_method_plan *p); /* NULL is fine */
 /* Replaces the weights of `g`, a form of the graph that the plan was made of, by what their bytes decode to. parallel,
- * progress and report may be NULL; a report that was filled is the caller's (report->layers) also after an error.
- * Errors: ARG (a weight is missing), NUMERIC, CANCELLED, NOMEM. `g` is then partly changed. */
+ * progress and report may be NULL. Errors: ARG (a weight is missing), NUMERIC, CANCELLED, NOMEM; `g` is then partly
+ * changed, and the report empty. */
 ISG_NODISCARD isg_status isg_method_plan_store(const isg_method_plan *p, isg_graph *g, const isg_parallel *parallel,
                                                const isg_progress *progress, isg_method_report *report, isg_error *err);
 /* isg_train_options.project, with the plan as `user`: w is what the bytes of master decode to. A weight that the plan

@@ -180,7 +180,9 @@ static isg_status store_layer(const isg_method_plan *p, const plan_layer *l, con
     float *w = tensor ? tensor->data : NULL, *made;
     isg_status status;
     char shown[96];
-    *r = (isg_method_layer){.name = l->name, .shape = l->shape, .way = l->way, .cost = {.weights = count}};
+    *r = (isg_method_layer){.shape = l->shape, .way = l->way, .cost = {.weights = count}};
+    r->name = isgi_strdup(l->name);
+    if (!r->name) return isgi_nomem(err);
     if (!tensor || tensor->dtype != ISG_DT_F32 || (size_t)tensor->count != count)
         return isgi_fail(err, ISG_E_ARG, "another network: it has no weight '%s'",
                          isgi_escape(shown, sizeof shown, l->value));
@@ -190,6 +192,10 @@ static isg_status store_layer(const isg_method_plan *p, const plan_layer *l, con
     made = isgi_malloc(count * sizeof *made);
     if (!made) return isgi_nomem(err);
     status = through_bytes(p, l, w, made, &r->bytes, &r->cost, err);
+    if (status == ISG_E_NUMERIC && err) {
+        const isg_error what = *err;
+        isgi_fail(err, status, "layer %s: %s", isgi_escape(shown, sizeof shown, l->name), what.message);
+    }
     for (size_t i = 0; i < count && status == ISG_OK; i++) {
         const double e = (double)w[i] - (double)made[i];
         r->lost += e * e;
@@ -241,6 +247,13 @@ static void add_up(isg_method_report *r, const isg_graph *g, const isg_method_pl
     }
 }
 
+void isg_method_report_clear(isg_method_report *r)
+{
+    for (uint32_t i = 0; r->layers && i < r->layer_count; i++) isg_free(r->layers[i].name);
+    isg_free(r->layers);
+    memset(r, 0, sizeof *r);
+}
+
 isg_status isg_method_plan_store(const isg_method_plan *p, isg_graph *g, const isg_parallel *parallel,
                                  const isg_progress *progress, isg_method_report *report, isg_error *err)
 {
@@ -266,7 +279,7 @@ isg_status isg_method_plan_store(const isg_method_plan *p, isg_graph *g, const i
     }
     if (status == ISG_OK) add_up(r, g, p);
     isg_free(job.errors);
-    if (!report) isg_free(own.layers);
+    if (!report || status != ISG_OK) isg_method_report_clear(r);
     return status;
 }
 

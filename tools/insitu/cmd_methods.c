@@ -7,6 +7,8 @@
 #include "tool_eval.h"
 #include "tool_methods.h"
 
+#define CLIP 1.0f /* of the gradient: networks whose BatchNorm was folded away diverge without */
+
 typedef struct methods_options {
     const char *data, *input, *csv, *keep;
     option_list methods;
@@ -98,8 +100,9 @@ static int evaluate(methods_job *job, const tool_model *m, const char *text, uin
     return code;
 }
 
-/* The same for every method: so many steps against the original, each seeing what the method makes of the weights. */
-static int train(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_row *row)
+/* The same for every method: so many steps against the original, each seeing what the method makes of the weights. One
+ * that diverges is left as it was, and told of. */
+static int train(methods_job *job, isg_graph **g, isg_method_plan *plan, methods_row *row)
 {
     const methods_options *o = job->o;
     const uint64_t images = isg_dataset_count(job->training);
@@ -112,6 +115,7 @@ static int train(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_
     options.epochs = (uint32_t)((o->tune_steps * o->tune_batch - 1) / images + 1);
     options.batch = o->tune_batch;
     options.learning_rate = o->learning_rate;
+    options.grad_clip = CLIP;
     options.distill_beta = 0.9f;
     options.validation_fraction = 0.0;
     options.project = isg_method_project;
@@ -119,11 +123,16 @@ static int train(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_
     options.seed = job->t->seed;
     options.threads = tool_threads(job->t);
     options.progress = tool_progress_callbacks(job->t);
-    status = isg_train(g, job->graph, job->training, &job->original.input, job->original.label_offset, &options,
+    status = isg_train(*g, job->graph, job->training, &job->original.input, job->original.label_offset, &options,
                        &report, &err);
     tool_progress_end(job->t);
-    row->final_loss = report.final_loss;
-    return status == ISG_OK ? EXIT_OK : tool_data_error(job->t, job->original.path, status, &err);
+    row->final_loss = status == ISG_OK ? report.final_loss : NAN;
+    row->diverged = status == ISG_E_NUMERIC;
+    if (!row->diverged) return status == ISG_OK ? EXIT_OK : tool_data_error(job->t, job->original.path, status, &err);
+    tool_warning(job->t, isg_method_text(row->method), "not trained: %s", err.message);
+    isg_graph_destroy(*g);
+    status = isg_graph_clone(g, job->graph, &err);
+    return status == ISG_OK ? EXIT_OK : tool_error(job->t, NULL, status, &err);
 }
 
 static int store(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_row *row)
@@ -158,7 +167,7 @@ static int measure_method(methods_job *job, const isg_method *m, methods_row *ro
     made.model = NULL;
     if (status == ISG_OK) status = isg_graph_clone(&g, job->graph, &err);
     if (status != ISG_OK) code = tool_data_error(job->t, job->original.path, status, &err);
-    if (code == EXIT_OK && job->o->tune_steps) code = train(job, g, plan, row);
+    if (code == EXIT_OK && job->o->tune_steps) code = train(job, &g, plan, row);
     if (code == EXIT_OK) code = store(job, g, plan, row);
     if (code == EXIT_OK && job->ds) {
         status = isg_model_from_graph(&made.model, g, &err);
@@ -282,7 +291,7 @@ static int check_options(tool *t, const methods_options *o, char **paths, int co
 static void job_clear(methods_job *job)
 {
     for (uint32_t i = 0; i < job->method_count; i++) isg_method_destroy(job->methods[i]);
-    for (uint32_t i = 0; job->r.rows && i < job->r.count; i++) isg_free(job->r.rows[i].report.layers);
+    for (uint32_t i = 0; job->r.rows && i < job->r.count; i++) isg_method_report_clear(&job->r.rows[i].report);
     free(job->methods);
     free(job->r.rows);
     isg_graph_destroy(job->graph);

@@ -55,6 +55,9 @@ static void print_notes(const methods_result *r)
     for (uint32_t i = 0; first->method && i < first->report.layer_count; i++)
         kept += first->report.layers[i].way == ISG_METHOD_KEPT;
     if (kept) printf("kept      %u layers in float32\n", kept);
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->rows[i].diverged) printf("diverged  %s: not trained\n", row_name(&r->rows[i]));
+    }
     for (uint32_t i = 0; i < r->count; i++, rest = 0) {
         const isg_method_report *report = &r->rows[i].report;
         for (uint32_t k = 0; k < report->layer_count; k++) rest += report->layers[k].way == ISG_METHOD_REST;
@@ -102,6 +105,7 @@ static void json_method(cJSON *o, const methods_row *row)
     cJSON_AddNumberToObject(o, "multiply_adds", report->used.multiply_adds);
     cJSON_AddNumberToObject(o, "shift_adds", report->used.shift_adds);
     tool_json_number(o, "final_loss", row->final_loss);
+    cJSON_AddBoolToObject(o, "diverged", row->diverged);
     sections = cJSON_AddObjectToObject(o, "section_bits");
     for (int i = 0; i < ISG_SECTION_COUNT; i++)
         cJSON_AddNumberToObject(sections, isg_method_section_name((isg_method_section)i), (double)report->used.bits[i]);

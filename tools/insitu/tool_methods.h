@@ -14,6 +14,7 @@ typedef struct methods_row {
     uint64_t bytes;         /* weights, biases and other constants, all layers */
     double bits_per_weight; /* of the layers that it stores in its own form */
     double final_loss;      /* of the training; NaN: none */
+    int diverged;           /* it was given up, and the weights are the original's */
     uint64_t correct;
 } methods_row;
 

@@ -115,10 +115,11 @@ typedef struct isg_method_report {
 void isg_method_report_clear(isg_method_report *r); /* takes one that is zero, too */
 
 /* `g` is prepared; the plan does not refer to it or to `m` afterwards. options may be NULL. Errors: ARG (keep is no
- * expression or fits no layer; the method has no form for any layer), UNSUPPORTED (a weight that is not binary32, or
- * factors), NOMEM. */
+ * expression or fits no layer), UNSUPPORTED (a weight that is not plain binary32), NOMEM. */
 ISG_NODISCARD isg_status isg_method_plan_create(isg_method_plan **out, const isg_graph *g, const isg_method *m,
                                                 const isg_method_options *options, isg_error *err);
+/* Layers that the method itself stores: 0 where it has no form for any. */
+uint32_t isg_method_plan_used(const isg_method_plan *p);
 void isg_method_plan_destroy(isg_method_plan *p); /* NULL is fine */
 /* Replaces the weights of `g`, a form of the graph that the plan was made of, by what their bytes decode to. parallel,
  * progress and report may be NULL. Errors: ARG (a weight is missing), NUMERIC, CANCELLED, NOMEM; `g` is then partly

@@ -74,7 +74,8 @@ float isgi_decoder_half(isgi_decoder *d)
 
 /* ---- uniform codes ---- */
 
-#define SCALES_TRIED 64 /* from the one that clips nothing down to a quarter of it */
+#define SCALES_TRIED 64 /* from the one whose top code is the largest number, down to a quarter of it */
+#define TOPS_TRIED 8    /* and some whose top code stays unused */
 
 static int32_t code_of(float x, float scale, int32_t most)
 {
@@ -92,16 +93,22 @@ static double error_with(const float *w, size_t count, size_t stride, float scal
     return sum;
 }
 
-/* The first candidate clips nothing: numbers that are such codes already come out as they are. Infinity
- * where binary16 cannot hold any of them. */
+static float candidate(float top, int32_t most, int k)
+{
+    const int32_t code = most - 1 - (k - SCALES_TRIED);
+    if (k < SCALES_TRIED) return top / (float)most * (1.0f - 0.75f * (float)k / SCALES_TRIED);
+    return top / (float)(code > 1 ? code : 1);
+}
+
+/* Numbers that are such codes already come out as they are, also where a scale of few bits (a binary16 subnormal) left
+ * the top code unused. Infinity where binary16 cannot hold any candidate. */
 static float best_scale(const float *w, size_t count, size_t stride, int32_t most)
 {
     float top = 0.0f, best = INFINITY;
     double least = INFINITY;
     for (size_t i = 0; i < count; i++) top = fmaxf(top, fabsf(w[i * stride]));
-    for (int k = 0; k < SCALES_TRIED; k++) {
-        const float part = 1.0f - 0.75f * (float)k / SCALES_TRIED;
-        const float scale = isgi_half_to_float(isgi_half_from_float(top / (float)most * part));
+    for (int k = 0; k < SCALES_TRIED + TOPS_TRIED; k++) {
+        const float scale = isgi_half_to_float(isgi_half_from_float(candidate(top, most, k)));
         const double error = error_with(w, count, stride, scale, most);
         if (!(error < least)) continue;
         least = error;

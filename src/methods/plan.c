@@ -53,8 +53,9 @@ static plan_layer *find_layer(const isg_method_plan *p, const char *value)
     return NULL;
 }
 
+/* Adds to *kept where the name is one to keep. */
 static isg_status add_layer(isg_method_plan *p, const isg_graph *g, int32_t node, const regex_t *keep, uint32_t rest,
-                            isg_error *err)
+                            uint32_t *kept, isg_error *err)
 {
     const isg_value *v = &g->values[weight_of(g, node)];
     plan_layer *l = &p->layers[p->count];
@@ -68,12 +69,14 @@ static isg_status add_layer(isg_method_plan *p, const isg_graph *g, int32_t node
     p->count++;
     if (!l->name || !l->value) return isgi_nomem(err);
     l->shape = shape_of(v);
-    if (keep && regexec(keep, l->name, 0, NULL, 0) == 0)
+    if (keep && regexec(keep, l->name, 0, NULL, 0) == 0) {
         l->way = ISG_METHOD_KEPT;
-    else if (isg_method_fits(&p->method, &l->shape))
+        ++*kept;
+    } else if (isg_method_fits(&p->method, &l->shape)) {
         l->way = ISG_METHOD_USED;
-    else
+    } else {
         l->way = rest == 32 ? ISG_METHOD_KEPT : ISG_METHOD_REST;
+    }
     return ISG_OK;
 }
 
@@ -93,24 +96,18 @@ static isg_status add_layers(isg_method_plan *p, const isg_graph *g, const char 
 {
     regex_t regex;
     char shown[96];
-    uint32_t used = 0, kept = 0;
+    uint32_t kept = 0;
     isg_status status = ISG_OK;
     if (keep && regcomp(&regex, keep, REG_EXTENDED | REG_NOSUB) != 0)
         return isgi_fail(err, ISG_E_ARG, "layer pattern \"%s\" is not a regular expression",
                          isgi_escape(shown, sizeof shown, keep));
     for (int32_t i = 0; i < g->node_count && status == ISG_OK; i++) {
-        if (weight_of(g, i) >= 0) status = add_layer(p, g, i, keep ? &regex : NULL, rest, err);
-    }
-    for (uint32_t i = 0; status == ISG_OK && i < p->count; i++) {
-        used += p->layers[i].way == ISG_METHOD_USED;
-        kept += keep && regexec(&regex, p->layers[i].name, 0, NULL, 0) == 0;
+        if (weight_of(g, i) >= 0) status = add_layer(p, g, i, keep ? &regex : NULL, rest, &kept, err);
     }
     if (keep) regfree(&regex);
     if (status == ISG_OK && keep && !kept)
         return isgi_fail(err, ISG_E_ARG, "layer pattern \"%s\" matches no layer",
                          isgi_escape(shown, sizeof shown, keep));
-    if (status == ISG_OK && !used)
-        return isgi_fail(err, ISG_E_ARG, "method %s has no form for any layer", p->method.text);
     return status;
 }
 
@@ -137,6 +134,13 @@ isg_status isg_method_plan_create(isg_method_plan **out, const isg_graph *g, con
     }
     *out = p;
     return ISG_OK;
+}
+
+uint32_t isg_method_plan_used(const isg_method_plan *p)
+{
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < p->count; i++) used += p->layers[i].way == ISG_METHOD_USED;
+    return used;
 }
 
 void isg_method_plan_destroy(isg_method_plan *p)

@@ -152,30 +152,51 @@ static int store(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_
     return EXIT_OK;
 }
 
-static int measure_method(methods_job *job, const isg_method *m, methods_row *row)
+static int measure_planned(methods_job *job, isg_method_plan *plan, methods_row *row)
 {
-    const isg_method_options options = {
-        .struct_size = sizeof options, .keep = job->o->keep, .rest_bits = job->o->rest_bits};
     tool_model made = job->original;
-    isg_method_plan *plan = NULL;
     isg_graph *g = NULL;
     isg_error err = {0};
-    isg_status status = isg_method_plan_create(&plan, job->graph, m, &options, &err);
-    int code = EXIT_OK;
-    row->method = m;
-    row->final_loss = NAN;
-    made.model = NULL;
-    if (status == ISG_OK) status = isg_graph_clone(&g, job->graph, &err);
-    if (status != ISG_OK) code = tool_data_error(job->t, job->original.path, status, &err);
+    isg_status status = isg_graph_clone(&g, job->graph, &err);
+    int code = status == ISG_OK ? EXIT_OK : tool_error(job->t, NULL, status, &err);
     if (code == EXIT_OK && job->o->tune_steps) code = train(job, &g, plan, row);
     if (code == EXIT_OK) code = store(job, g, plan, row);
     if (code == EXIT_OK && job->ds) {
         status = isg_model_from_graph(&made.model, g, &err);
-        code = status == ISG_OK ? evaluate(job, &made, isg_method_text(m), &row->correct)
-                                : tool_error(job->t, job->original.path, status, &err);
-        isg_model_close(made.model);
+        if (status != ISG_OK) {
+            code = tool_error(job->t, job->original.path, status, &err);
+        } else {
+            code = evaluate(job, &made, isg_method_text(row->method), &row->correct);
+            isg_model_close(made.model);
+        }
     }
     isg_graph_destroy(g);
+    return code;
+}
+
+/* A method that was asked for must have a form for some layer; of all methods those that have none are left out. */
+static int measure_method(methods_job *job, const isg_method *m)
+{
+    const isg_method_options options = {
+        .struct_size = sizeof options, .keep = job->o->keep, .rest_bits = job->o->rest_bits};
+    methods_row *row = &job->r.rows[job->r.count];
+    isg_method_plan *plan;
+    isg_error err = {0};
+    const isg_status status = isg_method_plan_create(&plan, job->graph, m, &options, &err);
+    int code = EXIT_OK;
+    if (status == ISG_E_ARG) return tool_usage_error(job->t, "option --keep: %s", err.message);
+    if (status != ISG_OK) return tool_error(job->t, job->original.path, status, &err);
+    if (isg_method_plan_used(plan)) {
+        row->method = m;
+        row->final_loss = NAN;
+        job->r.count++;
+        code = measure_planned(job, plan, row);
+    } else if (job->o->methods.count) {
+        code = tool_usage_error(job->t, "option --method: %s has no form for any layer", isg_method_text(m));
+    } else {
+        job->r.left_out[job->r.left_out_count++] = m;
+        job->e.total -= job->e.images;
+    }
     isg_method_plan_destroy(plan);
     return code;
 }
@@ -199,8 +220,9 @@ static int layer_bits(methods_job *job, const tool_model *m, double *bits)
     return EXIT_OK;
 }
 
-static int measure_file(methods_job *job, const char *path, methods_row *row)
+static int measure_file(methods_job *job, const char *path)
 {
+    methods_row *row = &job->r.rows[job->r.count++];
     tool *t = job->t;
     isg_rt_options options;
     tool_sizes sizes;
@@ -225,17 +247,17 @@ static int measure_file(methods_job *job, const char *path, methods_row *row)
 static int measure(methods_job *job)
 {
     methods_result *r = &job->r;
+    const uint32_t most = job->method_count + job->file_count;
     int code = EXIT_OK;
-    r->count = job->method_count + job->file_count;
-    r->rows = calloc(r->count, sizeof *r->rows);
-    if (!r->rows) return tool_error(job->t, NULL, ISG_E_NOMEM, NULL);
+    r->rows = calloc(most, sizeof *r->rows);
+    r->left_out = calloc(most, sizeof *r->left_out);
+    if (!r->rows || !r->left_out) return tool_error(job->t, NULL, ISG_E_NOMEM, NULL);
     job->e.stage = "methods";
-    job->e.total = job->e.images * (r->count + 1);
+    job->e.total = job->e.images * (most + 1);
     code = evaluate(job, &job->original, "the original", &r->correct);
-    for (uint32_t i = 0; code == EXIT_OK && i < job->method_count; i++)
-        code = measure_method(job, job->methods[i], &r->rows[i]);
-    for (uint32_t i = 0; code == EXIT_OK && i < job->file_count; i++)
-        code = measure_file(job, job->files[i], &r->rows[job->method_count + i]);
+    for (uint32_t i = 0; code == EXIT_OK && i < job->method_count; i++) code = measure_method(job, job->methods[i]);
+    if (code == EXIT_OK && !r->count) code = tool_usage_error(job->t, "option --keep: leaves no layer to the methods");
+    for (uint32_t i = 0; code == EXIT_OK && i < job->file_count; i++) code = measure_file(job, job->files[i]);
     tool_progress_end(job->t);
     return code;
 }
@@ -294,6 +316,7 @@ static void job_clear(methods_job *job)
     for (uint32_t i = 0; job->r.rows && i < job->r.count; i++) isg_method_report_clear(&job->r.rows[i].report);
     free(job->methods);
     free(job->r.rows);
+    free(job->r.left_out);
     isg_graph_destroy(job->graph);
     isg_dataset_close(job->ds);
     isg_dataset_close(job->training);

@@ -55,6 +55,8 @@ static void print_notes(const methods_result *r)
     for (uint32_t i = 0; first->method && i < first->report.layer_count; i++)
         kept += first->report.layers[i].way == ISG_METHOD_KEPT;
     if (kept) printf("kept      %u layers in float32\n", kept);
+    for (uint32_t i = 0; i < r->left_out_count; i++)
+        printf("left out  %s: no form for any layer\n", isg_method_text(r->left_out[i]));
     for (uint32_t i = 0; i < r->count; i++) {
         if (r->rows[i].diverged) printf("diverged  %s: not trained\n", row_name(&r->rows[i]));
     }
@@ -154,7 +156,7 @@ static void json_setting(cJSON *json, const methods_result *r)
 
 static int print_json(tool *t, const methods_result *r)
 {
-    cJSON *json = tool_json("methods"), *original, *methods, *files;
+    cJSON *json = tool_json("methods"), *original, *methods, *files, *left_out;
     tool_json_text(json, "model", r->original->path);
     json_setting(json, r);
     original = cJSON_AddObjectToObject(json, "original");
@@ -166,6 +168,9 @@ static int print_json(tool *t, const methods_result *r)
     files = cJSON_AddArrayToObject(json, "files");
     for (uint32_t i = 0; i < r->count; i++)
         cJSON_AddItemToArray(r->rows[i].method ? methods : files, json_row(r, &r->rows[i]));
+    left_out = cJSON_AddArrayToObject(json, "left_out");
+    for (uint32_t i = 0; i < r->left_out_count; i++)
+        cJSON_AddItemToArray(left_out, cJSON_CreateString(isg_method_text(r->left_out[i])));
     return tool_json_print(t, json);
 }
 

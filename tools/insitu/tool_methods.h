@@ -29,6 +29,8 @@ typedef struct methods_result {
     uint64_t images, weights, bytes, correct; /* of the original */
     methods_row *rows;
     uint32_t count;
+    const isg_method **left_out; /* of all methods, those that have no form for any layer */
+    uint32_t left_out_count;
 } methods_result;
 
 /* Table or JSON on stdout. */

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# insitu methods on a network of our own: bytes that can be counted by hand, the same for any number of threads.
+. "$(dirname "$0")/common.sh"
+
+make_images "$work/data"
+data=idx:$work/data
+model=$work/model.onnx
+expect 0 "$tool" train --arch mlp --data "$data" --input unit --epochs 40 --batch 16 --threads 1 --quiet -o "$model"
+expect 0 "$tool" compress "$model" --layer '.=bits=4' --input unit --quiet -o "$work/four.isg"
+[ "$failures" -eq 0 ] || finish
+
+# value EXPRESSION: of the last JSON, d
+value()
+{
+    python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$work/out" "$1"
+}
+complains()
+{
+    grep -q -- "$1" "$work/err" || fail "the error is not '$1' but $(cat "$work/err")"
+}
+true_that()
+{
+    [ "$(value "$1")" = True ] || fail "not true: $1"
+}
+
+# every method, and a file of ours beside them
+expect 0 "$tool" methods "$model" "$work/four.isg" --data "$data" --input unit --json --quiet --threads 1
+cp "$work/out" "$work/one-thread"
+expect 0 "$tool" methods "$model" "$work/four.isg" --data "$data" --input unit --json --quiet --threads 2
+cmp -s "$work/out" "$work/one-thread" || fail "the result depends on threads"
+true_that 'd["schema"] == "insitu.methods/1" and d["images"] == 60 and not d["subset"]'
+true_that 'all(0 < m["ratio"] < 1 and 0 <= m["accuracy"] <= 1 for m in d["methods"] + d["files"])'
+true_that 'all(sum(l["bytes"] for l in m["layers"]) < m["bytes"] for m in d["methods"])'
+true_that 'd["files"][0]["file_bytes"] == '"$(wc -c <"$work/four.isg")"
+original=$(value 'd["original"]["correct"]')
+ours=$(value 'd["files"][0]["correct"]')
+expect 0 "$tool" eval "$model" --data "$data" --input unit --quiet --json
+[ "$(json correct)" = "$original" ] || fail "the original is not what eval says"
+expect 0 "$tool" eval "$work/four.isg" --data "$data" --quiet --json
+[ "$(json correct)" = "$ours" ] || fail "the file is not what eval says"
+
+# uniform codes: a scale of 16 bits an output and so many bits a weight, whole bytes a layer
+expect 0 "$tool" methods "$model" -m uniform:bits=3 -m uniform:bits=8 --json --quiet
+true_that 'all(l["bytes"] == (l["co"] * 16 + 3 * l["co"] * l["ci"] * l["kh"] * l["kw"] + 7) // 8 for l in d["methods"][0]["layers"])'
+true_that 'd["methods"][0]["weight_error"] > 100 * d["methods"][1]["weight_error"] > 0'
+true_that '"accuracy" not in d["methods"][0] and "images" not in d'
+
+# layers that are kept, or that a method has no form for
+first=$(value 'd["methods"][0]["layers"][0]["name"]')
+expect 0 "$tool" methods "$model" -m uniform:bits=2 --keep "^$first\$" --json --quiet
+true_that '[l["way"] for l in d["methods"][0]["layers"]][:2] == ["kept", "method"]'
+true_that 'd["methods"][0]["layers"][0]["bytes"] == 4 * d["methods"][0]["layers"][0]["co"] * d["methods"][0]["layers"][0]["ci"]'
+
+# training: more images right than without, and the same for any number of threads
+expect 0 "$tool" methods "$model" -m binary --data "$data" --input unit --json --quiet
+before=$(value 'd["methods"][0]["correct"]')
+tune="--tune-steps 30 --tune-batch 20"
+expect 0 "$tool" methods "$model" -m binary --data "$data" --input unit $tune --json --quiet --threads 1
+cp "$work/out" "$work/one-thread"
+[ "$(value 'd["methods"][0]["correct"]')" -ge "$before" ] || fail "training made it worse"
+true_that 'd["tune"]["steps"] == 30 and not d["methods"][0]["diverged"]'
+expect 0 "$tool" methods "$model" -m binary --data "$data" --input unit $tune --json --quiet --threads 2
+cmp -s "$work/out" "$work/one-thread" || fail "training depends on threads"
+
+# text, list, CSV
+expect 0 "$tool" methods "$model" -m ternary -m uniform --data "$data" --input unit --limit 10
+says '^ternary '
+says '^uniform:bits=8 '
+says '^original  accuracy .* of 10 images, subset'
+expect 0 "$tool" methods --list
+says '^uniform '
+expect 0 "$tool" methods --list --json
+true_that 'd["list"][0]["name"] == "uniform" and d["list"][0]["parameters"][0]["name"] == "bits"'
+expect 0 "$tool" methods "$model" -m uniform:bits=2 --csv=- --quiet
+says '^"uniform:bits=2",2\.'
+expect 0 "$tool" methods "$model" -m binary --csv="$work/rows.csv" --quiet
+[ "$(wc -l <"$work/rows.csv")" -eq 2 ] || fail "rows of the CSV"
+
+# what cannot be
+refused 2 "$tool" methods
+refused 2 "$tool" methods "$model" -m no
+complains "no method 'no'"
+refused 2 "$tool" methods "$model" -m uniform:bits=9
+complains 'bits is a whole number from 2 to 8'
+refused 2 "$tool" methods "$model" --keep '['
+refused 2 "$tool" methods "$model" --keep 'no such layer'
+complains 'matches no layer'
+refused 2 "$tool" methods "$model" --keep '.'
+refused 2 "$tool" methods "$model" --limit 5
+complains 'needs --data'
+refused 2 "$tool" methods "$model" --data "$data" --input unit --learning-rate 0.1
+complains 'needs --tune-steps'
+refused 2 "$tool" methods "$model" --rest-bits 1
+refused 2 "$tool" methods "$model" --csv=- --json
+refused 2 "$tool" methods "$model" --csv="$model"
+refused 2 "$tool" methods --list "$model"
+refused 3 "$tool" methods "$work/four.isg"
+complains 'its weight is not plain float32'
+finish

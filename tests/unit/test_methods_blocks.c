@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DSConv against its published formula, and the bits that ResNet-18 takes with them. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/methods.h>
+
+static size_t count_of(const isg_method_shape *s)
+{
+    return (size_t)s->co * s->ci * s->kh * s->kw;
+}
+
+static float *allocate(const isg_method_shape *s)
+{
+    float *w = calloc(count_of(s), sizeof *w);
+    assert_non_null(w);
+    return w;
+}
+
+static float *make_weight(const isg_method_shape *s, uint32_t seed)
+{
+    float *w = allocate(s);
+    uint32_t state = seed * 2654435761u + 12345u;
+    for (size_t i = 0; i < count_of(s); i++) {
+        for (int k = 0; k < 6; k++) {
+            state = state * 1664525u + 1013904223u;
+            w[i] += 0.1f * ((float)(state >> 8) / 16777216.0f - 0.5f);
+        }
+    }
+    return w;
+}
+
+typedef struct stored {
+    uint8_t *bytes;
+    size_t size;
+    float *made;
+    isg_method_cost cost;
+} stored;
+
+static stored store(const char *text, const isg_method_shape *s, const float *w)
+{
+    stored out = {.made = allocate(s)};
+    isg_method *m;
+    isg_error err = {0};
+    if (isg_method_create(&m, text, &err) != ISG_OK ||
+        isg_method_encode(m, s, w, &out.bytes, &out.size, &out.cost, &err) != ISG_OK ||
+        isg_method_decode(m, s, out.bytes, out.size, out.made, &err) != ISG_OK)
+        fail_msg("%s: %s", text, err.message);
+    isg_method_destroy(m);
+    return out;
+}
+
+static void release(stored *s)
+{
+    isg_free(s->bytes);
+    free(s->made);
+}
+
+/* ---- DSConv ---- */
+
+/* As binary16, from its definition: 11 significant bits, and none below 2^-24. */
+static double half(double x)
+{
+    int exponent;
+    frexp(x, &exponent);
+    if (exponent < -13) exponent = -13;
+    return ldexp(rint(ldexp(x, 11 - exponent)), exponent - 11);
+}
+
+/* What the numbers x[0], x[stride], ... become. */
+static void dsconv_block(const float *x, float *made, size_t count, size_t stride, int bits)
+{
+    const double least = -ldexp(1.0, bits - 1), most = -least - 1.0;
+    double top = 0.0, xq = 0.0, qq = 0.0, alpha;
+    for (size_t k = 0; k < count; k++) {
+        if (fabs((double)x[k * stride]) > fabs(top)) top = x[k * stride];
+    }
+    for (size_t k = 0; k < count; k++) {
+        double q = top != 0.0 ? rint(least / top * x[k * stride]) : 0.0;
+        q = q > most ? most : q < least ? least : q;
+        xq += q * x[k * stride];
+        qq += q * q;
+        made[k * stride] = (float)q;
+    }
+    alpha = qq > 0.0 ? half((float)(xq / qq)) : 0.0;
+    for (size_t k = 0; k < count; k++) made[k * stride] *= (float)alpha;
+}
+
+static void check_dsconv(const isg_method_shape *s, int bits, uint32_t block, const float *w)
+{
+    const size_t taps = (size_t)s->kh * s->kw;
+    float *want = allocate(s);
+    uint64_t blocks = 0;
+    char text[64];
+    stored got;
+    for (size_t o = 0; o < s->co; o++) {
+        for (size_t t = 0; t < taps; t++) {
+            for (size_t i = 0; i < s->ci; i += block, blocks++) {
+                const size_t at = (o * s->ci + i) * taps + t, left = s->ci - i;
+                dsconv_block(w + at, want + at, left < block ? left : block, taps, bits);
+            }
+        }
+    }
+    snprintf(text, sizeof text, "dsconv:bits=%d,block=%u", bits, (unsigned)block);
+    got = store(text, s, w);
+    for (size_t i = 0; i < count_of(s); i++) assert_true(got.made[i] == want[i]);
+    assert_int_equal(got.cost.bits[ISG_SECTION_CODES], count_of(s) * (size_t)bits);
+    assert_int_equal(got.cost.bits[ISG_SECTION_SCALES], 16 * blocks);
+    free(want);
+    release(&got);
+}
+
+static void test_dsconv(void **state)
+{
+    static const isg_method_shape shapes[] = {{3, 10, 3, 3}, {5, 64, 1, 1}, {2, 7, 1, 5}, {4, 1, 3, 3}};
+    static const uint32_t blocks[] = {1, 3, 5, 64, 4096};
+    (void)state;
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t b = 0; b < 5; b++) {
+            float *w = make_weight(&shapes[k], (uint32_t)(10 * k + b));
+            for (int bits = 2; bits <= 8; bits++) check_dsconv(&shapes[k], bits, blocks[b], w);
+            free(w);
+        }
+    }
+}
+
+/* The largest magnitude has the code -2^(n-1) whatever its sign; an equal one of the other sign is cut. */
+static void test_dsconv_range(void **state)
+{
+    const isg_method_shape s = {2, 4, 1, 1};
+    const float w[8] = {-8.0f, 7.0f, 1.0f, 0.0f, 8.0f, -8.0f, 2.0f, 0.0f};
+    /* q = -8, 7, -8 and 7 (cut), 2: alpha = -(64 + 56 + 4) / (64 + 49 + 4) */
+    const double alpha = half((float)(124.0 / 117.0));
+    stored got = store("dsconv:bits=4,block=4", &s, w);
+    (void)state;
+    for (int i = 0; i < 4; i++) assert_true(got.made[i] == w[i]);
+    assert_true(got.made[4] == (float)(8 * alpha) && got.made[5] == (float)(-7 * alpha));
+    assert_true(got.made[6] == (float)(2 * alpha) && got.made[7] == 0.0f && !signbit(got.made[7]));
+    release(&got);
+}
+
+/* ---- what is made ---- */
+
+/* Numbers that it has made are made again, to the last bit, from the same bytes. */
+static void check_twice(const char *text, const isg_method_shape *s, const float *w)
+{
+    stored once = store(text, s, w), twice = store(text, s, once.made);
+    if (once.size != twice.size || memcmp(once.bytes, twice.bytes, once.size) ||
+        memcmp(once.made, twice.made, count_of(s) * sizeof *w))
+        fail_msg("%s: %ux%ux%ux%u is not the same twice", text, s->co, s->ci, s->kh, s->kw);
+    release(&once);
+    release(&twice);
+}
+
+static void test_twice(void **state)
+{
+    static const char *const texts[] = {
+        "dsconv",
+        "dsconv:bits=2,block=5",
+        "dsconv:bits=8,block=4096",
+        "dsconv:bits=3,block=1",
+    };
+    static const isg_method_shape shapes[] = {{8, 16, 3, 3}, {7, 5, 3, 1}, {33, 18, 1, 1}, {2, 130, 3, 3}};
+    (void)state;
+    for (size_t k = 0; k < sizeof texts / sizeof texts[0] * 4 * 3; k++) {
+        const isg_method_shape *s = &shapes[k / 3 % 4];
+        float *w = make_weight(s, (uint32_t)k);
+        /* as they are; with channels of zeros and equal magnitudes; far too small for binary16, and some zeros */
+        for (size_t i = 0; i < count_of(s); i++) {
+            if (k % 3 == 1) w[i] = i / 30 % 3 == 0 ? 0.0f : copysignf(0.25f, w[i]);
+            if (k % 3 == 2) w[i] *= i % 7 ? 1e-12f : -0.0f;
+        }
+        check_twice(texts[k / 12], s, w);
+        free(w);
+    }
+}
+
+/* ---- the bits of ResNet-18 for CIFAR ---- */
+
+/* The 20 convolutions: of every shape, how many. */
+static const struct {
+    isg_method_shape shape;
+    uint32_t times;
+} convolutions[] = {
+    {{64, 3, 3, 3}, 1},    {{64, 64, 3, 3}, 4},   {{128, 64, 3, 3}, 1},  {{128, 128, 3, 3}, 3},
+    {{128, 64, 1, 1}, 1},  {{256, 128, 3, 3}, 1}, {{256, 256, 3, 3}, 3}, {{256, 128, 1, 1}, 1},
+    {{512, 256, 3, 3}, 1}, {{512, 512, 3, 3}, 3}, {{512, 256, 1, 1}, 1},
+};
+#define CONVOLUTIONS (sizeof convolutions / sizeof convolutions[0])
+#define WEIGHTS 11159232u
+
+/* Sums over all of them, of bytes that were written. */
+static isg_method_cost cost_of_resnet(const char *text)
+{
+    isg_method_cost sum = {0};
+    uint64_t bits = 0;
+    uint32_t layers = 0;
+    for (size_t k = 0; k < CONVOLUTIONS; k++) {
+        const isg_method_shape *s = &convolutions[k].shape;
+        float *w = make_weight(s, (uint32_t)k);
+        stored one = store(text, s, w);
+        sum.weights += one.cost.weights * convolutions[k].times;
+        for (int i = 0; i < ISG_SECTION_COUNT; i++) sum.bits[i] += one.cost.bits[i] * convolutions[k].times;
+        layers += convolutions[k].times;
+        free(w);
+        release(&one);
+    }
+    for (int i = 0; i < ISG_SECTION_COUNT; i++) bits += sum.bits[i];
+    assert_int_equal(layers, 20);
+    assert_int_equal(sum.weights, WEIGHTS);
+    print_message("%-32s %8.1f KiB, %.4f bits a weight\n", text, (double)bits / 8192.0, (double)bits / WEIGHTS);
+    return sum;
+}
+
+static void test_dsconv_bits(void **state)
+{
+    /* with factors of binary32, in KiB */
+    static const struct {
+        const char *text;
+        uint32_t bits, block, kib;
+    } rows[] = {{"dsconv:bits=4,block=64", 4, 64, 6132},
+                {"dsconv:bits=3,block=128", 3, 128, 4436},
+                {"dsconv:bits=2,block=256", 2, 256, 2919}};
+    (void)state;
+    for (size_t r = 0; r < 3; r++) {
+        const isg_method_cost cost = cost_of_resnet(rows[r].text);
+        uint64_t blocks = 0;
+        for (size_t k = 0; k < CONVOLUTIONS; k++) {
+            const isg_method_shape *s = &convolutions[k].shape;
+            blocks +=
+                (uint64_t)convolutions[k].times * s->co * s->kh * s->kw * ((s->ci + rows[r].block - 1) / rows[r].block);
+        }
+        assert_int_equal(cost.bits[ISG_SECTION_CODES], (uint64_t)rows[r].bits * WEIGHTS);
+        assert_int_equal(cost.bits[ISG_SECTION_SCALES], 16 * blocks);
+        assert_int_equal(lrint((double)(cost.bits[ISG_SECTION_CODES] + 32 * blocks) / 8192.0), rows[r].kib);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dsconv),
+        cmocka_unit_test(test_dsconv_range),
+        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_dsconv_bits),
+    };
+    return cmocka_run_group_tests_name("methods_blocks", tests, NULL, NULL);
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DSConv against its published formula, and the bits that ResNet-18 takes with them. */
+/* DSConv and CirCNN against their published formulas, and the bits that ResNet-18 takes with them. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -147,9 +147,100 @@ static void test_dsconv_range(void **state)
     release(&got);
 }
 
-/* ---- what is made ---- */
+/* ---- CirCNN ---- */
 
-/* Numbers that it has made are made again, to the last bit, from the same bytes. */
+/* Block, tap and diagonal of weight [o][i][t]. */
+static int same_number(const isg_method_shape *s, size_t block, size_t a, size_t b)
+{
+    const size_t taps = (size_t)s->kh * s->kw, ta = a % taps, tb = b % taps;
+    const size_t oa = a / taps / s->ci, ob = b / taps / s->ci, ia = a / taps % s->ci, ib = b / taps % s->ci;
+    return ta == tb && oa / block == ob / block && ia / block == ib / block &&
+           (oa + 4 * block * s->ci - ia) % block == (ob + 4 * block * s->ci - ib) % block;
+}
+
+/* Targets on a grid of 1/32 of which one in every row of blocks is 127/32, so that codes of 8 bits hold them exactly;
+ * around them numbers whose mean is the target. What comes back is the target. */
+static void check_circnn(const isg_method_shape *s, uint32_t block)
+{
+    const size_t count = count_of(s), row = block * s->ci * (size_t)s->kh * s->kw;
+    float *w = allocate(s), *want = allocate(s);
+    uint64_t numbers = 0;
+    char text[64];
+    stored got;
+    for (size_t a = 0; a < count; a++) {
+        size_t members = 0, before = 0, first = count;
+        for (size_t b = 0; b < count; b++) {
+            if (!same_number(s, block, a, b)) continue;
+            if (first == count) first = b;
+            members++;
+            before += b < a;
+        }
+        numbers += first == a;
+        want[a] = first % row == 0 ? 127.0f / 32.0f : (float)(int)((first * 2654435761u >> 7) % 255u - 127) / 32.0f;
+        w[a] = want[a] + (before % 2 ? -0.125f : before + 1 < members ? 0.125f : 0.0f);
+    }
+    snprintf(text, sizeof text, "circnn:block=%u", (unsigned)block);
+    got = store(text, s, w);
+    for (size_t a = 0; a < count; a++) assert_true(got.made[a] == want[a]);
+    assert_int_equal(got.cost.bits[ISG_SECTION_CODES], 8 * numbers);
+    assert_int_equal(got.cost.bits[ISG_SECTION_SCALES], 16 * ((s->co + block - 1) / block));
+    free(w);
+    free(want);
+    release(&got);
+}
+
+static void test_circnn(void **state)
+{
+    static const isg_method_shape shapes[] = {{8, 8, 1, 1}, {5, 3, 2, 1}, {16, 12, 1, 1}, {7, 11, 1, 2}, {2, 2, 3, 3}};
+    static const uint32_t blocks[] = {2, 3, 4, 8, 256};
+    (void)state;
+    for (size_t k = 0; k < 5; k++) {
+        for (size_t b = 0; b < 5; b++) check_circnn(&shapes[k], blocks[b]);
+    }
+}
+
+/* Of any weight: every number is the mean over its diagonal, but for the rounding of codes of 8 bits. */
+static void test_circnn_random(void **state)
+{
+    const isg_method_shape s = {6, 9, 2, 2};
+    const size_t count = count_of(&s);
+    float *w = make_weight(&s, 5);
+    stored got = store("circnn:block=4,bits=8", &s, w);
+    double lost = 0.0, whole = 0.0;
+    (void)state;
+    for (size_t a = 0; a < count; a++) {
+        double sum = 0.0;
+        size_t members = 0;
+        for (size_t b = 0; b < count; b++) {
+            if (!same_number(&s, 4, a, b)) continue;
+            assert_true(got.made[a] == got.made[b]);
+            sum += w[b];
+            members++;
+        }
+        lost += pow(got.made[a] - sum / (double)members, 2.0);
+        whole += pow(sum / (double)members, 2.0);
+    }
+    assert_true(lost < 1e-4 * whole);
+    free(w);
+    release(&got);
+}
+
+static void test_circnn_fits(void **state)
+{
+    const isg_method_shape one_in = {8, 1, 3, 3}, one_out = {1, 8, 3, 3}, two = {2, 2, 1, 1};
+    isg_method *m;
+    isg_error err;
+    (void)state;
+    assert_int_equal(isg_method_create(&m, "circnn", &err), ISG_OK);
+    assert_false(isg_method_fits(m, &one_in));
+    assert_false(isg_method_fits(m, &one_out));
+    assert_true(isg_method_fits(m, &two));
+    isg_method_destroy(m);
+}
+
+/* ---- both ---- */
+
+/* Numbers that a method has made are made again, to the last bit, from the same bytes. */
 static void check_twice(const char *text, const isg_method_shape *s, const float *w)
 {
     stored once = store(text, s, w), twice = store(text, s, once.made);
@@ -163,10 +254,8 @@ static void check_twice(const char *text, const isg_method_shape *s, const float
 static void test_twice(void **state)
 {
     static const char *const texts[] = {
-        "dsconv",
-        "dsconv:bits=2,block=5",
-        "dsconv:bits=8,block=4096",
-        "dsconv:bits=3,block=1",
+        "dsconv",         "dsconv:bits=2,block=5", "dsconv:bits=8,block=4096", "dsconv:bits=3,block=1",
+        "circnn:block=2", "circnn:block=5,bits=3", "circnn:block=256,bits=8",  "circnn:bits=4",
     };
     static const isg_method_shape shapes[] = {{8, 16, 3, 3}, {7, 5, 3, 1}, {33, 18, 1, 1}, {2, 130, 3, 3}};
     (void)state;
@@ -244,13 +333,33 @@ static void test_dsconv_bits(void **state)
     }
 }
 
+static void test_circnn_bits(void **state)
+{
+    /* without scales and with the three input channels of the first layer stored dense, in KiB */
+    static const struct {
+        const char *text;
+        uint32_t block, kib;
+    } rows[] = {{"circnn:block=8", 8, 1364}, {"circnn:block=16", 16, 683}, {"circnn:block=64", 64, 172}};
+    (void)state;
+    for (size_t r = 0; r < 3; r++) {
+        const isg_method_cost cost = cost_of_resnet(rows[r].text);
+        const uint64_t first = 64 * 3 * 9, first_stored = 64 / rows[r].block * 9 * rows[r].block;
+        uint64_t scales = 0;
+        for (size_t k = 0; k < CONVOLUTIONS; k++)
+            scales += (uint64_t)convolutions[k].times * convolutions[k].shape.co / rows[r].block;
+        assert_int_equal(cost.bits[ISG_SECTION_CODES], 8 * ((WEIGHTS - first) / rows[r].block + first_stored));
+        assert_int_equal(cost.bits[ISG_SECTION_SCALES], 16 * scales);
+        assert_int_equal(lrint((double)(cost.bits[ISG_SECTION_CODES] + 8 * (first - first_stored)) / 8192.0),
+                         rows[r].kib);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dsconv),
-        cmocka_unit_test(test_dsconv_range),
-        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_dsconv_bits),
+        cmocka_unit_test(test_dsconv),        cmocka_unit_test(test_dsconv_range), cmocka_unit_test(test_circnn),
+        cmocka_unit_test(test_circnn_random), cmocka_unit_test(test_circnn_fits),  cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_dsconv_bits),   cmocka_unit_test(test_circnn_bits),
     };
     return cmocka_run_group_tests_name("methods_blocks", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DSConv and CirCNN against their published formulas, and the bits that ResNet-18 takes with them. */
+/* DSConv, CirCNN and AdaptivFloat against their published formulas, and the bits that ResNet-18 takes with them. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -238,7 +238,138 @@ static void test_circnn_fits(void **state)
     isg_method_destroy(m);
 }
 
-/* ---- both ---- */
+/* ---- AdaptivFloat ---- */
+
+/* Nearest of all magnitudes of the format; from equally near ones, zero, or the even mantissa of 1 + mantissa bits. */
+static double nearest(double size, int top, int exponent, int mantissa)
+{
+    const int steps = 1 << mantissa;
+    double best = 0.0;
+    for (int e = 0; e < 1 << exponent; e++) {
+        for (int k = 0; k < steps; k++) {
+            const double x = ldexp(1.0 + (double)k / steps, top - (1 << exponent) + 1 + e);
+            if (e == 0 && k == 0) continue;
+            if (fabs(x - size) < fabs(best - size)) best = x;
+            /* powers of two are even but for mantissas of one bit, where 1 is odd and 2 is even: the upper */
+            if (fabs(x - size) == fabs(best - size) && best > 0.0 && (mantissa ? k % 2 == 0 : 1)) best = x;
+        }
+    }
+    return best;
+}
+
+static int top_of(const float *w, size_t count)
+{
+    double most = 0.0;
+    int top = -100;
+    for (size_t i = 0; i < count; i++) most = fmax(most, fabs((double)w[i]));
+    while (ldexp(1.0, top + 1) <= most) top++;
+    return top;
+}
+
+static void check_afloat(const isg_method_shape *s, const float *w, int exponent, int mantissa)
+{
+    const int top = top_of(w, count_of(s));
+    char text[64];
+    stored got;
+    snprintf(text, sizeof text, "afloat:exponent=%d,mantissa=%d", exponent, mantissa);
+    got = store(text, s, w);
+    for (size_t i = 0; i < count_of(s); i++) {
+        const double want = copysign(nearest(fabs((double)w[i]), top, exponent, mantissa), w[i]);
+        if (got.made[i] != want) fail_msg("%s: %.9g became %.9g, not %.9g", text, w[i], got.made[i], want);
+    }
+    assert_int_equal(got.cost.bits[ISG_SECTION_CODES], count_of(s) * (size_t)(1 + exponent + mantissa));
+    assert_int_equal(got.cost.bits[ISG_SECTION_SCALES], 8);
+    assert_int_equal(got.cost.bits[ISG_SECTION_MASKS], 0);
+    release(&got);
+}
+
+static void test_afloat(void **state)
+{
+    const isg_method_shape s = {4, 9, 3, 3};
+    float *w = make_weight(&s, 6);
+    (void)state;
+    /* from beyond the largest magnitude of any format (rounded up it would be 2) down to zeros, and ties */
+    w[0] = 1.999f;
+    for (int i = 1; i < 60; i++) w[i] = ldexpf(i % 2 ? -1.0f : 1.0f, -i / 2);
+    for (int i = 60; i < 120; i++) w[i] = ldexpf(1.0f + (float)(i % 16) / 16.0f, -(i % 5));
+    for (int exponent = 2; exponent <= 5; exponent++) {
+        for (int mantissa = 0; mantissa <= 6; mantissa++) check_afloat(&s, w, exponent, mantissa);
+    }
+    free(w);
+}
+
+/* EdgeBERT's eight bits: magnitudes 2^(top-7) (1 + k/16), of which the smallest means zero. */
+static void test_afloat_ends(void **state)
+{
+    const isg_method_shape s = {1, 8, 1, 1};
+    const float least = 0x1.1p-7f;
+    const float w[8] = {1.0f, 1.99f, -1.99f, 0x1p-7f, 0.51f * 0x1.1p-7f, 0.5f * 0x1.1p-7f, -0.49f * 0x1.1p-7f, -0.0f};
+    const float want[8] = {1.0f, 1.9375f, -1.9375f, least, least, 0.0f, 0.0f, 0.0f};
+    stored got = store("afloat", &s, w);
+    (void)state;
+    assert_memory_equal(got.made, want, sizeof want);
+    release(&got);
+}
+
+typedef struct place {
+    double size;
+    size_t at;
+} place;
+
+static int compare(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    if (x->size != y->size) return x->size < y->size ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Like the dense one, with the smallest dropped before; magnitudes on a coarse grid, so that many are equal. */
+static void test_afloat_sparse(void **state)
+{
+    const isg_method_shape s = {5, 5, 2, 2};
+    const size_t count = count_of(&s);
+    float *w = make_weight(&s, 7);
+    (void)state;
+    for (size_t i = 0; i < count; i++) w[i] = rintf(w[i] * 40.0f) / 8.0f;
+    for (int percent = 1; percent < 100; percent++) {
+        place places[100];
+        uint64_t kept = 0;
+        char text[64];
+        stored got, dense = store("afloat:mantissa=3", &s, w);
+        for (size_t i = 0; i < count; i++) places[i] = (place){fabs((double)w[i]), i};
+        qsort(places, count, sizeof *places, compare);
+        for (int i = 0; i < percent; i++) dense.made[places[i].at] = 0.0f;
+        snprintf(text, sizeof text, "afloat:mantissa=3,sparsity=0.%02d", percent);
+        got = store(text, &s, w);
+        assert_memory_equal(got.made, dense.made, count * sizeof *w);
+        for (size_t i = 0; i < count; i++) kept += dense.made[i] != 0.0f;
+        assert_int_equal(got.cost.bits[ISG_SECTION_MASKS], count);
+        assert_int_equal(got.cost.bits[ISG_SECTION_CODES], 7 * kept);
+        assert_true(kept > 0 && kept <= count - (size_t)percent);
+        release(&got);
+        release(&dense);
+    }
+    free(w);
+}
+
+/* The largest magnitude's exponent has 240 values; bytes with others are not an encoder's. */
+static void test_afloat_exponent(void **state)
+{
+    const isg_method_shape s = {1, 1, 1, 1};
+    isg_method *m;
+    isg_error err;
+    float w = 0.0f;
+    (void)state;
+    assert_int_equal(isg_method_create(&m, "afloat", &err), ISG_OK);
+    for (int top = 0; top < 256; top++) {
+        const uint8_t bytes[2] = {(uint8_t)top, 0x7f};
+        assert_int_equal(isg_method_decode(m, &s, bytes, 2, &w, &err), top < 240 ? ISG_OK : ISG_E_FORMAT);
+        if (top < 240) assert_true(w == ldexpf(1.9375f, top - 112));
+    }
+    isg_method_destroy(m);
+}
+
+/* ---- all three ---- */
 
 /* Numbers that a method has made are made again, to the last bit, from the same bytes. */
 static void check_twice(const char *text, const isg_method_shape *s, const float *w)
@@ -254,8 +385,19 @@ static void check_twice(const char *text, const isg_method_shape *s, const float
 static void test_twice(void **state)
 {
     static const char *const texts[] = {
-        "dsconv",         "dsconv:bits=2,block=5", "dsconv:bits=8,block=4096", "dsconv:bits=3,block=1",
-        "circnn:block=2", "circnn:block=5,bits=3", "circnn:block=256,bits=8",  "circnn:bits=4",
+        "dsconv",
+        "dsconv:bits=2,block=5",
+        "dsconv:bits=8,block=4096",
+        "dsconv:bits=3,block=1",
+        "circnn:block=2",
+        "circnn:block=5,bits=3",
+        "circnn:block=256,bits=8",
+        "circnn:bits=4",
+        "afloat",
+        "afloat:exponent=2,mantissa=0",
+        "afloat:exponent=5,mantissa=6",
+        "afloat:sparsity=0.5",
+        "afloat:exponent=2,mantissa=1,sparsity=0.9",
     };
     static const isg_method_shape shapes[] = {{8, 16, 3, 3}, {7, 5, 3, 1}, {33, 18, 1, 1}, {2, 130, 3, 3}};
     (void)state;
@@ -354,12 +496,33 @@ static void test_circnn_bits(void **state)
     }
 }
 
+static void test_afloat_bits(void **state)
+{
+    isg_method_cost cost = cost_of_resnet("afloat");
+    uint64_t kept = 0;
+    (void)state;
+    assert_int_equal(cost.bits[ISG_SECTION_CODES], 8u * (uint64_t)WEIGHTS);
+    assert_int_equal(cost.bits[ISG_SECTION_SCALES], 8 * 20);
+    cost = cost_of_resnet("afloat:sparsity=0.6");
+    for (size_t k = 0; k < CONVOLUTIONS; k++) {
+        const uint64_t count = count_of(&convolutions[k].shape);
+        kept += convolutions[k].times * (count - 6 * count / 10);
+    }
+    assert_int_equal(cost.bits[ISG_SECTION_MASKS], WEIGHTS);
+    assert_int_equal(cost.bits[ISG_SECTION_CODES], 8 * kept);
+    assert_int_equal(cost.bits[ISG_SECTION_SCALES], 8 * 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dsconv),        cmocka_unit_test(test_dsconv_range), cmocka_unit_test(test_circnn),
-        cmocka_unit_test(test_circnn_random), cmocka_unit_test(test_circnn_fits),  cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_dsconv_bits),   cmocka_unit_test(test_circnn_bits),
+        cmocka_unit_test(test_dsconv),          cmocka_unit_test(test_dsconv_range),
+        cmocka_unit_test(test_circnn),          cmocka_unit_test(test_circnn_random),
+        cmocka_unit_test(test_circnn_fits),     cmocka_unit_test(test_afloat),
+        cmocka_unit_test(test_afloat_ends),     cmocka_unit_test(test_afloat_sparse),
+        cmocka_unit_test(test_afloat_exponent), cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_dsconv_bits),     cmocka_unit_test(test_circnn_bits),
+        cmocka_unit_test(test_afloat_bits),
     };
     return cmocka_run_group_tests_name("methods_blocks", tests, NULL, NULL);
 }

@@ -440,6 +440,99 @@ static void test_renormalise(void **state)
     }
 }
 
+/* ---- projected weights ---- */
+
+static isg_status copy_of(void *user, const char *value, const float *master, float *w, size_t count, isg_error *err)
+{
+    (void)user;
+    (void)value;
+    (void)err;
+    memcpy(w, master, count * sizeof *w);
+    return ISG_OK;
+}
+
+/* Whatever the master is. */
+static isg_status fixed(void *user, const char *value, const float *master, float *w, size_t count, isg_error *err)
+{
+    (void)user;
+    (void)value;
+    (void)master;
+    (void)err;
+    for (size_t i = 0; i < count; i++) w[i] = (float)((int)(i * 7 % 11) - 5) * 0.02f;
+    return ISG_OK;
+}
+
+static isg_status refuse(void *user, const char *value, const float *master, float *w, size_t count, isg_error *err)
+{
+    (void)user;
+    (void)value;
+    (void)master;
+    (void)w;
+    (void)count;
+    return isgi_fail(err, ISG_E_NUMERIC, "no form");
+}
+
+static void shift_weights(isg_graph *g, float by)
+{
+    for (int32_t i = 0; i < g->value_count; i++) {
+        isg_tensor *c = g->values[i].constant;
+        if (!c || c->rank < 2) continue;
+        for (int64_t k = 0; k < c->count; k++) ((float *)c->data)[k] += by;
+    }
+}
+
+/* What is left of the masters after a step depends on them only by where they began: gradients pass straight through,
+ * from the weights that were made. */
+static void check_straight_through(void)
+{
+    isg_graph *a = small_net(), *b = small_net();
+    isg_train_options o = options();
+    o.max_steps = 1;
+    o.optimizer = ISG_OPT_SGD;
+    o.weight_decay = 0;
+    o.project = fixed;
+    shift_weights(b, 0.5f);
+    assert_int_equal(train(a, NULL, &o, NULL, NULL), ISG_OK);
+    assert_int_equal(train(b, NULL, &o, NULL, NULL), ISG_OK);
+    for (int32_t i = 0; i < a->value_count; i++) {
+        const isg_tensor *x = a->values[i].constant, *y = b->values[i].constant;
+        if (!x) continue;
+        for (int64_t k = 0; k < x->count; k++) {
+            const double moved = (double)((float *)y->data)[k] - (double)((float *)x->data)[k];
+            assert_true(fabs(moved - (x->rank < 2 ? 0.0 : 0.5)) < 1e-6);
+        }
+    }
+    isg_graph_destroy(a);
+    isg_graph_destroy(b);
+}
+
+static void test_project(void **state)
+{
+    isg_graph *a = small_net(), *b = small_net();
+    isg_train_options o = options();
+    isg_error err = {0};
+    (void)state;
+    assert_int_equal(train(a, NULL, &o, NULL, NULL), ISG_OK);
+    o.project = copy_of;
+    assert_int_equal(train(b, NULL, &o, NULL, NULL), ISG_OK);
+    assert_same_weights(a, b);
+    check_straight_through();
+    o.project = refuse;
+    assert_int_equal(train(b, NULL, &o, NULL, &err), ISG_E_NUMERIC);
+    assert_non_null(strstr(err.message, "no form"));
+    o.renormalise = 1;
+    assert_int_equal(train(b, NULL, &o, NULL, &err), ISG_E_ARG);
+    o.renormalise = 0;
+    o.checkpoint = "not-written";
+    assert_int_equal(train(b, NULL, &o, NULL, &err), ISG_E_ARG);
+    o.checkpoint = NULL;
+    o.device = "reference";
+    assert_int_equal(train(b, NULL, &o, NULL, &err), ISG_E_UNSUPPORTED);
+    assert_same_weights(a, b);
+    isg_graph_destroy(a);
+    isg_graph_destroy(b);
+}
+
 static void test_distill(void **state)
 {
     isg_graph *teacher = small_net(), *student = factored_net();
@@ -820,6 +913,7 @@ int main(void)
                                        cmocka_unit_test(test_shared_constants),
                                        cmocka_unit_test(test_factors),
                                        cmocka_unit_test(test_renormalise),
+                                       cmocka_unit_test(test_project),
                                        cmocka_unit_test(test_distill),
                                        cmocka_unit_test(test_views),
                                        cmocka_unit_test(test_views_resume),

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bsconv against plain loops over their paper's formulas: optimality, bytes and bits. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <insitu/methods.h>
+
+#define TAPS_MOST 25u
+
+static size_t count_of(const isg_method_shape *s)
+{
+    return (size_t)s->co * s->ci * s->kh * s->kw;
+}
+
+/* About normal, with more of it in low taps, so that no direction is like another. */
+static float *make_weight(const isg_method_shape *s, uint32_t seed)
+{
+    const size_t count = count_of(s), taps = (size_t)s->kh * s->kw;
+    float *w = malloc(count * sizeof *w);
+    uint32_t state = seed * 2654435761u + 12345u;
+    assert_non_null(w);
+    for (size_t i = 0; i < count; i++) {
+        float sum = 0.0f;
+        for (int k = 0; k < 4; k++) {
+            state = state * 1664525u + 1013904223u;
+            sum += (float)(state >> 8) / 16777216.0f - 0.5f;
+        }
+        w[i] = 0.1f * sum / (1.0f + 0.2f * (float)(i % taps));
+    }
+    return w;
+}
+
+static isg_method *create(const char *text)
+{
+    isg_method *m;
+    isg_error err = {0};
+    if (isg_method_create(&m, text, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
+    return m;
+}
+
+typedef struct stored {
+    uint8_t *bytes;
+    size_t size;
+    isg_method_cost cost;
+    float *made;
+} stored;
+
+static stored store(const isg_method *m, const isg_method_shape *s, const float *w)
+{
+    isg_error err = {0};
+    stored r = {0};
+    if (isg_method_encode(m, s, w, &r.bytes, &r.size, &r.cost, &err) != ISG_OK)
+        fail_msg("%s: %s", isg_method_text(m), err.message);
+    r.made = malloc(count_of(s) * sizeof *r.made);
+    assert_non_null(r.made);
+    if (isg_method_decode(m, s, r.bytes, r.size, r.made, &err) != ISG_OK)
+        fail_msg("%s: %s", isg_method_text(m), err.message);
+    return r;
+}
+
+static void stored_clear(stored *r)
+{
+    isg_free(r->bytes);
+    free(r->made);
+}
+
+static double lost_of(const float *a, const float *b, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sum;
+}
+
+/* Eigenvalues, descending, of the Gram matrix of `rows` rows of n numbers: squared singular values, by Jacobi's
+ * rotations. */
+static void squared_singular_values(const float *w, size_t rows, size_t n, double *out)
+{
+    double g[TAPS_MOST][TAPS_MOST] = {{0.0}};
+    assert_true(n <= TAPS_MOST);
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t a = 0; a < n; a++) {
+            for (size_t b = 0; b < n; b++) g[a][b] += (double)w[r * n + a] * (double)w[r * n + b];
+        }
+    }
+    for (size_t turn = 0; turn < 60 * n * n; turn++) {
+        const size_t p = turn / n % n, q = turn % n;
+        double angle, c, s;
+        if (p >= q || g[p][q] == 0.0) continue;
+        angle = 0.5 * atan2(2.0 * g[p][q], g[q][q] - g[p][p]);
+        c = cos(angle);
+        s = sin(angle);
+        for (size_t k = 0; k < n; k++) {
+            const double x = g[k][p], y = g[k][q];
+            g[k][p] = c * x - s * y;
+            g[k][q] = s * x + c * y;
+        }
+        for (size_t k = 0; k < n; k++) {
+            const double x = g[p][k], y = g[q][k];
+            g[p][k] = c * x - s * y;
+            g[q][k] = s * x + c * y;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t place = 0;
+        for (size_t k = 0; k < n; k++) place += g[k][k] > g[i][i] || (g[k][k] == g[i][i] && k < i);
+        out[place] = g[i][i];
+    }
+}
+
+/* ---- the bytes ---- */
+
+typedef struct reader {
+    const uint8_t *bytes;
+    uint64_t at;
+} reader;
+
+static uint32_t take(reader *r, uint32_t bits)
+{
+    uint32_t code = 0;
+    for (uint32_t k = 0; k < bits; k++, r->at++) code |= (uint32_t)(r->bytes[r->at / 8] >> r->at % 8 & 1u) << k;
+    return code;
+}
+
+static double take_half(reader *r)
+{
+    const uint32_t h = take(r, 16), exponent = h >> 10 & 31u, mantissa = h & 1023u;
+    const double size = exponent ? ldexp(1024.0 + mantissa, (int)exponent - 25) : ldexp(mantissa, -24);
+    return h >> 15 ? -size : size;
+}
+
+static const isg_method_shape shapes[] = {{8, 24, 3, 3}, {5, 16, 3, 3}, {6, 5, 5, 3}, {3, 70, 5, 5}, {4, 90, 1, 2}};
+#define SHAPES (sizeof shapes / sizeof shapes[0])
+
+/* ---- bsconv ---- */
+
+/* arXiv 2003.13549, BSConv-U, with codes of the two factors: W[o][i][t] = scale pw[o][i] dw[o][t]. */
+static void bsconv_bytes(const stored *r, const isg_method_shape *s, uint32_t bits)
+{
+    const uint32_t taps = s->kh * s->kw;
+    const double most = (double)(1u << (bits - 1)) - 1.0;
+    reader in = {r->bytes, 0};
+    const float *w = r->made;
+    for (uint32_t o = 0; o < s->co; o++) {
+        const double top = take_half(&in);
+        double dw[TAPS_MOST];
+        for (uint32_t a = 0; a < taps; a++) dw[a] = (double)take(&in, bits) - most;
+        for (uint32_t i = 0; i < s->ci; i++) {
+            const double pw = (double)take(&in, bits) - most;
+            for (uint32_t a = 0; a < taps; a++, w++)
+                assert_true(fabs((double)*w - top * pw * dw[a] / (most * most)) <= 1e-6 * fabs(top));
+        }
+    }
+    assert_true((in.at + 7) / 8 == r->size);
+}
+
+/* Nothing of rank 1 loses less than all but the first singular value; codes of 8 bits add little: a number is half a
+ * step off at most, 1/254 of the factor's largest, and dw has `taps` of them, pw `ci`. */
+static void bsconv_optimum(const float *w, const stored *r, const isg_method_shape *s)
+{
+    const size_t taps = (size_t)s->kh * s->kw, row = s->ci * taps;
+    for (size_t o = 0; o < s->co; o++) {
+        double values[TAPS_MOST], least = 0.0;
+        const double lost = lost_of(w + o * row, r->made + o * row, row);
+        squared_singular_values(w + o * row, s->ci, taps, values);
+        for (size_t a = 1; a < taps; a++) least += values[a];
+        assert_true(lost >= least * (1.0 - 1e-9));
+        assert_true(lost <= least + values[0] * (double)(s->ci + taps) / (254.0 * 254.0));
+    }
+}
+
+static void test_bsconv(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 2; bits <= 8; bits++) {
+        char text[32];
+        isg_method *m;
+        snprintf(text, sizeof text, "bsconv:bits=%u", bits);
+        m = create(text);
+        for (size_t k = 0; k < SHAPES; k++) {
+            const isg_method_shape *s = &shapes[k];
+            float *w = make_weight(s, (uint32_t)k);
+            stored once = store(m, s, w), twice = store(m, s, once.made);
+            bsconv_bytes(&once, s, bits);
+            if (bits == 8) bsconv_optimum(w, &once, s);
+            assert_true(once.cost.bits[ISG_SECTION_SCALES] == 16u * s->co);
+            assert_true(once.cost.bits[ISG_SECTION_BASES] == (uint64_t)bits * s->co * s->kh * s->kw);
+            assert_true(once.cost.bits[ISG_SECTION_CODES] == (uint64_t)bits * s->co * s->ci);
+            assert_true(once.cost.multiply_adds == (double)count_of(s));
+            /* the largest code of a factor is always the largest there is, so both come out as they are */
+            assert_memory_equal(once.made, twice.made, count_of(s) * sizeof *w);
+            assert_true(once.size == twice.size && !memcmp(once.bytes, twice.bytes, once.size));
+            stored_clear(&once);
+            stored_clear(&twice);
+            free(w);
+        }
+        isg_method_destroy(m);
+    }
+}
+
+static void test_fits(void **state)
+{
+    static const isg_method_shape pointwise = {64, 64, 1, 1}, depthwise = {64, 1, 3, 3}, few = {2, 3, 3, 3},
+                                  wide = {4, 4, 1, 2000};
+    isg_method *b = create("bsconv");
+    (void)state;
+    assert_false(isg_method_fits(b, &pointwise) || isg_method_fits(b, &depthwise) || isg_method_fits(b, &wide));
+    assert_true(isg_method_fits(b, &few));
+    isg_method_destroy(b);
+}
+
+/* ---- bits of a network ---- */
+
+/* The convolutions of ResNet-18 for CIFAR: 3x3 ones of `co` filters on `ci` channels, `times`; 1x1 shortcuts. */
+static const struct {
+    isg_method_shape shape;
+    uint32_t times;
+} convs[] = {{{64, 3, 3, 3}, 1},    {{64, 64, 3, 3}, 4},   {{128, 64, 3, 3}, 1},  {{128, 128, 3, 3}, 3},
+             {{256, 128, 3, 3}, 1}, {{256, 256, 3, 3}, 3}, {{512, 256, 3, 3}, 1}, {{512, 512, 3, 3}, 3},
+             {{128, 64, 1, 1}, 1},  {{256, 128, 1, 1}, 1}, {{512, 256, 1, 1}, 1}};
+#define CONVS (sizeof convs / sizeof convs[0])
+
+/* Bits of all, those that do not fit (1x1) in uniform codes of 8 bits as in the published rows. */
+static double network_kib(const char *text, double *bits_a_weight)
+{
+    isg_method *m = create(text), *other = create("uniform:bits=8");
+    uint64_t bits = 0, weights = 0, fitting = 0, fitting_bits = 0;
+    for (size_t k = 0; k < CONVS; k++) {
+        const isg_method_shape *s = &convs[k].shape;
+        const int fits = isg_method_fits(m, s);
+        float *w = make_weight(s, (uint32_t)k);
+        isg_method_cost cost;
+        isg_error err = {0};
+        uint8_t *bytes;
+        uint64_t sum = 0;
+        size_t size;
+        if (isg_method_encode(fits ? m : other, s, w, &bytes, &size, &cost, &err) != ISG_OK)
+            fail_msg("%s: %s", text, err.message);
+        for (int i = 0; i < ISG_SECTION_COUNT; i++) sum += cost.bits[i];
+        assert_true((sum + 7) / 8 == size);
+        bits += sum * convs[k].times;
+        weights += cost.weights * convs[k].times;
+        fitting += fits ? cost.weights * convs[k].times : 0;
+        fitting_bits += fits ? sum * convs[k].times : 0;
+        isg_free(bytes);
+        free(w);
+    }
+    assert_true(weights == 11159232);
+    *bits_a_weight = (double)bits / (double)weights;
+    print_message("%s: %.1f KiB, %.4f bits a weight; without %u weights that do not fit %.1f KiB, %.4f\n", text,
+                  (double)bits / 8192.0, *bits_a_weight, (unsigned)(weights - fitting), (double)fitting_bits / 8192.0,
+                  (double)fitting_bits / (double)fitting);
+    isg_method_destroy(m);
+    isg_method_destroy(other);
+    return (double)bits / 8192.0;
+}
+
+/* Counts of numbers in ResNet-18's 3x3 convolutions, and what the 1x1 ones take. */
+#define KERNELS 1220800u
+#define FILTERS 3904u
+#define SHORTCUTS (172032u * 8u + 896u * 16u)
+
+/* The published count is 1394 KiB, without scales, which is what is above it here. */
+static void test_network(void **state)
+{
+    double bpw, kib;
+    (void)state;
+    kib = network_kib("bsconv", &bpw);
+    assert_true(kib == (8.0 * (KERNELS + 9.0 * FILTERS) + 16.0 * FILTERS + SHORTCUTS) / 8192.0);
+    assert_true(fabs(kib - (FILTERS + 896.0) * 16.0 / 8192.0 - 1394.0) < 1.0 && fabs(bpw - 1.02) < 0.015);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bsconv),
+        cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_network),
+    };
+    return cmocka_run_group_tests_name("methods_lowrank", tests, NULL, NULL);
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AdaptivFloat: floats of few bits whose exponents follow the tensor, dense or with a mask of those that are stored. */
 #include <math.h>
-#include <string.h>
 
+#include "host/alloc.h"
+#include "methods/largest.h"
 #include "methods/method.h"
 
 enum { EXPONENT, MANTISSA, SPARSITY };
@@ -75,46 +76,6 @@ static float number_of(const format *f, uint32_t code)
     return (float)(code > f->most ? -x : x);
 }
 
-/* ---- the smallest magnitudes ---- */
-
-/* All below `size`, and the first `ties` of those that are equal to it. */
-typedef struct pruning {
-    uint32_t size; /* as the bits of a float, which are in the order of magnitudes */
-    size_t ties;
-} pruning;
-
-static uint32_t size_bits(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffffu;
-}
-
-/* The `count` smallest of n: finds the largest of them eight bits at a time. */
-static pruning smallest(const float *w, size_t n, size_t count)
-{
-    pruning p = {0, count};
-    for (int shift = 24; shift >= 0 && count; shift -= 8) {
-        size_t counts[256] = {0};
-        uint32_t digit = 0;
-        for (size_t i = 0; i < n; i++) {
-            const uint64_t bits = size_bits(w[i]);
-            if (bits >> (shift + 8) == (uint64_t)p.size >> (shift + 8)) counts[bits >> shift & 255u]++;
-        }
-        while (p.ties > counts[digit]) p.ties -= counts[digit++];
-        p.size |= digit << shift;
-    }
-    return p;
-}
-
-static int prunes(pruning *p, float x)
-{
-    const uint32_t bits = size_bits(x);
-    if (bits != p->size || !p->ties) return bits < p->size;
-    p->ties--;
-    return 1;
-}
-
 /* ---- the method ---- */
 
 /* The mask is EdgeBERT's (arXiv 2011.14203): a bit a weight, and codes of those alone that are not zero, also where it
@@ -127,15 +88,16 @@ static isg_status encode(const double *values, const isg_method_shape *shape, co
     const format f = format_of(values, top);
     const uint32_t bits = bits_of(&f);
     const int sparse = values[SPARSITY] > 0.0;
-    /* a decimal such as 0.29 of 100 is 29; 0.99 of any count leaves one */
-    pruning p = smallest(w, count, (size_t)(values[SPARSITY] * (double)count + 1e-6));
-    (void)err;
+    uint8_t *kept = isgi_malloc(count);
+    if (!kept) return isgi_nomem(err);
+    isgi_largest_mark(w, count, isgi_largest_count(count, values[SPARSITY]), kept);
     isgi_coder_put(c, ISG_SECTION_SCALES, (uint32_t)(top - TOP_LEAST), TOP_BITS);
     for (size_t i = 0; i < count; i++) {
-        const uint32_t code = prunes(&p, w[i]) ? 0 : code_of(&f, w[i]);
+        const uint32_t code = kept[i] ? code_of(&f, w[i]) : 0;
         if (sparse) isgi_coder_put(c, ISG_SECTION_MASKS, code != 0, 1);
         if (code || !sparse) isgi_coder_put(c, ISG_SECTION_CODES, code, bits);
     }
+    isg_free(kept);
     return ISG_OK;
 }
 

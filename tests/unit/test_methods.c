@@ -16,21 +16,22 @@
 #include "host/alloc.h"
 
 /* Settings besides the defaults, so that every parameter is moved once. */
-static const char *const settings[] = {"uniform:bits=2",
-                                       "uniform:bits=5",
-                                       "dsconv:bits=2",
-                                       "dsconv:bits=8,block=3",
-                                       "circnn:block=2",
-                                       "circnn:block=16,bits=5",
-                                       "afloat:exponent=5,mantissa=6",
-                                       "afloat:exponent=2,mantissa=0",
-                                       "afloat:sparsity=0.6"};
-static const char *const settings[] = {"uniform:bits=2", "uniform:bits=5", "bsconv:bits=3"};
-static const char *const settings[] = {"uniform:bits=2", "uniform:bits=5", "bsconv:bits=3", "prune:bits=3",
-                                       "prune:sparsity=0.98"};
 static const char *const settings[] = {
-    "uniform:bits=2", "uniform:bits=5",     "bsconv:bits=3", "penni:bases=3,bits=3", "penni:bases=9,sparsity=0.7",
-    "prune:bits=3",   "prune:sparsity=0.98"};
+    "uniform:bits=2",
+    "uniform:bits=5",
+    "dsconv:bits=2",
+    "dsconv:bits=8,block=3",
+    "circnn:block=2",
+    "circnn:block=16,bits=5",
+    "afloat:exponent=5,mantissa=6",
+    "afloat:exponent=2,mantissa=0",
+    "afloat:sparsity=0.6",
+    "bsconv:bits=3",
+    "penni:bases=3,bits=3",
+    "penni:bases=9,sparsity=0.7",
+    "prune:bits=3",
+    "prune:sparsity=0.98",
+};
 
 static const isg_method_shape shapes[] = {{8, 4, 3, 3}, {5, 3, 3, 3}, {16, 24, 1, 1}, {7, 1, 3, 3},
                                           {6, 5, 5, 3}, {1, 1, 1, 1}, {33, 70, 3, 3}, {10, 64, 1, 1}};

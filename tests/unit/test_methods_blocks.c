@@ -320,10 +320,11 @@ static int compare(const void *a, const void *b)
 {
     const place *x = a, *y = b;
     if (x->size != y->size) return x->size < y->size ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
+    return x->at > y->at ? -1 : x->at < y->at;
 }
 
-/* Like the dense one, with the smallest dropped before; magnitudes on a coarse grid, so that many are equal. */
+/* Like the dense one, with the smallest dropped before, of equal ones the last; magnitudes on a coarse grid, so that
+ * many are equal. */
 static void test_afloat_sparse(void **state)
 {
     const isg_method_shape s = {5, 5, 2, 2};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SmartDeal against its formulas in plain loops, and what it takes of ResNet-18. */
+/* SmartDeal and PatDNN against their formulas in plain loops, and what they take of ResNet-18. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -263,14 +263,148 @@ static void test_smartdeal_bad(void **state)
     free(w);
 }
 
+/* ---- PatDNN ---- */
+
+static double energy_in(const float *w, uint32_t mask)
+{
+    double sum = 0.0;
+    for (int t = 0; t < 9; t++) sum += mask >> t & 1u ? (double)w[t] * w[t] : 0.0;
+    return sum;
+}
+
+/* The tap sets of `kernels` kernels, 0 where connectivity pruning takes one: straight from the paper. */
+static void patdnn_by_hand(const float *w, int kernels, int patterns, int kept, uint32_t *masks)
+{
+    static const int ring[8] = {0, 1, 2, 3, 5, 6, 7, 8};
+    uint32_t all[56], chosen[56];
+    int votes[56] = {0}, count = 0;
+    for (int a = 0; a < 8; a++)
+        for (int b = a + 1; b < 8; b++)
+            for (int c = b + 1; c < 8; c++) all[count++] = 1u << ring[a] | 1u << ring[b] | 1u << ring[c] | 1u << 4;
+    assert_int_equal(count, 56);
+    for (int k = 0; k < kernels; k++) {
+        int best = 0;
+        for (int i = 1; i < 56; i++)
+            if (energy_in(w + 9 * k, all[i]) > energy_in(w + 9 * k, all[best])) best = i;
+        votes[best]++;
+    }
+    for (int p = 0; p < patterns; p++) {
+        int best = -1;
+        for (int i = 0; i < 56; i++) /* of as many votes the smallest set */
+            if (best < 0 || votes[i] > votes[best] || (votes[i] == votes[best] && all[i] < all[best])) best = i;
+        chosen[p] = all[best];
+        votes[best] = -1;
+    }
+    for (int k = 0; k < kernels; k++) {
+        masks[k] = chosen[0];
+        for (int p = 1; p < patterns; p++)
+            if (energy_in(w + 9 * k, chosen[p]) > energy_in(w + 9 * k, masks[k])) masks[k] = chosen[p];
+    }
+    for (int left = kernels; left > kept; left--) {
+        int worst = -1;
+        for (int k = 0; k < kernels; k++)
+            if (masks[k] && (worst < 0 || energy_in(w + 9 * k, masks[k]) < energy_in(w + 9 * worst, masks[worst])))
+                worst = k;
+        masks[worst] = 0;
+    }
+}
+
+static void check_patdnn(const char *text, int patterns, int kept, int most)
+{
+    const isg_method_shape s = {8, 10, 3, 3};
+    float *w = make_weight(&s, 8);
+    uint32_t masks[80];
+    trip t = go(text, &s, w);
+    patdnn_by_hand(w, 80, patterns, kept, masks);
+    for (int o = 0; o < 8; o++) {
+        float top = 0.0f;
+        for (int i = 0; i < 90; i++)
+            if (masks[10 * o + i / 9] >> i % 9 & 1u) top = fmaxf(top, fabsf(w[90 * o + i]));
+        for (int i = 0; i < 90; i++) {
+            const int there = masks[10 * o + i / 9] >> i % 9 & 1u;
+            /* half a step, or what the scale with the least error clips */
+            if (there) assert_true(fabsf(w[90 * o + i] - t.made[90 * o + i]) <= 2.0f * top / (float)most);
+            if (!there) assert_true(t.made[90 * o + i] == 0.0f);
+        }
+    }
+    done(&t);
+    free(w);
+}
+
+static void test_patdnn_patterns(void **state)
+{
+    (void)state;
+    check_patdnn("patdnn", 8, 80, 127);
+    check_patdnn("patdnn:patterns=56", 56, 80, 127);
+    check_patdnn("patdnn:patterns=1,bits=6", 1, 80, 31);
+    check_patdnn("patdnn:patterns=3,keep=2.5", 3, 32, 127);
+    check_patdnn("patdnn:patterns=6,keep=16,bits=5", 6, 5, 15);
+}
+
+static void test_patdnn_bits(void **state)
+{
+    const isg_method_shape s = {8, 10, 3, 3}, one = {6, 1, 3, 3}, other = {8, 10, 3, 5};
+    float *w = make_weight(&s, 9);
+    isg_method *m = create("patdnn");
+    trip t = go("patdnn:patterns=6,bits=5", &s, w);
+    (void)state;
+    assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 6 * 6 + 80 * 3);
+    assert_int_equal(t.cost.bits[ISG_SECTION_CODES], 80 * 4 * 5);
+    assert_int_equal(t.cost.bits[ISG_SECTION_SCALES], 8 * 16);
+    assert_true(t.cost.shift_adds == 0.0 && t.cost.multiply_adds == 0.0);
+    done(&t);
+    t = go("patdnn:patterns=9,keep=2", &s, w);
+    assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 9 * 6 + 8 * 4 + 40 * (4 + 4));
+    assert_int_equal(t.cost.bits[ISG_SECTION_CODES], 40 * 4 * 8);
+    done(&t);
+    t = go("patdnn:patterns=1,keep=3", &one, w); /* one input channel, one pattern: neither has a number */
+    assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 6 + 6 * 1);
+    assert_int_equal(t.cost.bits[ISG_SECTION_SCALES], 2 * 16);
+    done(&t);
+    assert_false(isg_method_fits(m, &other));
+    isg_method_destroy(m);
+    free(w);
+}
+
+static void test_patdnn_bad(void **state)
+{
+    const char *text = "patdnn:patterns=5,keep=2";
+    const isg_method_shape s = {1, 10, 3, 3};
+    const size_t kernels = 5 * 6 + 4;
+    float *w = make_weight(&s, 10);
+    trip t = go(text, &s, w);
+    uint8_t *copy = malloc(t.size);
+    const struct {
+        size_t at;
+        uint32_t bits, code;
+    } wrong[] = {
+        {0, 6, 56},                     /* no such pattern */
+        {6, 6, bits_at(t.bytes, 0, 6)}, /* twice the same */
+        {5 * 6, 4, 11},                 /* more kernels than there are */
+        {kernels, 4, 10},               /* no such input channel */
+        {kernels + 7, 4, 0},            /* they do not ascend */
+        {kernels + 4, 3, 5},            /* no such pattern of the layer */
+    };
+    (void)state;
+    assert_int_equal(bits_at(t.bytes, 5 * 6, 4), 5);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        memcpy(copy, t.bytes, t.size);
+        set_bits(copy, wrong[i].at, wrong[i].bits, wrong[i].code);
+        assert_refused(text, &s, copy, t.size);
+    }
+    free(copy);
+    done(&t);
+    free(w);
+}
+
 /* Scales that binary16 does not hold are an error, whatever becomes of sums on the way. */
 static void test_wide(void **state)
 {
-    static const char *const texts[] = {"smartdeal", "smartdeal:rows=0.5"};
+    static const char *const texts[] = {"smartdeal", "smartdeal:rows=0.5", "patdnn", "patdnn:keep=2"};
     static const float scales[] = {1e10f, 1e30f, 3e38f};
     const isg_method_shape s = {2, 3, 3, 3};
     (void)state;
-    for (size_t k = 0; k < 6; k++) {
+    for (size_t k = 0; k < 12; k++) {
         isg_method *m = create(texts[k / 3]);
         isg_error err = {0};
         float *w = make_weight(&s, 11);
@@ -318,12 +452,16 @@ static double resnet18_bits(const char *text, double table, uint64_t *weights)
 
 static void test_resnet18(void **state)
 {
-    /* The formula of the survey counts no scale of the basis, here 16 bits a block. */
+    /* The formula of the survey counts no scale of the basis, here 16 bits a block; its PatDNN prunes 1 x 1
+     * convolutions as well, stores input channels where all kernels are kept, and 32 bits a filter. */
     static const struct {
         const char *text;
         double table, kib, published;
-    } rows[] = {
-        {"smartdeal", 0, 6119, 6080}, {"smartdeal:rows=0.6", 0, 2849, 2810}, {"smartdeal:rows=0.8", 0, 1759, 1720}};
+    } rows[] = {{"smartdeal", 0, 6119, 6080},
+                {"smartdeal:rows=0.6", 0, 2849, 2810},
+                {"smartdeal:rows=0.8", 0, 1759, 1720},
+                {"patdnn", 48, 5224, 6838},
+                {"patdnn:keep=3.6", 48, 1814, 1913}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t weights;
@@ -337,9 +475,15 @@ static void test_resnet18(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smartdeal_form),  cmocka_unit_test(test_smartdeal_powers),
-        cmocka_unit_test(test_smartdeal_basis), cmocka_unit_test(test_smartdeal_rows),
-        cmocka_unit_test(test_smartdeal_bad),   cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_smartdeal_form),
+        cmocka_unit_test(test_smartdeal_powers),
+        cmocka_unit_test(test_smartdeal_basis),
+        cmocka_unit_test(test_smartdeal_rows),
+        cmocka_unit_test(test_smartdeal_bad),
+        cmocka_unit_test(test_patdnn_patterns),
+        cmocka_unit_test(test_patdnn_bits),
+        cmocka_unit_test(test_patdnn_bad),
+        cmocka_unit_test(test_wide),
         cmocka_unit_test(test_resnet18),
     };
     return cmocka_run_group_tests_name("methods_structured", tests, NULL, NULL);

@@ -31,10 +31,9 @@ static const char *const settings[] = {
     "penni:bases=9,sparsity=0.7",
     "prune:bits=3",
     "prune:sparsity=0.98",
+    "smartdeal:threshold=0.1,rows=0.5",
+    "patdnn:patterns=4,keep=2.5,bits=4",
 };
-static const char *const settings[] = {"uniform:bits=2", "uniform:bits=5", "smartdeal:threshold=0.1,rows=0.5"};
-static const char *const settings[] = {"uniform:bits=2", "uniform:bits=5", "smartdeal:threshold=0.1,rows=0.5",
-                                       "patdnn:patterns=4,keep=2.5,bits=4"};
 
 static const isg_method_shape shapes[] = {{8, 4, 3, 3}, {5, 3, 3, 3}, {16, 24, 1, 1}, {7, 1, 3, 3},
                                           {6, 5, 5, 3}, {1, 1, 1, 1}, {33, 70, 3, 3}, {10, 64, 1, 1}};

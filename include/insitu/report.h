@@ -13,9 +13,10 @@ extern "C" {
 
 /* One HTML page with inline SVG and style, no script, nothing from a network, light or dark as the reader's system is.
  * `json` is a document of schema "insitu.sim/1" and kind "run" (roofline, energy by cause, layers, traffic, sources) or
- * "compare" (forms of one network on every profile). *html is NUL-terminated text of `bytes` bytes, free with
- * isg_free(). The same document gives the same bytes. Errors: FORMAT (no JSON, wrong schema or kind, a missing member),
- * LIMIT (page beyond 64 MB), NOMEM. */
+ * "compare" (forms of one network on every profile), or of schema "insitu.methods/1" (bytes against accuracy of rival
+ * methods, where their bits go). *html is NUL-terminated text of `bytes` bytes, free with isg_free(). The same document
+ * gives the same bytes. Errors: FORMAT (no JSON, wrong schema or kind, a missing member, a number of methods out of
+ * range), LIMIT (page beyond 64 MB, more than 1024 methods and files), NOMEM. */
 ISG_NODISCARD isg_status isg_report_html(char **html, size_t *bytes, const char *json, size_t json_bytes,
                                          isg_error *err);
 

@@ -49,7 +49,8 @@ static const char style[] =
     ".wide{overflow-x:auto}.wide "
     "svg{min-width:760px}td{white-space:nowrap}td.text{white-space:normal;text-align:left;min-width:220px}summary{"
     "cursor:pointer;font-weight:600}.best{font-weight:700;color:var(--accent)}"
-    ".tag{border:1px solid var(--line);border-radius:9px;padding:0 7px;font-size:12px;color:var(--soft)}";
+    ".tag{border:1px solid var(--line);border-radius:9px;padding:0 7px;font-size:12px;color:var(--soft);white-space:"
+    "nowrap}";
 
 void isgi_page_text(isgi_page *p, const char *text)
 {
@@ -76,7 +77,12 @@ void isgi_page_format(isgi_page *p, const char *format, ...)
 
 void isgi_page_escape(isgi_page *p, const char *text)
 {
-    for (; *text; text++) {
+    isgi_page_escape_part(p, text, strlen(text));
+}
+
+void isgi_page_escape_part(isgi_page *p, const char *text, size_t bytes)
+{
+    for (const char *end = text + bytes; text < end; text++) {
         const char one[2] = {*text, '\0'};
         switch (*text) {
         case '<': isgi_page_text(p, "&lt;"); break;
@@ -102,11 +108,10 @@ void isgi_page_begin(isgi_page *p, const char *title)
     isgi_page_text(p, "</style></head>\n<body><main>\n");
 }
 
-void isgi_page_end(isgi_page *p)
+void isgi_page_end(isgi_page *p, const char *note)
 {
-    isgi_page_text(p, "<p class=\"soft\">Made by insitu " ISG_VERSION_STRING
-                      ". Costs are modelled, not measured; what the model leaves out is in docs/accelerators.md.</p>\n"
-                      "</main></body></html>\n");
+    isgi_page_format(p, "<p class=\"soft\">Made by insitu " ISG_VERSION_STRING ". %s</p>\n</main></body></html>\n",
+                     note);
 }
 
 void isgi_page_missing(isgi_page *p, const char *what)
@@ -184,6 +189,23 @@ char *isgi_show_count(char dst[ISGI_UNIT_TEXT], double n)
     return scaled(dst, n, units, 6);
 }
 
+const char *isgi_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+double isgi_round_up(double value)
+{
+    static const double steps[] = {1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 5.0, 6.0, 8.0, 10.0};
+    double unit;
+    if (!(value > 0.0)) return 1.0;
+    unit = pow(10.0, floor(log10(value)));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i] * unit >= value) return steps[i] * unit;
+    return 10.0 * unit;
+}
+
 void isgi_axis_fit(isgi_log_axis *a, double least, double most)
 {
     if (!(least > 0.0) || !(most >= least)) {
@@ -221,11 +243,13 @@ static isg_status make_page(char **html, size_t *bytes, const char *json, size_t
 {
     cJSON *document = cJSON_ParseWithLength(json, json_bytes);
     isgi_page p = {.status = ISG_OK, .err = err};
-    const char *kind = isgi_json_text(document, "kind");
+    const char *schema = isgi_json_text(document, "schema"), *kind = isgi_json_text(document, "kind");
     if (!document) return isgi_fail(err, ISG_E_FORMAT, "report: the input is not JSON");
     isgi_buffer_init(&p.text, PAGE_MAX);
-    if (strcmp(isgi_json_text(document, "schema"), "insitu.sim/1"))
-        p.status = isgi_fail(err, ISG_E_FORMAT, "report: schema is not insitu.sim/1");
+    if (!strcmp(schema, "insitu.methods/1"))
+        isgi_methods_page(&p, document);
+    else if (strcmp(schema, "insitu.sim/1"))
+        p.status = isgi_fail(err, ISG_E_FORMAT, "report: schema is neither insitu.sim/1 nor insitu.methods/1");
     else if (!strcmp(kind, "run"))
         isgi_sim_run_page(&p, document);
     else if (!strcmp(kind, "compare"))

@@ -17,10 +17,13 @@ typedef struct isgi_page {
 
 void isgi_page_text(isgi_page *p, const char *text); /* as it is */
 void isgi_page_escape(isgi_page *p, const char *text);
+void isgi_page_escape_part(isgi_page *p, const char *text, size_t bytes);
 /* As it is too: a %s takes text of ours only. Whatever comes from a document goes through isgi_page_escape(). */
 void isgi_page_format(isgi_page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void isgi_page_begin(isgi_page *p, const char *title);
-void isgi_page_end(isgi_page *p);
+/* `note` is a sentence of ours on what the numbers are. */
+void isgi_page_end(isgi_page *p, const char *note);
+#define ISGI_SIM_NOTE "Costs are modelled, not measured; what the model leaves out is in docs/accelerators.md."
 /* FORMAT naming what the document lacks. */
 void isgi_page_missing(isgi_page *p, const char *what);
 
@@ -41,6 +44,9 @@ char *isgi_show_energy(char dst[ISGI_UNIT_TEXT], double pj);
 char *isgi_show_time(char dst[ISGI_UNIT_TEXT], double ns);
 char *isgi_show_bytes(char dst[ISGI_UNIT_TEXT], double bytes);
 char *isgi_show_count(char dst[ISGI_UNIT_TEXT], double n);
+const char *isgi_file_name(const char *path);
+/* A round number at least as large, where a linear axis may end. */
+double isgi_round_up(double value);
 
 /* A logarithmic axis: decades low..high (powers of ten) over pixels from..to. */
 typedef struct isgi_log_axis {
@@ -60,6 +66,7 @@ void isgi_page_legend(isgi_page *p, unsigned used);
 
 void isgi_sim_run_page(isgi_page *p, const cJSON *document);
 void isgi_sim_compare_page(isgi_page *p, const cJSON *document);
+void isgi_methods_page(isgi_page *p, const cJSON *document);
 void isgi_sim_roofline(isgi_page *p, const cJSON *document);
 
 #endif

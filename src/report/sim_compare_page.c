@@ -220,5 +220,5 @@ void isgi_sim_compare_page(isgi_page *p, const cJSON *document)
     dots(p, rows, "latency_ns", "Latency", isgi_show_time);
     number_table(p, rows, "Energy of one run", "total_pj", isgi_show_energy, 1);
     number_table(p, rows, "Latency", "latency_ns", isgi_show_time, 0);
-    isgi_page_end(p);
+    isgi_page_end(p, ISGI_SIM_NOTE);
 }

@@ -55,18 +55,6 @@ static void energy_axis(isgi_page *p, double top, double bottom, double most)
     }
 }
 
-/* A round number at least as large: 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten. */
-static double round_up(double value)
-{
-    static const double steps[] = {1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 5.0, 6.0, 8.0, 10.0};
-    double unit;
-    if (!(value > 0.0)) return 1.0;
-    unit = pow(10.0, floor(log10(value)));
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        if (steps[i] * unit >= value) return steps[i] * unit;
-    return 10.0 * unit;
-}
-
 static void shorten(char *dst, size_t size, const char *name)
 {
     const size_t n = strlen(name);
@@ -119,7 +107,7 @@ static void ways_chart(isgi_page *p, const cJSON *document)
         count++;
     }
     if (!count) return;
-    most = round_up(most);
+    most = isgi_round_up(most);
     isgi_page_text(p,
                    "<section><h2>Ways to run the same stored weights</h2><p class=\"soft\">Typical energy of one run "
                    "by cause; the text gives total energy and latency. Hover a segment for its value.</p>\n");
@@ -157,7 +145,7 @@ static void layers_chart(isgi_page *p, const cJSON *document)
         count++;
     }
     if (!count) return;
-    most = round_up(most);
+    most = isgi_round_up(most);
     isgi_page_text(p, "<section><h2>Energy by layer</h2><p class=\"soft\">Mode ");
     isgi_page_escape(p, isgi_json_text(isgi_json_object(document, "result"), "mode"));
     isgi_page_text(p, "; typical values. The text gives energy, how the layer runs, and what its latency waits for."
@@ -337,20 +325,14 @@ static void notes(isgi_page *p, const cJSON *document)
     isgi_page_text(p, "</ul></section>\n");
 }
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 void isgi_sim_run_page(isgi_page *p, const cJSON *document)
 {
     const cJSON *profile = isgi_json_object(document, "profile"), *result = isgi_json_object(document, "result");
     if (!profile) isgi_page_missing(p, "profile");
     if (!isgi_json_object(result, "total")) isgi_page_missing(p, "result");
-    isgi_page_begin(p, file_name(isgi_json_text(document, "model")));
+    isgi_page_begin(p, isgi_file_name(isgi_json_text(document, "model")));
     isgi_page_text(p, "<h1>");
-    isgi_page_escape(p, file_name(isgi_json_text(document, "model")));
+    isgi_page_escape(p, isgi_file_name(isgi_json_text(document, "model")));
     isgi_page_text(p, " on ");
     isgi_page_escape(p, isgi_json_text(profile, "name"));
     isgi_page_text(p, "</h1>\n<p class=\"soft\">");
@@ -377,5 +359,5 @@ void isgi_sim_run_page(isgi_page *p, const cJSON *document)
     band_tables(p, document);
     notes(p, document);
     sources(p, document);
-    isgi_page_end(p);
+    isgi_page_end(p, ISGI_SIM_NOTE);
 }

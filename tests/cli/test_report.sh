@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# insitu report: a grid becomes a well-formed SVG with its numbers, a sim result a page; bad input is refused in one line.
+# insitu report: a grid becomes a well-formed SVG with its numbers, results of sim and methods become pages; bad input is
+# refused in one line.
 . "$(dirname "$0")/common.sh"
 
 out=$work/out.d
@@ -39,6 +40,23 @@ expect 0 "$tool" sim arch:resnet20 --profile firefly300 --html "$work/sim.html" 
 cp "$work/out" "$work/sim.json"
 expect 0 "$tool" report "$work/sim.json" -o "$work/page.html"
 cmp -s "$work/sim.html" "$work/page.html" || fail "another page than that of sim --html"
+
+# what methods printed becomes a page whose pictures are well-formed
+expect 0 "$tool" methods "$source/models/fashion-dense.onnx" "$source/models/fashion-2x4.isg" --method uniform:bits=4 \
+    --method binary --json --quiet
+cp "$work/out" "$work/methods.json"
+expect 0 "$tool" report "$work/methods.json" -o "$work/methods.html"
+python3 - "$work/methods.html" <<'PYTHON' || fail "the page of methods is not what was asked for"
+import re, sys, xml.dom.minidom
+text = open(sys.argv[1], encoding="utf-8").read()
+for picture in re.findall("<svg.*?</svg>", text, re.S):
+    xml.dom.minidom.parseString(picture)
+for wanted in ("2 methods in 2 settings, beside 1 compressed file", "No accuracy was measured", "uniform:bits=4", "binary"):
+    assert wanted in text, wanted
+PYTHON
+expect 0 "$tool" methods --list --json
+cp "$work/out" "$work/list.json"
+refused 4 "$tool" report "$work/list.json" -o "$out/o.html"
 
 for f in "$source"/tests/bad/grid/exit4-*; do
     refused 4 "$tool" report --grid "$f" -o "$out/o.svg"

@@ -54,6 +54,33 @@ static const char compare_document[] =
                                                                                                   "\"factored_pays\":"
                                                                                                   "null}]}";
 
+#define METHOD(text, diverged, error, ways, bits, size, hit)                                                           \
+    "{\"method\":\"" text "\",\"weights\":1000,\"weight_error\":" #error                                               \
+    ",\"multiply_adds\":2500,\"shift_adds\":500,\"final_loss\":null,\"diverged\":" #diverged                           \
+    ",\"section_bits\":{\"codes\":" #bits ",\"scales\":100,\"bases\":0,\"masks\":50,\"indices\":0},"                   \
+    "\"layers\":[{\"name\":\"a\",\"way\":\"kept\"},{\"name\":\"b\",\"way\":\"" ways "\"}],\"bytes\":" #size            \
+    ",\"ratio\":0.5,\"bits_per_weight\":4.125" hit "}"
+#define HIT(accuracy) ",\"correct\":5,\"accuracy\":" #accuracy
+#define METHODS(setting, hit, hit8, hit4, hit1, hit0, hit_file)                                                        \
+    "{\"schema\":\"insitu.methods/1\",\"model\":\"dir/<net>.onnx\",\"keep\":\"^<first>$\",\"rest_bits\":8," setting    \
+    "\"original\":{\"weights\":1000,\"bytes\":4000" hit                                                                \
+    "},\"methods\":[" METHOD("uniform:bits=8", false, 5.5e-05, "method", 8000, 1000, hit8) "," METHOD(                 \
+        "uniform:bits=4", false, 0.0125, "method", 4000, 500,                                                          \
+        hit4) "," METHOD("<m>:a=1,b=2", true, 0.25, "rest", 1000, 200,                                                 \
+                         hit1) "," METHOD("binary", false, 0.5, "method", 1000, 200,                                   \
+                                          hit0) "],\"files\":[{\"file\":\"of/"                                         \
+                                                "<ours>.isg\",\"file_bytes\":1500,\"bytes\":400,\"ratio\":0.1,"        \
+                                                "\"bits_per_weight\":3.0625" hit_file "}]}"
+
+static const char methods_document[] =
+    METHODS("\"data\":\"cifar10:<dir>\",\"split\":\"test\",\"input\":\"scale=1\",\"label_offset\":0,\"images\":1234,"
+            "\"subset\":true,\"tune\":{\"steps\":77,\"batch\":16,\"learning_rate\":0.002},",
+            HIT(0.9), HIT(0.9), HIT(0.85), HIT(0.6), HIT(0.5), HIT(0.8625));
+static const char weights_document[] = METHODS("", "", "", "", "", "", "");
+
+static const char *const all_documents[] = {run_document, compare_document, methods_document, weights_document};
+#define DOCUMENTS ((int)(sizeof all_documents / sizeof *all_documents))
+
 static char *page_of(const char *document)
 {
     char *html = NULL;
@@ -145,6 +172,242 @@ static void refused(const char *document, const char *word)
     if (!strstr(err.message, word)) fail_msg("message: %s", err.message);
 }
 
+static void test_methods_page(void **unused)
+{
+    (void)unused;
+    char *html = page_of(methods_document), *again = page_of(methods_document);
+    check_self_contained(html);
+    has(html, "<h1>&lt;net&gt;.onnx stored by rival methods</h1>");
+    has(html, "3 methods in 4 settings, beside 1 compressed file of this tool");
+    has(html, "accuracy: images classified correctly (%)");
+    has(html, ">original 90.00 %</text>");
+    assert_int_equal(count_of(html, "<svg"), 3); /* all, close to the original, where the bits go */
+    has(html, "Without a place here: 2, since their accuracy is lower.");
+    /* the marks of two pictures: two methods in the second */
+    assert_int_equal(count_of(html, "<circle"), 4 + 2);
+    assert_int_equal(count_of(html, "<circle style=\"fill:var(--card)"), 1);
+    assert_int_equal(count_of(html, ">of/&lt;ours&gt;.isg: 10.00 % of the bytes, accuracy 86.25 %</title></path>"), 2);
+    /* 200 bytes at 60 %, the file at 86.25 %, 1000 bytes at 90 %; not 500 bytes at 85 %, nor 200 at 50 % */
+    assert_int_equal(count_of(html, "<td class=\"best\">yes</td>"), 3);
+    assert_int_equal(count_of(html, "<td class=\"soft\">no</td>"), 2);
+    has(html, "<td>4.125</td><td>1000</td><td>25.00 %</td><td>5.5e-05</td><td>3.00</td><td>90.00 %</td><td>0.00</td>"
+              "<td class=\"best\">yes");
+    has(html, "<td>3.062</td><td>400</td><td>10.00 %</td><td>–</td><td>–</td><td>86.25 %</td><td>3.75</td>");
+    has(html, "file of this tool, 1.50 kB on disk");
+    has(html, "training diverged: untrained");
+    has(html, "1 of 2 layers plain");
+    has(html, "</i>&lt;m&gt; <b>1</b> a=1,b=2</span>");
+    has(html, "</i>uniform <b>4</b> bits=4 <b>5</b> bits=8</span>");
+    has(html, "cifar10:&lt;dir&gt;");
+    has(html, "1234 <span class=\"tag\">subset</span>");
+    has(html, "77 steps of 16 images each against the original, learning rate 0.002");
+    has(html, "1, by the expression ^&lt;first&gt;$");
+    has(html, "in uniform codes of 8 bits");
+    has(html, "<title>codes 8.000 bits a weight</title>");
+    has(html, ">8.15</text>");
+    has_not(html, "modelled");
+    assert_string_equal(html, again);
+    isg_free(html);
+    isg_free(again);
+}
+
+/* Without data the weight error takes the place of accuracy. */
+static void test_methods_without_accuracy(void **unused)
+{
+    (void)unused;
+    char *html = page_of(weights_document);
+    check_self_contained(html);
+    has(html, "No accuracy was measured.");
+    has(html, "lower is better</text>");
+    has(html, "Without a place here: 1, since their weight error is 0 or was not measured.");
+    has(html, "none: weights alone were compared");
+    has_not(html, "<th>accuracy</th>");
+    has_not(html, ">original 9");
+    assert_int_equal(count_of(html, "<svg"), 2);
+    assert_int_equal(count_of(html, "<circle"), 4);
+    assert_int_equal(count_of(html, "<td class=\"best\">yes</td>"), 3);
+    isg_free(html);
+}
+
+/* Member "a.1.b" of a tree, and what holds it. */
+static cJSON *member_at(cJSON *tree, const char *path, cJSON **parent)
+{
+    while (tree && *path) {
+        const size_t n = strcspn(path, ".");
+        char key[32] = "";
+        assert_true(n < sizeof key);
+        memcpy(key, path, n);
+        *parent = tree;
+        tree =
+            cJSON_IsArray(tree) ? cJSON_GetArrayItem(tree, (int)strtol(key, NULL, 10)) : cJSON_GetObjectItem(tree, key);
+        path += n + (path[n] == '.');
+    }
+    return tree;
+}
+
+/* The page of methods with one member replaced by `value` (NULL: gone): FORMAT naming `word`, or a page where it is
+ * NULL. */
+static void changed(const char *path, const char *value, const char *word)
+{
+    cJSON *tree = cJSON_Parse(methods_document), *parent = NULL, *member = member_at(tree, path, &parent);
+    char *text;
+    assert_non_null(member);
+    if (value && member->string)
+        assert_true(cJSON_ReplaceItemInObjectCaseSensitive(parent, member->string, cJSON_CreateRaw(value)));
+    else if (value)
+        assert_true(cJSON_ReplaceItemViaPointer(parent, member, cJSON_CreateRaw(value)));
+    else
+        cJSON_Delete(cJSON_DetachItemViaPointer(parent, member));
+    text = cJSON_PrintUnformatted(tree);
+    assert_non_null(text);
+    if (word) {
+        refused(text, word);
+    } else {
+        char *html = page_of(text);
+        check_self_contained(html);
+        isg_free(html);
+    }
+    cJSON_free(text);
+    cJSON_Delete(tree);
+}
+
+static void test_methods_numbers(void **unused)
+{
+    (void)unused;
+    static const char *const numbers[] = {"rest_bits",
+                                          "images",
+                                          "original.weights",
+                                          "original.bytes",
+                                          "original.accuracy",
+                                          "methods.1.weights",
+                                          "methods.1.weight_error",
+                                          "methods.1.multiply_adds",
+                                          "methods.1.shift_adds",
+                                          "methods.1.section_bits.codes",
+                                          "methods.3.section_bits.indices",
+                                          "methods.1.bytes",
+                                          "methods.1.bits_per_weight",
+                                          "methods.3.accuracy",
+                                          "files.0.file_bytes",
+                                          "files.0.bytes",
+                                          "files.0.bits_per_weight",
+                                          "files.0.accuracy",
+                                          "tune.steps",
+                                          "tune.batch",
+                                          "tune.learning_rate"};
+    static const char *const no_numbers[] = {NULL, "-1", "1e17", "1e999", "\"8\"", "[]", "true"};
+    static const char *const positive[] = {
+        "images",          "original.weights", "original.bytes",     "methods.0.weights",
+        "methods.0.bytes", "files.0.bytes",    "files.0.file_bytes", "tune.steps"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (size_t k = 0; k < sizeof no_numbers / sizeof *no_numbers; k++) {
+            const char *dot = strrchr(numbers[i], '.'), *name = dot ? dot + 1 : numbers[i];
+            const int wide = !strcmp(name, "weight_error") || !strcmp(name, "learning_rate");
+            changed(numbers[i], no_numbers[k], wide && k == 2 ? NULL : name);
+        }
+    for (size_t i = 0; i < sizeof positive / sizeof *positive; i++) changed(positive[i], "0", "from 1 to");
+}
+
+static void test_methods_members(void **unused)
+{
+    (void)unused;
+    static const char *const others[] = {"model",
+                                         "keep",
+                                         "data",
+                                         "split",
+                                         "input",
+                                         "subset",
+                                         "original",
+                                         "methods",
+                                         "files",
+                                         "methods.2.method",
+                                         "methods.2.diverged",
+                                         "methods.2.section_bits",
+                                         "methods.2.layers",
+                                         "files.0.file"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const char *dot = strrchr(others[i], '.'), *name = dot ? dot + 1 : others[i];
+        changed(others[i], NULL, name);
+        changed(others[i], "7", name);
+        changed(others[i], !strcmp(name, "section_bits") ? "[]" : "{}", name);
+    }
+    changed("label_offset", NULL, "label_offset");
+    changed("label_offset", "-1", NULL);
+    changed("tune", NULL, NULL);
+    changed("tune", "[]", "tune");
+    changed("keep", "null", NULL);
+    changed("methods", "[]", "methods");
+    changed("files", "[]", NULL);
+    changed("methods.1", "7", "methods[1]");
+    changed("methods.1.layers", "[7]", "layers in methods[1]");
+    changed("methods.1.weight_error", "null", NULL);
+    changed("methods.1.bits_per_weight", "null", NULL);
+    changed("methods.1.method", "\"\"", "method in methods[1]");
+    changed("methods.1.method", "\":\"", NULL);
+}
+
+/* Every place of a picture, in pixels. */
+static void check_places(const char *html)
+{
+    static const char *const names[] = {" x=\"", " y=\"", " x1=\"", " y2=\"", " cx=\"", " cy=\"", " width=\""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (const char *at = strstr(html, names[i]); at; at = strstr(at + 1, names[i])) {
+            const double v = strtod(at + strlen(names[i]), NULL);
+            if (!(v >= -10.0 && v <= 1100.0)) fail_msg("%.40s", at);
+        }
+}
+
+/* Numbers at the ends of what is taken stay in the picture. */
+static void test_methods_extremes(void **unused)
+{
+    (void)unused;
+    static const char *const documents[] = {
+        METHODS("", "", "", "", "", "", ""),
+        "{\"schema\":\"insitu.methods/1\",\"model\":\"m\",\"keep\":null,\"rest_bits\":32,\"original\":{\"weights\":1,"
+        "\"bytes\":9007199254740992},\"files\":[],\"methods\":[" METHOD(
+            "a", false, 1e-300, "rest", 0, 1,
+            "") "," METHOD("a", false, 1e30, "rest", 9007199254740992, 9007199254740992,
+                           "") "," METHOD("b", false, 1e-30, "rest", 1, 7, "") "," METHOD("c", false, 0, "rest", 1, 8,
+                                                                                          "") "]}",
+        "{\"schema\":\"insitu.methods/1\",\"model\":\"m\",\"keep\":null,\"rest_bits\":32,\"original\":{\"weights\":1,"
+        "\"bytes\":1},\"files\":[],\"methods\":[" METHOD("a", false, 0, "kept", 0, 9007199254740992, "") "]}",
+        "{\"schema\":\"insitu.methods/"
+        "1\",\"model\":\"m\",\"keep\":null,\"rest_bits\":32,\"data\":\"d\",\"split\":\"test\","
+        "\"input\":\"i\",\"label_offset\":0,\"images\":1,\"subset\":false,\"original\":{\"weights\":1,\"bytes\":4,"
+        "\"accuracy\":1},\"files\":[],\"methods\":[" METHOD("a", false, null, "kept", 0, 4, HIT(1)) "]}",
+        "{\"schema\":\"insitu.methods/"
+        "1\",\"model\":\"m\",\"keep\":null,\"rest_bits\":32,\"data\":\"d\",\"split\":\"test\","
+        "\"input\":\"i\",\"label_offset\":0,\"images\":1,\"subset\":false,\"original\":{\"weights\":1,\"bytes\":4,"
+        "\"accuracy\":0},\"files\":[],\"methods\":[" METHOD("a", false, null, "kept", 0, 4, HIT(0)) "]}"};
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
+        char *html = page_of(documents[i]);
+        check_self_contained(html);
+        check_places(html);
+        isg_free(html);
+    }
+}
+
+/* As many rows as are taken, all in one place, and one more. */
+static void test_many_methods(void **unused)
+{
+    (void)unused;
+    for (int count = 1024; count <= 1025; count++) {
+        cJSON *tree = cJSON_Parse(methods_document), *methods = cJSON_GetObjectItem(tree, "methods");
+        char *text, *html = NULL;
+        size_t bytes;
+        while (cJSON_GetArraySize(methods) + 1 < count)
+            assert_true(cJSON_AddItemToArray(methods, cJSON_Duplicate(cJSON_GetArrayItem(methods, 0), 1)));
+        text = cJSON_PrintUnformatted(tree);
+        assert_non_null(text);
+        assert_int_equal(isg_report_html(&html, &bytes, text, strlen(text), NULL),
+                         count == 1024 ? ISG_OK : ISG_E_LIMIT);
+        if (count == 1024) check_self_contained(html);
+        isg_free(html);
+        cJSON_free(text);
+        cJSON_Delete(tree);
+    }
+}
+
 static void test_refusals(void **unused)
 {
     (void)unused;
@@ -154,6 +417,8 @@ static void test_refusals(void **unused)
     refused("[1,2]", "schema");
     refused("{\"schema\":\"insitu.eval/1\",\"kind\":\"run\"}", "schema");
     refused("{\"schema\":\"insitu.sim/1\",\"kind\":\"list\"}", "kind");
+    refused("{\"schema\":\"insitu.methods/1\"}", "methods");
+    refused("{\"schema\":\"insitu.methods/1\",\"list\":[]}", "methods");
     refused("{\"schema\":\"insitu.sim/1\",\"kind\":\"run\"}", "profile");
     refused("{\"schema\":\"insitu.sim/1\",\"kind\":\"run\",\"profile\":{},\"result\":3}", "result");
     refused("{\"schema\":\"insitu.sim/1\",\"kind\":\"compare\",\"rows\":[]}", "rows");
@@ -164,17 +429,16 @@ static void test_refusals(void **unused)
 static void test_damaged_documents(void **unused)
 {
     (void)unused;
-    const char *documents[2] = {run_document, compare_document};
-    for (int d = 0; d < 2; d++) {
-        const size_t n = strlen(documents[d]);
+    for (int d = 0; d < DOCUMENTS; d++) {
+        const size_t n = strlen(all_documents[d]);
         char *copy = malloc(n + 1);
         for (size_t i = 0; i < n; i++) {
             char *html = NULL;
             size_t bytes;
-            memcpy(copy, documents[d], n + 1);
+            memcpy(copy, all_documents[d], n + 1);
             copy[i] = (char)(i % 3 == 0 ? '9' : i % 3 == 1 ? '"' : '}');
             if (isg_report_html(&html, &bytes, copy, n, NULL) == ISG_OK) isg_free(html);
-            if (isg_report_html(&html, &bytes, documents[d], i, NULL) == ISG_OK) isg_free(html);
+            if (isg_report_html(&html, &bytes, all_documents[d], i, NULL) == ISG_OK) isg_free(html);
         }
         free(copy);
     }
@@ -201,10 +465,9 @@ static int exchange(cJSON *node, int *index)
 static void test_wrong_kinds(void **unused)
 {
     (void)unused;
-    const char *documents[2] = {run_document, compare_document};
-    for (int d = 0; d < 2; d++)
+    for (int d = 0; d < DOCUMENTS; d++)
         for (int i = 0, more = 1; more; i++) {
-            cJSON *tree = cJSON_Parse(documents[d]);
+            cJSON *tree = cJSON_Parse(all_documents[d]);
             int index = i;
             char *text, *html = NULL;
             size_t bytes;
@@ -237,10 +500,9 @@ static void test_hostile_texts(void **unused)
     (void)unused;
     static const char *const tags[] = {"text", "title", "span", "td", "div", "svg", "b", "h1", "p"};
     static const char image[] = "<img/onerror='x'>\"&";
-    const char *documents[2] = {run_document, compare_document};
-    for (int d = 0; d < 2; d++)
+    for (int d = 0; d < DOCUMENTS; d++)
         for (int repeat = 1; repeat <= 100; repeat *= 100) {
-            cJSON *tree = cJSON_Parse(documents[d]);
+            cJSON *tree = cJSON_Parse(all_documents[d]);
             char hostile[100 * sizeof image] = "", *document, *html;
             for (int i = 0; i < repeat; i++) memcpy(hostile + (size_t)i * strlen(image), image, sizeof image);
             replace_texts(tree, hostile);
@@ -335,28 +597,41 @@ static void test_damaged_grids(void **unused)
 static void test_every_allocation_may_fail(void **unused)
 {
     (void)unused;
-    int worked = 0;
-    for (uint64_t n = 1; !worked && n < 2000; n++) {
-        char *html = NULL;
-        size_t bytes;
-        isg_status status;
-        (void)isgi_alloc_fail_at(n);
-        status = isg_report_html(&html, &bytes, run_document, strlen(run_document), NULL);
-        worked = isgi_alloc_fail_at(0) < n && status == ISG_OK;
-        if (!worked) assert_int_equal(status, ISG_E_NOMEM);
-        if (status == ISG_OK) isg_free(html);
+    for (int d = 0; d < DOCUMENTS; d++) {
+        int worked = 0;
+        for (uint64_t n = 1; !worked && n < 2000; n++) {
+            char *html = NULL;
+            size_t bytes;
+            isg_status status;
+            (void)isgi_alloc_fail_at(n);
+            status = isg_report_html(&html, &bytes, all_documents[d], strlen(all_documents[d]), NULL);
+            worked = isgi_alloc_fail_at(0) < n && status == ISG_OK;
+            if (!worked) assert_int_equal(status, ISG_E_NOMEM);
+            if (status == ISG_OK) isg_free(html);
+        }
+        assert_true(worked);
     }
-    assert_true(worked);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run_page),      cmocka_unit_test(test_compare_page),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_damaged_documents),
-        cmocka_unit_test(test_grid),          cmocka_unit_test(test_grid_scale),
-        cmocka_unit_test(test_damaged_grids), cmocka_unit_test(test_every_allocation_may_fail),
-        cmocka_unit_test(test_wrong_kinds),   cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_run_page),
+        cmocka_unit_test(test_compare_page),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_damaged_documents),
+        cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_grid_scale),
+        cmocka_unit_test(test_damaged_grids),
+        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_wrong_kinds),
+        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_methods_page),
+        cmocka_unit_test(test_methods_without_accuracy),
+        cmocka_unit_test(test_methods_numbers),
+        cmocka_unit_test(test_methods_members),
+        cmocka_unit_test(test_methods_extremes),
+        cmocka_unit_test(test_many_methods),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }

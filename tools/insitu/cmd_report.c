@@ -54,16 +54,17 @@ int cmd_report(tool *t, const tool_verb *verb, int argc, char **argv)
         {"title", 0, OPTION_TEXT, &a.title, "TEXT", "--grid: line above the picture"},
         {"caption", 0, OPTION_TEXT, &a.caption, "TEXT", "--grid: line below the title, such as what a cell cost"},
     };
-    const tool_usage usage = {verb,
-                              "[RESULT.json] -o OUT",
-                              "RESULT.json is what sim --json printed; it becomes one HTML page. The CSV of --grid has "
-                              "a first line with\nat least bi,bo,accuracy,paper_ratio (accuracy and ratio as "
-                              "fractions), then a line a cell; cells may be missing.",
-                              options,
-                              OPTION_COUNT(options),
-                              0,
-                              1,
-                              "max-memory"};
+    const tool_usage usage = {
+        verb,
+        "[RESULT.json] -o OUT",
+        "RESULT.json is what sim --json or methods --json printed; it becomes one HTML page. The CSV "
+        "of --grid has\na first line with at least bi,bo,accuracy,paper_ratio (accuracy and ratio "
+        "as fractions), then a line a cell;\ncells may be missing.",
+        options,
+        OPTION_COUNT(options),
+        0,
+        1,
+        "max-memory"};
     const char *source;
     int files, code;
     code = tool_parse(t, &usage, argc, argv, &files);

@@ -92,7 +92,7 @@ expect 0 "$tool" bench "$work/a.isg" --plan --baseline "$model" --runs 2 --threa
 [ -s "$work/err" ] && fail "the second --plan measured again, or said something: $(cat "$work/err")"
 [ "$(json costs)" = machine ] || fail "bench --plan does not say whose costs"
 for key in strategy mode tile_pixels tile_rows tasks threads predicted_ms median_ms predicted_dense_ms slower_than_dense \
-    roofline_ms f32_macs_per_second int8_macs_per_second bf16_macs_per_second bytes_per_second; do
+    macs bytes roofline_ms f32_macs_per_second int8_macs_per_second bf16_macs_per_second bytes_per_second; do
     grep -q "\"$key\"" "$work/out" || fail "bench --plan --json has no $key"
 done
 expect 0 "$tool" bench "$work/a.isg" --plan --recalibrate --runs 1 --threads 1

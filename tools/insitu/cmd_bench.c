@@ -310,6 +310,7 @@ static void json_layer(tool *t, cJSON *list, const isg_rt_op *op, const bench_si
     if (other_ms >= 0.0) tool_json_number(o, "baseline_ms", other_ms);
     if (bound_ms > 0.0) tool_json_number(o, "roofline_ms", bound_ms);
     cJSON_AddNumberToObject(o, "macs", (double)op->macs);
+    cJSON_AddNumberToObject(o, "bytes", tool_layer_bytes(op));
     cJSON_AddItemToArray(list, o);
     if (op->weight < 0) return;
     cJSON_AddStringToObject(o, "mode", tool_mode_name(op->mode));

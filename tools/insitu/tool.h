@@ -271,6 +271,8 @@ uint32_t tool_layer_threads(const isg_rt_op *op, uint32_t threads);
 double tool_predicted_ms(const isg_rt_op *op, uint32_t threads);
 /* Whether the cost model says that this compressed layer would be faster with plain float32 weights. */
 int tool_slower_than_dense(const isg_rt_op *op);
+/* What the layer reads and writes: packed weights, input and output in binary32. */
+double tool_layer_bytes(const isg_rt_op *op);
 /* Milliseconds that the layer takes at least: the roofline of `peaks` for the threads that find work. */
 double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threads);
 /* What a layer is called in these lines, not NUL-terminated. */

@@ -29,15 +29,19 @@ static double elements(const uint32_t *dims, uint32_t rank)
     return n;
 }
 
+double tool_layer_bytes(const isg_rt_op *op)
+{
+    return (double)op->weight_bytes +
+           sizeof(float) * (elements(op->input_dims, op->input_rank) + elements(op->output_dims, op->output_rank));
+}
+
 double tool_bound_ms(const isg_rt_op *op, const isg_peaks *peaks, uint32_t threads)
 {
     const double rate = op->mode == ISG_MODE_INT8   ? peaks->int8_macs
                         : op->mode == ISG_MODE_BF16 ? peaks->bf16_macs
                                                     : peaks->f32_macs;
     const double work = (double)op->macs / (rate * tool_layer_threads(op, threads));
-    const double bytes = (double)op->weight_bytes + sizeof(float) * (elements(op->input_dims, op->input_rank) +
-                                                                     elements(op->output_dims, op->output_rank));
-    const double traffic = bytes / (peaks->bytes * tool_layer_threads(op, threads));
+    const double traffic = tool_layer_bytes(op) / (peaks->bytes * tool_layer_threads(op, threads));
     return 1e3 * (work > traffic ? work : traffic);
 }
 

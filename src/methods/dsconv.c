@@ -12,6 +12,14 @@ typedef struct span {
     int32_t least; /* code, -2^(bits-1); the largest is one nearer to zero */
 } span;
 
+/* With one input channel every number is a block of its own, and its factor alone is a binary16 number: a code beside
+ * it says nothing. Depthwise layers would take more bits than in plain integers of 8. */
+static int fits(const double *values, const isg_method_shape *shape)
+{
+    (void)values;
+    return shape->ci >= 2;
+}
+
 static size_t count_from(const double *values, const isg_method_shape *shape, size_t first)
 {
     const size_t block = (size_t)values[BLOCK], left = shape->ci - first;
@@ -103,6 +111,7 @@ const isgi_method_kind isgi_method_dsconv = {
     .name = "dsconv",
     .summary = "DSConv: integers, a binary16 factor for every block of input channels of a tap",
     .params = {{"bits", 2, 8, 4, 1}, {"block", 1, 4096, 64, 1}},
+    .fits = fits,
     .encode = encode,
     .decode = decode,
 };

@@ -44,6 +44,13 @@ static size_t rows_of(const isg_method_shape *shape)
     return (isgi_method_row(shape) + SIDE - 1u) / SIDE;
 }
 
+/* A filter of so few rows has as many in its basis: depthwise layers of 3 x 3 would take 14 bits a weight. */
+static int fits(const double *values, const isg_method_shape *shape)
+{
+    (void)values;
+    return rows_of(shape) > SIDE;
+}
+
 static size_t blocks_of(size_t rows)
 {
     return (rows + BLOCK - 1u) / BLOCK;
@@ -391,6 +398,7 @@ const isgi_method_kind isgi_method_smartdeal = {
     .name = "smartdeal",
     .summary = "SmartDeal: rows of three powers of two, 4 bits each, times an 8-bit 3 x 3 basis a block of 192 rows",
     .params = {{"threshold", 0, 0.5, 0.01, 0}, {"rows", 0, 0.95, 0, 0}},
+    .fits = fits,
     .encode = encode,
     .decode = decode,
     .work = work,

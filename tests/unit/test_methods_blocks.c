@@ -120,7 +120,7 @@ static void check_dsconv(const isg_method_shape *s, int bits, uint32_t block, co
 
 static void test_dsconv(void **state)
 {
-    static const isg_method_shape shapes[] = {{3, 10, 3, 3}, {5, 64, 1, 1}, {2, 7, 1, 5}, {4, 1, 3, 3}};
+    static const isg_method_shape shapes[] = {{3, 10, 3, 3}, {5, 64, 1, 1}, {2, 7, 1, 5}, {4, 2, 3, 3}};
     static const uint32_t blocks[] = {1, 3, 5, 64, 4096};
     (void)state;
     for (size_t k = 0; k < 4; k++) {
@@ -130,6 +130,19 @@ static void test_dsconv(void **state)
             free(w);
         }
     }
+}
+
+/* A depthwise layer would be a factor a number, and codes besides. */
+static void test_dsconv_fits(void **state)
+{
+    const isg_method_shape depthwise = {8, 1, 3, 3}, two = {8, 2, 3, 3};
+    isg_method *m;
+    isg_error err;
+    (void)state;
+    assert_int_equal(isg_method_create(&m, "dsconv", &err), ISG_OK);
+    assert_false(isg_method_fits(m, &depthwise));
+    assert_true(isg_method_fits(m, &two));
+    isg_method_destroy(m);
 }
 
 /* The largest magnitude has the code -2^(n-1) whatever its sign; an equal one of the other sign is cut. */
@@ -517,13 +530,13 @@ static void test_afloat_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dsconv),          cmocka_unit_test(test_dsconv_range),
-        cmocka_unit_test(test_circnn),          cmocka_unit_test(test_circnn_random),
-        cmocka_unit_test(test_circnn_fits),     cmocka_unit_test(test_afloat),
-        cmocka_unit_test(test_afloat_ends),     cmocka_unit_test(test_afloat_sparse),
-        cmocka_unit_test(test_afloat_exponent), cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_dsconv_bits),     cmocka_unit_test(test_circnn_bits),
-        cmocka_unit_test(test_afloat_bits),
+        cmocka_unit_test(test_dsconv),        cmocka_unit_test(test_dsconv_range),
+        cmocka_unit_test(test_dsconv_fits),   cmocka_unit_test(test_circnn),
+        cmocka_unit_test(test_circnn_random), cmocka_unit_test(test_circnn_fits),
+        cmocka_unit_test(test_afloat),        cmocka_unit_test(test_afloat_ends),
+        cmocka_unit_test(test_afloat_sparse), cmocka_unit_test(test_afloat_exponent),
+        cmocka_unit_test(test_twice),         cmocka_unit_test(test_dsconv_bits),
+        cmocka_unit_test(test_circnn_bits),   cmocka_unit_test(test_afloat_bits),
     };
     return cmocka_run_group_tests_name("methods_blocks", tests, NULL, NULL);
 }

@@ -246,6 +246,21 @@ static void test_smartdeal_rows(void **state)
     free(w);
 }
 
+/* Where a filter has no more rows than its basis there is nothing to share. */
+static void test_smartdeal_fits(void **state)
+{
+    const isg_method_shape depthwise = {8, 1, 3, 3}, nine = {8, 9, 1, 1}, ten = {8, 10, 1, 1}, wide = {8, 1, 5, 5};
+    isg_method *m;
+    isg_error err;
+    (void)state;
+    assert_int_equal(isg_method_create(&m, "smartdeal", &err), ISG_OK);
+    assert_false(isg_method_fits(m, &depthwise));
+    assert_false(isg_method_fits(m, &nine));
+    assert_true(isg_method_fits(m, &ten));
+    assert_true(isg_method_fits(m, &wide));
+    isg_method_destroy(m);
+}
+
 static void test_smartdeal_bad(void **state)
 {
     const isg_method_shape s = {1, 4, 3, 3};
@@ -475,15 +490,11 @@ static void test_resnet18(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smartdeal_form),
-        cmocka_unit_test(test_smartdeal_powers),
-        cmocka_unit_test(test_smartdeal_basis),
-        cmocka_unit_test(test_smartdeal_rows),
-        cmocka_unit_test(test_smartdeal_bad),
-        cmocka_unit_test(test_patdnn_patterns),
-        cmocka_unit_test(test_patdnn_bits),
-        cmocka_unit_test(test_patdnn_bad),
-        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_smartdeal_form),  cmocka_unit_test(test_smartdeal_powers),
+        cmocka_unit_test(test_smartdeal_basis), cmocka_unit_test(test_smartdeal_rows),
+        cmocka_unit_test(test_smartdeal_fits),  cmocka_unit_test(test_smartdeal_bad),
+        cmocka_unit_test(test_patdnn_patterns), cmocka_unit_test(test_patdnn_bits),
+        cmocka_unit_test(test_patdnn_bad),      cmocka_unit_test(test_wide),
         cmocka_unit_test(test_resnet18),
     };
     return cmocka_run_group_tests_name("methods_structured", tests, NULL, NULL);

@@ -90,8 +90,8 @@ typedef struct isg_method_plan isg_method_plan;
 
 typedef enum isg_method_way {
     ISG_METHOD_USED = 0, /* by the method */
-    ISG_METHOD_REST = 1, /* it has no form for this one: uniform codes */
-    ISG_METHOD_KEPT = 2  /* binary32 */
+    ISG_METHOD_REST = 1, /* it has no form for this one: as rest_bits says */
+    ISG_METHOD_KEPT = 2  /* binary32, as `keep` says */
 } isg_method_way;
 
 typedef struct isg_method_layer {

@@ -21,6 +21,7 @@ struct isg_method_plan {
     isg_method method, rest;
     plan_layer *layers;
     uint32_t count;
+    int rest_plain; /* the rest stays in binary32; there is no method for it */
 };
 
 /* ---- what the layers are ---- */
@@ -54,8 +55,8 @@ static plan_layer *find_layer(const isg_method_plan *p, const char *value)
 }
 
 /* Adds to *kept where the name is one to keep. */
-static isg_status add_layer(isg_method_plan *p, const isg_graph *g, int32_t node, const regex_t *keep, uint32_t rest,
-                            uint32_t *kept, isg_error *err)
+static isg_status add_layer(isg_method_plan *p, const isg_graph *g, int32_t node, const regex_t *keep, uint32_t *kept,
+                            isg_error *err)
 {
     const isg_value *v = &g->values[weight_of(g, node)];
     plan_layer *l = &p->layers[p->count];
@@ -72,10 +73,8 @@ static isg_status add_layer(isg_method_plan *p, const isg_graph *g, int32_t node
     if (keep && regexec(keep, l->name, 0, NULL, 0) == 0) {
         l->way = ISG_METHOD_KEPT;
         ++*kept;
-    } else if (isg_method_fits(&p->method, &l->shape)) {
-        l->way = ISG_METHOD_USED;
     } else {
-        l->way = rest == 32 ? ISG_METHOD_KEPT : ISG_METHOD_REST;
+        l->way = isg_method_fits(&p->method, &l->shape) ? ISG_METHOD_USED : ISG_METHOD_REST;
     }
     return ISG_OK;
 }
@@ -84,7 +83,8 @@ static isg_status set_rest(isg_method_plan *p, uint32_t bits, isg_error *err)
 {
     isg_method *rest;
     char text[32];
-    if (bits == 32) return ISG_OK;
+    p->rest_plain = bits == 32;
+    if (p->rest_plain) return ISG_OK;
     snprintf(text, sizeof text, "uniform:bits=%u", (unsigned)bits);
     ISGI_TRY(isg_method_create(&rest, text, err));
     p->rest = *rest;
@@ -92,7 +92,7 @@ static isg_status set_rest(isg_method_plan *p, uint32_t bits, isg_error *err)
     return ISG_OK;
 }
 
-static isg_status add_layers(isg_method_plan *p, const isg_graph *g, const char *keep, uint32_t rest, isg_error *err)
+static isg_status add_layers(isg_method_plan *p, const isg_graph *g, const char *keep, isg_error *err)
 {
     regex_t regex;
     char shown[96];
@@ -102,7 +102,7 @@ static isg_status add_layers(isg_method_plan *p, const isg_graph *g, const char 
         return isgi_fail(err, ISG_E_ARG, "layer pattern \"%s\" is not a regular expression",
                          isgi_escape(shown, sizeof shown, keep));
     for (int32_t i = 0; i < g->node_count && status == ISG_OK; i++) {
-        if (weight_of(g, i) >= 0) status = add_layer(p, g, i, keep ? &regex : NULL, rest, &kept, err);
+        if (weight_of(g, i) >= 0) status = add_layer(p, g, i, keep ? &regex : NULL, &kept, err);
     }
     if (keep) regfree(&regex);
     if (status == ISG_OK && keep && !kept)
@@ -127,7 +127,7 @@ isg_status isg_method_plan_create(isg_method_plan **out, const isg_graph *g, con
     p->method = *m;
     p->layers = isgi_calloc((size_t)g->node_count + 1u, sizeof *p->layers);
     status = p->layers ? set_rest(p, rest, err) : isgi_nomem(err);
-    if (status == ISG_OK) status = add_layers(p, g, options ? options->keep : NULL, rest, err);
+    if (status == ISG_OK) status = add_layers(p, g, options ? options->keep : NULL, err);
     if (status != ISG_OK) {
         isg_method_plan_destroy(p);
         return status;
@@ -155,6 +155,11 @@ void isg_method_plan_destroy(isg_method_plan *p)
 }
 
 /* ---- storing ---- */
+
+static int stays_plain(const isg_method_plan *p, const plan_layer *l)
+{
+    return l->way == ISG_METHOD_KEPT || (l->way == ISG_METHOD_REST && p->rest_plain);
+}
 
 /* `made` is what the bytes of `w` decode to. */
 static isg_status through_bytes(const isg_method_plan *p, const plan_layer *l, const float *w, float *made,
@@ -192,7 +197,7 @@ static isg_status store_layer(const isg_method_plan *p, const plan_layer *l, con
                          isgi_escape(shown, sizeof shown, l->value));
     r->bytes = (uint64_t)count * sizeof *w;
     for (size_t i = 0; i < count; i++) r->whole += (double)w[i] * (double)w[i];
-    if (l->way == ISG_METHOD_KEPT) return ISG_OK;
+    if (stays_plain(p, l)) return ISG_OK;
     made = isgi_malloc(count * sizeof *made);
     if (!made) return isgi_nomem(err);
     status = through_bytes(p, l, w, made, &r->bytes, &r->cost, err);
@@ -294,7 +299,7 @@ isg_status isg_method_project(void *user, const char *value, const float *master
     const plan_layer *l = find_layer(p, value);
     isg_method_cost cost;
     uint64_t size;
-    if (!l || l->way == ISG_METHOD_KEPT || numbers_of(l) != count) {
+    if (!l || stays_plain(p, l) || numbers_of(l) != count) {
         memcpy(w, master, count * sizeof *w);
         return ISG_OK;
     }

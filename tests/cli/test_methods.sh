@@ -62,6 +62,25 @@ true_that 'd["tune"]["steps"] == 30 and not d["methods"][0]["diverged"]'
 expect 0 "$tool" methods "$model" -m binary --data "$data" --input unit $tune --json --quiet --threads 2
 cmp -s "$work/out" "$work/one-thread" || fail "training depends on threads"
 
+# layers that a method has no form for stay in float32 if asked, and are not those that are kept
+PYTHONPATH=$source/tests/cli python3 -B - "$work" <<'EOF' || fail "making a network"
+from onnx_maker import *
+w = [((i * 37) % 101 - 50) / 200 for i in range(144)]
+net = node('Conv', ['x', 'w', 'b'], 'a', pads()) + node('Relu', ['a'], 'r') + node('Conv', ['r', 'v', 'b'], 'c', pads())
+net += node('GlobalAveragePool', ['c'], 'p') + node('Flatten', ['p'], 'f') + node('Gemm', ['f', 'g'], 'y')
+net += tensor('w', [4, 3, 3, 3], w[:108]) + tensor('v', [4, 4, 3, 3], w) + tensor('b', [4], w[:4]) + tensor('g', [4, 4], w[:16])
+save('net.onnx', net + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 4]))
+array('x.npy', [20, 3, 8, 8], [((i * 73) % 211 - 105) / 99 for i in range(20 * 192)])
+array('y.npy', [20], [i % 4 for i in range(20)], 'q')
+EOF
+net=$work/net.onnx
+expect 0 "$tool" methods "$net" -m patdnn -m uniform --rest-bits 32 --quiet
+says '^rest      patdnn.*: 1 of 3 layers in float32'
+grep -q '^kept' "$work/out" && fail "layers of the rest are told as kept"
+expect 0 "$tool" methods "$net" -m uniform -m patdnn --rest-bits 32 --json --quiet
+true_that '[[l["way"] for l in m["layers"]].count("rest") for m in d["methods"]] == [0, 1]'
+true_that 'd["methods"][1]["layers"][2]["bytes"] == 64 and d["methods"][1]["layers"][2]["weight_error"] == 0'
+
 # text, list, CSV
 expect 0 "$tool" methods "$model" -m ternary -m uniform --data "$data" --input unit --limit 10
 says '^ternary '

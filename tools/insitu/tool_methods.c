@@ -63,9 +63,11 @@ static void print_notes(const methods_result *r)
     for (uint32_t i = 0; i < r->count; i++, rest = 0) {
         const isg_method_report *report = &r->rows[i].report;
         for (uint32_t k = 0; k < report->layer_count; k++) rest += report->layers[k].way == ISG_METHOD_REST;
-        if (rest)
+        if (rest && r->rest_bits < 32)
             printf("rest      %s: %u of %u layers in %u uniform bits\n", row_name(&r->rows[i]), rest,
                    report->layer_count, r->rest_bits);
+        else if (rest)
+            printf("rest      %s: %u of %u layers in float32\n", row_name(&r->rows[i]), rest, report->layer_count);
     }
 }
 

@@ -70,6 +70,7 @@ net = node('Conv', ['x', 'w', 'b'], 'a', pads()) + node('Relu', ['a'], 'r') + no
 net += node('GlobalAveragePool', ['c'], 'p') + node('Flatten', ['p'], 'f') + node('Gemm', ['f', 'g'], 'y')
 net += tensor('w', [4, 3, 3, 3], w[:108]) + tensor('v', [4, 4, 3, 3], w) + tensor('b', [4], w[:4]) + tensor('g', [4, 4], w[:16])
 save('net.onnx', net + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 4]))
+save('none.onnx', node('Relu', ['x'], 'y') + value(11, 'x', ['N', 4]) + value(12, 'y', ['N', 4]))
 array('x.npy', [20, 3, 8, 8], [((i * 73) % 211 - 105) / 99 for i in range(20 * 192)])
 array('y.npy', [20], [i % 4 for i in range(20)], 'q')
 EOF
@@ -80,6 +81,13 @@ grep -q '^kept' "$work/out" && fail "layers of the rest are told as kept"
 expect 0 "$tool" methods "$net" -m uniform -m patdnn --rest-bits 32 --json --quiet
 true_that '[[l["way"] for l in m["layers"]].count("rest") for m in d["methods"]] == [0, 1]'
 true_that 'd["methods"][1]["layers"][2]["bytes"] == 64 and d["methods"][1]["layers"][2]["weight_error"] == 0'
+
+# images of one part are trained on and measured only if that is said
+one=npy:$work/x.npy,$work/y.npy
+refused 2 "$tool" methods "$net" -m uniform --data "$one" --tune-steps 2
+complains 'have one part'
+expect 0 "$tool" methods "$net" -m uniform --data "$one" --tune-steps 2 --train-split --json --quiet
+true_that 'd["split"] == "train"'
 
 # text, list, CSV
 expect 0 "$tool" methods "$model" -m ternary -m uniform --data "$data" --input unit --limit 10
@@ -109,6 +117,14 @@ refused 2 "$tool" methods "$model" --limit 5
 complains 'needs --data'
 refused 2 "$tool" methods "$model" --data "$data" --input unit --learning-rate 0.1
 complains 'needs --tune-steps'
+refused 2 "$tool" methods "$model" --data "$data" --input unit --tune-steps 2 --max-memory 1G
+complains 'training does not know its need'
+refused 2 "$tool" methods "$model" --max-memory 1
+complains 'needs --data'
+refused 2 "$tool" methods "$model" -m uniform --keep .
+complains 'has no form for any layer that --keep leaves'
+refused 3 "$tool" methods "$work/none.onnx"
+complains 'no method has a form for any of its layers'
 refused 2 "$tool" methods "$model" --rest-bits 1
 refused 2 "$tool" methods "$model" --csv=- --json
 refused 2 "$tool" methods "$model" --csv="$model"

@@ -105,14 +105,13 @@ static int evaluate(methods_job *job, const tool_model *m, const char *text, uin
 static int train(methods_job *job, isg_graph **g, isg_method_plan *plan, methods_row *row)
 {
     const methods_options *o = job->o;
-    const uint64_t images = isg_dataset_count(job->training);
     isg_train_options options;
     isg_train_report report = {0};
     isg_error err = {0};
     isg_status status;
     isg_train_options_default(&options);
     options.max_steps = o->tune_steps;
-    options.epochs = (uint32_t)((o->tune_steps * o->tune_batch - 1) / images + 1);
+    options.epochs = 0; /* as many as that takes */
     options.batch = o->tune_batch;
     options.learning_rate = o->learning_rate;
     options.grad_clip = CLIP;
@@ -192,7 +191,8 @@ static int measure_method(methods_job *job, const isg_method *m)
         job->r.count++;
         code = measure_planned(job, plan, row);
     } else if (job->o->methods.count) {
-        code = tool_usage_error(job->t, "option --method: %s has no form for any layer", isg_method_text(m));
+        code = tool_usage_error(job->t, "option --method: %s has no form for any layer%s", isg_method_text(m),
+                                job->o->keep ? " that --keep leaves" : "");
     } else {
         job->r.left_out[job->r.left_out_count++] = m;
         job->e.total -= job->e.images;
@@ -244,6 +244,13 @@ static int measure_file(methods_job *job, const char *path)
     return code;
 }
 
+static int none_left(methods_job *job)
+{
+    isg_error err = {.status = ISG_E_UNSUPPORTED, .message = "no method has a form for any of its layers"};
+    if (job->o->keep) return tool_usage_error(job->t, "option --keep: leaves no layer to the methods");
+    return tool_error(job->t, job->original.path, err.status, &err);
+}
+
 static int measure(methods_job *job)
 {
     methods_result *r = &job->r;
@@ -256,7 +263,7 @@ static int measure(methods_job *job)
     job->e.total = job->e.images * (most + 1);
     code = evaluate(job, &job->original, "the original", &r->correct);
     for (uint32_t i = 0; code == EXIT_OK && i < job->method_count; i++) code = measure_method(job, job->methods[i]);
-    if (code == EXIT_OK && !r->count) code = tool_usage_error(job->t, "option --keep: leaves no layer to the methods");
+    if (code == EXIT_OK && !r->count) code = none_left(job);
     for (uint32_t i = 0; code == EXIT_OK && i < job->file_count; i++) code = measure_file(job, job->files[i]);
     tool_progress_end(job->t);
     return code;
@@ -290,10 +297,22 @@ static int run(methods_job *job, char **paths, int count)
     return code;
 }
 
+/* What training and measuring must not do unseen: the images of such data are the same for both. */
+static int check_tuning(tool *t, const methods_options *o)
+{
+    static const char *const of_tuning[] = {"tune-batch", "learning-rate", NULL};
+    if (!o->tune_steps) return tool_refuse(t, of_tuning, "needs --tune-steps");
+    if (t->max_memory) return tool_usage_error(t, "option --max-memory: training does not know its need beforehand");
+    if (!o->train_split && (!strncmp(o->data, "npy:", 4) || !strncmp(o->data, "folder:", 7)))
+        return tool_usage_error(t, "option --tune-steps: npy: and folder: have one part, so that images it trains on "
+                                   "are measured; say so by --train-split");
+    return EXIT_OK;
+}
+
 static int check_options(tool *t, const methods_options *o, char **paths, int count)
 {
-    static const char *const of_data[] = {"input", "label-offset", "limit", "train-split", "batch", "tune-steps", NULL};
-    static const char *const of_tuning[] = {"tune-batch", "learning-rate", NULL};
+    static const char *const of_data[] = {"input",       "label-offset", "limit",      "batch",
+                                          "train-split", "tune-steps",   "max-memory", NULL};
     int code = EXIT_OK;
     if (o->batch < 1 || o->batch > 4096) return tool_usage_error(t, "option --batch: from 1 to 4096");
     if (tool_given(t, "limit") && !o->limit) return tool_usage_error(t, "option --limit: at least 1");
@@ -303,7 +322,7 @@ static int check_options(tool *t, const methods_options *o, char **paths, int co
     if (o->tune_steps > 100000000) return tool_usage_error(t, "option --tune-steps: at most 100000000");
     if (!(o->learning_rate > 0.0f)) return tool_usage_error(t, "option --learning-rate: above 0");
     if (!o->data) code = tool_refuse(t, of_data, "needs --data");
-    if (code == EXIT_OK && !o->tune_steps) code = tool_refuse(t, of_tuning, "needs --tune-steps");
+    if (code == EXIT_OK) code = check_tuning(t, o);
     if (code != EXIT_OK) return code;
     if (o->csv && !strcmp(o->csv, "-"))
         return t->json ? tool_usage_error(t, "--json and --csv=- are both for standard output") : EXIT_OK;

@@ -82,12 +82,13 @@ expect 0 "$tool" methods "$net" -m uniform -m patdnn --rest-bits 32 --json --qui
 true_that '[[l["way"] for l in m["layers"]].count("rest") for m in d["methods"]] == [0, 1]'
 true_that 'd["methods"][1]["layers"][2]["bytes"] == 64 and d["methods"][1]["layers"][2]["weight_error"] == 0'
 
-# images of one part are trained on and measured only if that is said
+# images of one part are trained on and measured only if that is said; a bias that two layers share counts once before
 one=npy:$work/x.npy,$work/y.npy
 refused 2 "$tool" methods "$net" -m uniform --data "$one" --tune-steps 2
 complains 'have one part'
-expect 0 "$tool" methods "$net" -m uniform --data "$one" --tune-steps 2 --train-split --json --quiet
-true_that 'd["split"] == "train"'
+expect 0 "$tool" methods "$net" -m uniform --data "$one" --tune-steps 2 --train-split --seed 3 --json --quiet
+true_that 'd["split"] == "train" and d["tune"]["seed"] == 3'
+true_that 'd["original"]["bytes"] == 4 * (108 + 144 + 16 + 4) and d["methods"][0]["bytes"] == 4 * 8 + sum(l["bytes"] for l in d["methods"][0]["layers"])'
 
 # text, list, CSV
 expect 0 "$tool" methods "$model" -m ternary -m uniform --data "$data" --input unit --limit 10

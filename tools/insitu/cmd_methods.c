@@ -52,6 +52,17 @@ static int make_methods(methods_job *job)
     return EXIT_OK;
 }
 
+/* Before training, which gives every node a bias of its own. */
+static uint64_t plain_bytes(const isg_graph *g)
+{
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < g->value_count; i++) {
+        const isg_tensor *c = g->values[i].constant;
+        if (c && c->dtype == ISG_DT_F32) bytes += (uint64_t)c->count * sizeof(float);
+    }
+    return bytes;
+}
+
 static int open_original(methods_job *job, const char *path)
 {
     tool *t = job->t;
@@ -60,6 +71,7 @@ static int open_original(methods_job *job, const char *path)
     if (code == EXIT_OK) code = tool_model_single(t, &job->original, 1);
     if (code == EXIT_OK) code = tool_eval_batch(t, &job->original, &job->e.batch);
     if (code == EXIT_OK) code = tool_model_graph(t, &job->graph, &job->original);
+    if (code == EXIT_OK) job->r.bytes = plain_bytes(job->graph);
     return code;
 }
 
@@ -147,7 +159,6 @@ static int store(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_
     row->bytes = r->weight_bytes + r->other_bytes;
     row->bits_per_weight = (double)bits / (double)r->used.weights;
     job->r.weights = r->weights;
-    job->r.bytes = r->weights * sizeof(float) + r->other_bytes;
     return EXIT_OK;
 }
 
@@ -290,6 +301,7 @@ static int run(methods_job *job, char **paths, int count)
     r->tune_steps = o->tune_steps;
     r->tune_batch = o->tune_batch;
     r->learning_rate = (double)o->learning_rate;
+    r->seed = job->t->seed;
     r->images = job->e.images;
     code = measure(job);
     if (code == EXIT_OK && o->csv) code = methods_csv(job->t, r, o->csv);

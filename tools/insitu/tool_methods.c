@@ -154,6 +154,7 @@ static void json_setting(cJSON *json, const methods_result *r)
     cJSON_AddNumberToObject(tune, "steps", (double)r->tune_steps);
     cJSON_AddNumberToObject(tune, "batch", r->tune_batch);
     cJSON_AddNumberToObject(tune, "learning_rate", r->learning_rate);
+    cJSON_AddNumberToObject(tune, "seed", (double)r->seed);
 }
 
 static int print_json(tool *t, const methods_result *r)

@@ -26,6 +26,7 @@ typedef struct methods_result {
     uint64_t tune_steps; /* 0: none */
     uint32_t tune_batch;
     double learning_rate;
+    uint64_t seed;
     uint64_t images, weights, bytes, correct; /* of the original */
     methods_row *rows;
     uint32_t count;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "host/plain_numbers.h"
 #include "methods/method.h"
 
 static const isgi_method_kind *const kinds[] = {
@@ -50,7 +51,7 @@ const char *isg_method_section_name(isg_method_section section)
 
 static isg_status find_kind(isg_method *m, const char *name, size_t length, isg_error *err)
 {
-    char known[200], safe[100];
+    char known[200], asked[80], safe[100];
     size_t used = 0;
     for (uint32_t i = 0; i < KINDS; i++) {
         if (strlen(kinds[i]->name) == length && !memcmp(kinds[i]->name, name, length)) {
@@ -60,7 +61,8 @@ static isg_status find_kind(isg_method *m, const char *name, size_t length, isg_
         if (used < sizeof known)
             used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", kinds[i]->name);
     }
-    return isgi_fail(err, ISG_E_ARG, "no method '%s'; there are %s", isgi_escape(safe, sizeof safe, name), known);
+    snprintf(asked, sizeof asked, "%.*s", length < sizeof asked ? (int)length : (int)sizeof asked - 1, name);
+    return isgi_fail(err, ISG_E_ARG, "no method '%s'; there are %s", isgi_escape(safe, sizeof safe, asked), known);
 }
 
 /* "KEY=VALUE" of `length` bytes. */
@@ -90,38 +92,58 @@ static isg_status set_value(isg_method *m, const char *text, size_t length, isg_
     return isgi_fail(err, ISG_E_ARG, "method %s has no parameter '%s'", m->kind->name, safe);
 }
 
+/* 0.9 and 200, as %g has them, but never the same text for another number. */
+static void show_value(char *text, size_t room, double x)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, room, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) return;
+    }
+}
+
 /* The name, then every parameter. */
 static void write_text(isg_method *m)
 {
+    char value[32];
     const isg_method_param *params = m->kind->params;
     size_t used = (size_t)snprintf(m->text, sizeof m->text, "%s", m->kind->name);
-    for (uint32_t i = 0; params[i].name && used < sizeof m->text; i++)
-        used += (size_t)snprintf(m->text + used, sizeof m->text - used, "%c%s=%g", i ? ',' : ':', params[i].name,
-                                 m->values[i]);
+    for (uint32_t i = 0; params[i].name && used < sizeof m->text; i++) {
+        show_value(value, sizeof value, m->values[i]);
+        used +=
+            (size_t)snprintf(m->text + used, sizeof m->text - used, "%c%s=%s", i ? ',' : ':', params[i].name, value);
+    }
 }
 
-isg_status isg_method_create(isg_method **out, const char *text, isg_error *err)
+static isg_status read_text(isg_method *m, const char *text, isg_error *err)
 {
     const size_t name = strcspn(text, ":");
     const char *p = text + name;
-    isg_method *m = isgi_calloc(1, sizeof *m);
-    isg_status status = ISG_OK;
-    *out = NULL;
-    if (!m) return isgi_nomem(err);
-    status = find_kind(m, text, name, err);
+    isg_status status = find_kind(m, text, name, err);
     for (uint32_t i = 0; status == ISG_OK && m->kind->params[i].name; i++) m->values[i] = m->kind->params[i].preset;
     while (status == ISG_OK && *p) {
         const size_t length = strcspn(p + 1, ",");
         status = set_value(m, p + 1, length, err);
         p += 1 + length;
     }
-    if (status != ISG_OK) {
+    if (status == ISG_OK) write_text(m);
+    return status;
+}
+
+isg_status isg_method_create(isg_method **out, const char *text, isg_error *err)
+{
+    isg_method *m = isgi_calloc(1, sizeof *m);
+    isgi_plain_numbers plain;
+    isg_status status;
+    *out = NULL;
+    if (!m) return isgi_nomem(err);
+    isgi_plain_numbers_begin(&plain);
+    status = read_text(m, text, err);
+    isgi_plain_numbers_end(&plain);
+    if (status == ISG_OK)
+        *out = m;
+    else
         isg_free(m);
-        return status;
-    }
-    write_text(m);
-    *out = m;
-    return ISG_OK;
+    return status;
 }
 
 void isg_method_destroy(isg_method *m)

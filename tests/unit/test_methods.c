@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every rival method: what is decoded comes from the counted bytes, twice the same, and no bytes are unsafe. */
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -285,11 +286,37 @@ static void test_refusals(void **state)
     isg_method_destroy(NULL);
 }
 
+/* A text makes the same method again, to the last bit and wherever the point of numbers is a comma. */
+static void test_text(void **state)
+{
+    static const char *const commas[] = {"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8", "fr_FR"};
+    const char *found = NULL;
+    isg_method *m;
+    isg_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof commas / sizeof commas[0] && !found; i++) found = setlocale(LC_NUMERIC, commas[i]);
+    if (!found) print_message("no locale with a comma here\n");
+    m = create("prune:sparsity=0.90");
+    assert_string_equal(isg_method_text(m), "prune:sparsity=0.9,bits=8");
+    isg_method_destroy(m);
+    m = create("dsconv:block=200");
+    assert_string_equal(isg_method_text(m), "dsconv:bits=4,block=200");
+    isg_method_destroy(m);
+    m = create("prune:sparsity=0.123456789,bits=3");
+    assert_string_equal(isg_method_text(m), "prune:sparsity=0.123456789,bits=3");
+    isg_method_destroy(m);
+    setlocale(LC_NUMERIC, "C");
+    m = NULL;
+    assert_int_equal(isg_method_create(&m, "nope:bits=3", &err), ISG_E_ARG);
+    assert_non_null(strstr(err.message, "no method 'nope';"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_projection), cmocka_unit_test(test_zeros),
         cmocka_unit_test(test_bad_bytes),  cmocka_unit_test(test_memory),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests_name("methods", tests, NULL, NULL);
 }

@@ -104,6 +104,15 @@ says '^"uniform:bits=2",2\.'
 expect 0 "$tool" methods "$model" -m binary --csv="$work/rows.csv" --quiet
 [ "$(wc -l <"$work/rows.csv")" -eq 2 ] || fail "rows of the CSV"
 
+# paths as long as there are stay whole and apart
+deep=$work/$(printf 'd%.0s' $(seq 200))/$(printf 'e%.0s' $(seq 200))
+mkdir -p "$deep"
+cp "$work/four.isg" "$deep/one.isg"
+cp "$work/four.isg" "$deep/two.isg"
+expect 0 "$tool" methods "$model" "$deep/one.isg" "$deep/two.isg" -m binary --csv=- --quiet
+says '/one\.isg",'
+says '/two\.isg",'
+
 # what cannot be
 refused 2 "$tool" methods
 refused 2 "$tool" methods "$model" -m no

@@ -3,9 +3,10 @@
 #include "tool_methods.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define CSV_LINE 512
+#define CSV_NUMBERS 512 /* all of a line but its name */
 
 static const char *row_name(const methods_row *row)
 {
@@ -186,19 +187,28 @@ int methods_print(tool *t, const methods_result *r)
 
 /* ---- CSV ---- */
 
-/* Commas of a method's parameters, and whatever a path holds, stand in quotation marks. */
-static void csv_line(char line[CSV_LINE], const methods_result *r, const methods_row *row)
+/* Commas of a method's parameters, and whatever a path holds, stand in quotation marks. NULL: no memory. */
+static char *csv_line(const methods_result *r, const methods_row *row)
 {
-    char shown[300], error[32] = "", ops[32] = "", hit[32] = "";
-    tool_escape(shown, sizeof shown, row_name(row), strlen(row_name(row)));
+    const char *name = row_name(row);
+    const size_t room = 4 * strlen(name) + 1, length = room + CSV_NUMBERS; /* a byte may become \xNN */
+    char *shown = malloc(room), *line = malloc(length), error[32] = "", ops[32] = "", hit[32] = "";
+    if (!shown || !line) {
+        free(shown);
+        free(line);
+        return NULL;
+    }
+    tool_escape(shown, room, name, strlen(name));
     for (char *p = shown; *p; p++) {
         if (*p == '"') *p = '\'';
     }
     if (row->method) snprintf(error, sizeof error, "%.6g", row->report.weight_error);
     if (row->method) snprintf(ops, sizeof ops, "%.4g", operations(row));
     if (r->labelled) snprintf(hit, sizeof hit, "%.6f", accuracy(r, row->correct));
-    snprintf(line, CSV_LINE, "\"%s\",%.4f,%llu,%.6f,%s,%s,%s\n", shown, row->bits_per_weight,
+    snprintf(line, length, "\"%s\",%.4f,%llu,%.6f,%s,%s,%s\n", shown, row->bits_per_weight,
              (unsigned long long)row->bytes, (double)row->bytes / (double)r->bytes, error, ops, hit);
+    free(shown);
+    return line;
 }
 
 int methods_csv(tool *t, const methods_result *r, const char *path)
@@ -211,12 +221,14 @@ int methods_csv(tool *t, const methods_result *r, const char *path)
     if (out) fputs(head, stdout);
     if (w) status = isg_writer_write(w, head, sizeof head - 1, &err);
     for (uint32_t i = 0; i < r->count && status == ISG_OK; i++) {
-        char line[CSV_LINE];
-        csv_line(line, r, &r->rows[i]);
-        if (out)
+        char *line = csv_line(r, &r->rows[i]);
+        if (!line)
+            status = ISG_E_NOMEM;
+        else if (out)
             fputs(line, stdout);
         else
             status = isg_writer_write(w, line, strlen(line), &err);
+        free(line);
     }
     if (w && status == ISG_OK)
         status = isg_writer_commit(w, &err);

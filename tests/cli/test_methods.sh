@@ -71,6 +71,8 @@ net += node('GlobalAveragePool', ['c'], 'p') + node('Flatten', ['p'], 'f') + nod
 net += tensor('w', [4, 3, 3, 3], w[:108]) + tensor('v', [4, 4, 3, 3], w) + tensor('b', [4], w[:4]) + tensor('g', [4, 4], w[:16])
 save('net.onnx', net + value(11, 'x', ['N', 3, 8, 8]) + value(12, 'y', ['N', 4]))
 save('none.onnx', node('Relu', ['x'], 'y') + value(11, 'x', ['N', 4]) + value(12, 'y', ['N', 4]))
+huge = node('Gemm', ['x', 'h'], 'y') + tensor('h', [4, 4], [1e9 * v for v in w[:16]])
+save('huge.onnx', huge + value(11, 'x', ['N', 4]) + value(12, 'y', ['N', 4]))
 array('x.npy', [20, 3, 8, 8], [((i * 73) % 211 - 105) / 99 for i in range(20 * 192)])
 array('y.npy', [20], [i % 4 for i in range(20)], 'q')
 EOF
@@ -81,6 +83,13 @@ grep -q '^kept' "$work/out" && fail "layers of the rest are told as kept"
 expect 0 "$tool" methods "$net" -m uniform -m patdnn --rest-bits 32 --json --quiet
 true_that '[[l["way"] for l in m["layers"]].count("rest") for m in d["methods"]] == [0, 1]'
 true_that 'd["methods"][1]["layers"][2]["bytes"] == 64 and d["methods"][1]["layers"][2]["weight_error"] == 0'
+
+# one method that cannot hold a weight does not take the table from the others, unless it was asked for
+expect 0 "$tool" methods "$work/huge.onnx" --quiet
+says '^afloat'
+says '^left out  uniform:bits=8: weights beyond its scales'
+refused 1 "$tool" methods "$work/huge.onnx" -m uniform
+complains 'a scale is beyond binary16'
 
 # images of one part are trained on and measured only if that is said; a bias that two layers share counts once before
 one=npy:$work/x.npy,$work/y.npy

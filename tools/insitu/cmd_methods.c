@@ -154,6 +154,11 @@ static int store(methods_job *job, isg_graph *g, isg_method_plan *plan, methods_
     isg_error err = {0};
     uint64_t bits = 0;
     const isg_status status = isg_method_plan_store(plan, g, &parallel, &progress, &row->report, &err);
+    if (status == ISG_E_NUMERIC && !job->o->methods.count) {
+        tool_warning(job->t, isg_method_text(row->method), "left out: %s", err.message);
+        row->too_large = 1;
+        return EXIT_OK;
+    }
     if (status != ISG_OK) return tool_error(job->t, job->original.path, status, &err);
     for (int i = 0; i < ISG_SECTION_COUNT; i++) bits += r->used.bits[i];
     row->bytes = r->weight_bytes + r->other_bytes;
@@ -171,7 +176,7 @@ static int measure_planned(methods_job *job, isg_method_plan *plan, methods_row 
     int code = status == ISG_OK ? EXIT_OK : tool_error(job->t, NULL, status, &err);
     if (code == EXIT_OK && job->o->tune_steps) code = train(job, &g, plan, row);
     if (code == EXIT_OK) code = store(job, g, plan, row);
-    if (code == EXIT_OK && job->ds) {
+    if (code == EXIT_OK && job->ds && !row->too_large) {
         status = isg_model_from_graph(&made.model, g, &err);
         if (status != ISG_OK) {
             code = tool_error(job->t, job->original.path, status, &err);
@@ -184,7 +189,14 @@ static int measure_planned(methods_job *job, isg_method_plan *plan, methods_row 
     return code;
 }
 
-/* A method that was asked for must have a form for some layer; of all methods those that have none are left out. */
+static void leave_out(methods_job *job, const isg_method *m, int too_large)
+{
+    job->r.left_out[job->r.left_out_count++] = (methods_left_out){m, too_large};
+    job->e.total -= job->e.images;
+}
+
+/* A method that was asked for must have a form for some layer, and store its weights; of all methods those that do not
+ * are left out. */
 static int measure_method(methods_job *job, const isg_method *m)
 {
     const isg_method_options options = {
@@ -201,12 +213,16 @@ static int measure_method(methods_job *job, const isg_method *m)
         row->final_loss = NAN;
         job->r.count++;
         code = measure_planned(job, plan, row);
+        if (row->too_large) {
+            leave_out(job, m, 1);
+            job->r.count--;
+            *row = (methods_row){0}; /* its report is empty */
+        }
     } else if (job->o->methods.count) {
         code = tool_usage_error(job->t, "option --method: %s has no form for any layer%s", isg_method_text(m),
                                 job->o->keep ? " that --keep leaves" : "");
     } else {
-        job->r.left_out[job->r.left_out_count++] = m;
-        job->e.total -= job->e.images;
+        leave_out(job, m, 0);
     }
     isg_method_plan_destroy(plan);
     return code;
@@ -257,7 +273,8 @@ static int measure_file(methods_job *job, const char *path)
 
 static int none_left(methods_job *job)
 {
-    isg_error err = {.status = ISG_E_UNSUPPORTED, .message = "no method has a form for any of its layers"};
+    isg_error err = {.status = ISG_E_UNSUPPORTED,
+                     .message = "no method has a form for any of its layers, or for its numbers"};
     if (job->o->keep) return tool_usage_error(job->t, "option --keep: leaves no layer to the methods");
     return tool_error(job->t, job->original.path, err.status, &err);
 }

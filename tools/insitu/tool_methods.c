@@ -57,7 +57,8 @@ static void print_notes(const methods_result *r)
         kept += first->report.layers[i].way == ISG_METHOD_KEPT;
     if (kept) printf("kept      %u layers in float32\n", kept);
     for (uint32_t i = 0; i < r->left_out_count; i++)
-        printf("left out  %s: no form for any layer\n", isg_method_text(r->left_out[i]));
+        printf("left out  %s: %s\n", isg_method_text(r->left_out[i].method),
+               r->left_out[i].too_large ? "weights beyond its scales" : "no form for any layer");
     for (uint32_t i = 0; i < r->count; i++) {
         if (r->rows[i].diverged) printf("diverged  %s: not trained\n", row_name(&r->rows[i]));
     }
@@ -174,7 +175,7 @@ static int print_json(tool *t, const methods_result *r)
         cJSON_AddItemToArray(r->rows[i].method ? methods : files, json_row(r, &r->rows[i]));
     left_out = cJSON_AddArrayToObject(json, "left_out");
     for (uint32_t i = 0; i < r->left_out_count; i++)
-        cJSON_AddItemToArray(left_out, cJSON_CreateString(isg_method_text(r->left_out[i])));
+        cJSON_AddItemToArray(left_out, cJSON_CreateString(isg_method_text(r->left_out[i].method)));
     return tool_json_print(t, json);
 }
 

@@ -15,8 +15,14 @@ typedef struct methods_row {
     double bits_per_weight; /* of the layers that it stores in its own form */
     double final_loss;      /* of the training; NaN: none */
     int diverged;           /* it was given up, and the weights are the original's */
+    int too_large;          /* a scale is beyond binary16: the row is to be left out */
     uint64_t correct;
 } methods_row;
+
+typedef struct methods_left_out {
+    const isg_method *method;
+    int too_large;
+} methods_left_out;
 
 typedef struct methods_result {
     const tool_model *original;
@@ -30,7 +36,7 @@ typedef struct methods_result {
     uint64_t images, weights, bytes, correct; /* of the original */
     methods_row *rows;
     uint32_t count;
-    const isg_method **left_out; /* of all methods, those that have no form for any layer */
+    methods_left_out *left_out; /* of all methods, those that have no form for any layer or for their numbers */
     uint32_t left_out_count;
 } methods_result;
 

@@ -71,8 +71,8 @@ int isg_method_fits(const isg_method *m, const isg_method_shape *shape);
  * not fit), NUMERIC (NaN or infinity in w), NOMEM. The same w gives the same bytes. */
 ISG_NODISCARD isg_status isg_method_encode(const isg_method *m, const isg_method_shape *shape, const float *w,
                                            uint8_t **bytes, size_t *size, isg_method_cost *cost, isg_error *err);
-/* The weight that those bytes stand for. Any bytes are safe. Errors: FORMAT (too few or too many, or what no encoder
- * writes), ARG, NOMEM. */
+/* The weight that those bytes stand for. Any bytes are safe. Errors: FORMAT (too few or too many, or what has no
+ * meaning; not all that no encoder writes is found), ARG, NOMEM. */
 ISG_NODISCARD isg_status isg_method_decode(const isg_method *m, const isg_method_shape *shape, const uint8_t *bytes,
                                            size_t size, float *w, isg_error *err);
 

@@ -4,12 +4,13 @@
  * Niu et al., "PatDNN" (ASPLOS 2020, arXiv 2001.00138): the centre belongs to every pattern, which leaves 56; a layer
  * uses those that its kernels want most; connectivity pruning keeps the kernels with the largest norm. What is written
  * is their filter-kernel-weight order without the permutation of filters, which only says in what order to compute. */
+#include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "host/alloc.h"
+#include "methods/largest.h"
 #include "methods/method.h"
 
 enum { PATTERNS, KEEP, BITS };
@@ -128,7 +129,8 @@ typedef struct plan {
     uint32_t masks[CANDIDATES], table[CANDIDATES], patterns;
     uint8_t *id; /* of a kernel; GONE where it is not kept. Owned. */
     uint64_t *wanted;
-    double *energy, *sorted;
+    float *norm;   /* of what is retained of a kernel */
+    uint8_t *kept; /* whether it is */
     float *values; /* of one filter */
 } plan;
 
@@ -138,34 +140,9 @@ static void free_plan(plan *p)
 {
     isg_free(p->id);
     isg_free(p->wanted);
-    isg_free(p->energy);
-    isg_free(p->sorted);
+    isg_free(p->norm);
+    isg_free(p->kept);
     isg_free(p->values);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Keeps those with the most energy, and of equal ones the first. */
-static void prune(plan *p, size_t kernels, size_t kept)
-{
-    double least;
-    size_t equal = kept;
-    if (kept >= kernels) return;
-    memcpy(p->sorted, p->energy, kernels * sizeof *p->sorted);
-    qsort(p->sorted, kernels, sizeof *p->sorted, ascending);
-    least = p->sorted[kernels - kept];
-    for (size_t i = kernels; i-- && p->sorted[i] > least;) equal--;
-    for (size_t i = 0; i < kernels; i++) {
-        if (p->energy[i] > least) continue;
-        if (p->energy[i] < least || !equal)
-            p->id[i] = GONE;
-        else
-            equal--;
-    }
 }
 
 static isg_status make_plan(plan *p, const double *values, const isg_method_shape *shape, const float *w,
@@ -175,23 +152,27 @@ static isg_status make_plan(plan *p, const double *values, const isg_method_shap
     p->patterns = (uint32_t)values[PATTERNS];
     p->id = isgi_calloc(kernels, sizeof *p->id);
     p->wanted = isgi_calloc(kernels, sizeof *p->wanted);
-    p->energy = isgi_calloc(kernels, sizeof *p->energy);
-    p->sorted = isgi_calloc(kernels, sizeof *p->sorted);
+    p->norm = isgi_calloc(kernels, sizeof *p->norm);
+    p->kept = isgi_malloc(kernels);
     p->values = isgi_calloc(shape->ci, KEPT_TAPS * sizeof *p->values);
-    if (!p->id || !p->wanted || !p->energy || !p->sorted || !p->values) return isgi_nomem(err);
+    if (!p->id || !p->wanted || !p->norm || !p->kept || !p->values) return isgi_nomem(err);
     list_candidates(p->masks);
     for (size_t i = 0; i < kernels; i++) p->wanted[i] = best_of(w + TAPS * i, p->masks);
     choose_patterns(p->wanted, kernels, p->patterns, p->table);
     for (size_t i = 0; i < kernels; i++) {
-        p->energy[i] = -1.0;
+        double most = -1.0;
         for (uint32_t k = 0; k < p->patterns; k++) {
             const double energy = energy_in(w + TAPS * i, p->masks[p->table[k]]);
-            if (energy <= p->energy[i]) continue;
-            p->energy[i] = energy;
+            if (energy <= most) continue;
+            most = energy;
             p->id[i] = (uint8_t)k;
         }
+        p->norm[i] = (float)fmin(sqrt(most), FLT_MAX);
     }
-    prune(p, kernels, (size_t)ceil((double)kernels / values[KEEP]));
+    isgi_largest_mark(p->norm, kernels, (size_t)ceil((double)kernels / values[KEEP]), p->kept);
+    for (size_t i = 0; i < kernels; i++) {
+        if (!p->kept[i]) p->id[i] = GONE;
+    }
     return ISG_OK;
 }
 

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "host/alloc.h"
+#include "methods/largest.h"
 #include "methods/method.h"
 
 enum { THRESHOLD, ROWS };
@@ -262,56 +263,37 @@ static void fit(block *k, double threshold)
 
 /* ---- rows ---- */
 
-/* Which rows go: those with less energy than `below`, and the first `equal` of those that have as much. */
-typedef struct cut {
-    double below;
-    size_t equal;
-} cut;
-
-/* `w` at the first number of a row of which the filter has `left`. */
-static double energy_of(const float *w, size_t left)
+/* The length of a row: `w` at its first number, of which the filter has `left`. */
+static float norm_of(const float *w, size_t left)
 {
     double sum = 0.0;
     for (size_t i = 0; i < SIDE && i < left; i++) sum += (double)w[i] * (double)w[i];
-    return sum;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    return (float)fmin(sqrt(sum), FLT_MAX);
 }
 
 /* The share of the tensor's rows is dropped beforehand: columns are scaled anew in every round, so that coefficients
- * of two blocks do not compare, but the energy of what they stand for does. */
-static isg_status find_cut(double share, const isg_method_shape *shape, const float *w, cut *c, isg_error *err)
+ * of two blocks do not compare, but the length of what they stand for does. Marks the rows that stay. */
+static isg_status mark_rows(uint8_t **kept, double share, const isg_method_shape *shape, const float *w, isg_error *err)
 {
     const size_t n = isgi_method_row(shape), rows = rows_of(shape), total = shape->co * rows;
-    const size_t dropped = (size_t)(share * (double)total);
-    double *energy = dropped ? isgi_malloc(total * sizeof *energy) : NULL;
-    *c = (cut){0.0, 0};
-    if (!dropped) return ISG_OK;
-    if (!energy) return isgi_nomem(err);
-    for (size_t i = 0; i < total; i++) energy[i] = energy_of(w + i / rows * n + i % rows * SIDE, n - i % rows * SIDE);
-    qsort(energy, total, sizeof *energy, ascending);
-    c->below = energy[dropped];
-    c->equal = dropped;
-    while (c->equal && energy[dropped - c->equal] < c->below) c->equal--;
-    isg_free(energy);
+    float *norms = isgi_calloc(total, sizeof *norms);
+    *kept = isgi_malloc(total);
+    if (!norms || !*kept) {
+        isg_free(norms);
+        isg_free(*kept);
+        return isgi_nomem(err);
+    }
+    for (size_t i = 0; i < total; i++) norms[i] = norm_of(w + i / rows * n + i % rows * SIDE, n - i % rows * SIDE);
+    isgi_largest_mark(norms, total, isgi_largest_count(total, share), *kept);
+    isg_free(norms);
     return ISG_OK;
 }
 
-/* A dropped row is zeros, and those get zero coefficients. `w` as for energy_of(). */
-static void load(block *k, const float *w, size_t left, cut *c)
+/* A dropped row is zeros, and those get zero coefficients. `w` as for norm_of(). */
+static void load(block *k, const float *w, size_t left, const uint8_t *kept)
 {
     for (size_t r = 0; r < k->rows; r++, w += SIDE, left -= left < SIDE ? left : SIDE) {
-        const double energy = energy_of(w, left);
-        int drop = energy < c->below;
-        if (energy == c->below && c->equal) {
-            c->equal--;
-            drop = 1;
-        }
-        for (size_t j = 0; j < SIDE; j++) k->a[r][j] = j < left && !drop ? (double)w[j] : 0.0;
+        for (size_t j = 0; j < SIDE; j++) k->a[r][j] = j < left && kept[r] ? (double)w[j] : 0.0;
     }
 }
 
@@ -335,21 +317,25 @@ static isg_status encode(const double *values, const isg_method_shape *shape, co
                          isg_error *err)
 {
     const size_t n = isgi_method_row(shape), rows = rows_of(shape), blocks = blocks_of(rows);
-    cut dropped;
+    uint8_t *kept;
     block *k;
-    ISGI_TRY(find_cut(values[ROWS], shape, w, &dropped, err));
+    ISGI_TRY(mark_rows(&kept, values[ROWS], shape, w, err));
     k = isgi_calloc(1, sizeof *k);
-    if (!k) return isgi_nomem(err);
+    if (!k) {
+        isg_free(kept);
+        return isgi_nomem(err);
+    }
     for (size_t o = 0; o < shape->co && c->status == ISG_OK; o++, w += n) {
         for (size_t i = 0; i < blocks; i++) {
             const size_t from = i * rows / blocks;
             k->rows = (i + 1u) * rows / blocks - from;
-            load(k, w + from * SIDE, n - from * SIDE, &dropped);
+            load(k, w + from * SIDE, n - from * SIDE, kept + o * rows + from);
             fit(k, values[THRESHOLD]);
             put_block(c, k);
         }
     }
     isg_free(k);
+    isg_free(kept);
     return ISG_OK;
 }
 

@@ -12,9 +12,8 @@
 
 #include <cmocka.h>
 
-#include <insitu/methods.h>
-
 #include "host/alloc.h"
+#include "method_weights.h"
 
 /* Settings besides the defaults, so that every parameter is moved once. */
 static const char *const settings[] = {
@@ -39,37 +38,6 @@ static const char *const settings[] = {
 static const isg_method_shape shapes[] = {{8, 4, 3, 3}, {5, 3, 3, 3}, {16, 24, 1, 1}, {7, 1, 3, 3},
                                           {6, 5, 5, 3}, {1, 1, 1, 1}, {33, 70, 3, 3}, {10, 64, 1, 1}};
 #define SHAPES (sizeof shapes / sizeof shapes[0])
-
-static size_t count_of(const isg_method_shape *s)
-{
-    return (size_t)s->co * s->ci * s->kh * s->kw;
-}
-
-/* About normal, by the sum of uniform numbers. */
-static float *make_weight(const isg_method_shape *s, uint32_t seed)
-{
-    const size_t count = count_of(s);
-    float *w = malloc(count * sizeof *w);
-    uint32_t state = seed * 2654435761u + 12345u;
-    assert_non_null(w);
-    for (size_t i = 0; i < count; i++) {
-        float sum = 0.0f;
-        for (int k = 0; k < 6; k++) {
-            state = state * 1664525u + 1013904223u;
-            sum += (float)(state >> 8) / 16777216.0f - 0.5f;
-        }
-        w[i] = 0.1f * sum;
-    }
-    return w;
-}
-
-static isg_method *create(const char *text)
-{
-    isg_method *m;
-    isg_error err = {0};
-    if (isg_method_create(&m, text, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
-    return m;
-}
 
 typedef void check_fn(const isg_method *m, const isg_method_shape *s);
 
@@ -102,17 +70,6 @@ static float *decode(const isg_method *m, const isg_method_shape *s, const uint8
     assert_non_null(w);
     if (isg_method_decode(m, s, bytes, size, w, &err) != ISG_OK) fail_msg("%s: %s", isg_method_text(m), err.message);
     return w;
-}
-
-static double error_of(const float *a, const float *b, size_t count)
-{
-    double lost = 0.0, whole = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        const double e = (double)a[i] - (double)b[i];
-        lost += e * e;
-        whole += (double)a[i] * (double)a[i];
-    }
-    return lost / whole;
 }
 
 static void check_round_trip(const isg_method *m, const isg_method_shape *s)

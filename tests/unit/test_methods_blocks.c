@@ -11,57 +11,13 @@
 
 #include <cmocka.h>
 
-#include <insitu/methods.h>
-
-static size_t count_of(const isg_method_shape *s)
-{
-    return (size_t)s->co * s->ci * s->kh * s->kw;
-}
+#include "method_weights.h"
 
 static float *allocate(const isg_method_shape *s)
 {
     float *w = calloc(count_of(s), sizeof *w);
     assert_non_null(w);
     return w;
-}
-
-static float *make_weight(const isg_method_shape *s, uint32_t seed)
-{
-    float *w = allocate(s);
-    uint32_t state = seed * 2654435761u + 12345u;
-    for (size_t i = 0; i < count_of(s); i++) {
-        for (int k = 0; k < 6; k++) {
-            state = state * 1664525u + 1013904223u;
-            w[i] += 0.1f * ((float)(state >> 8) / 16777216.0f - 0.5f);
-        }
-    }
-    return w;
-}
-
-typedef struct stored {
-    uint8_t *bytes;
-    size_t size;
-    float *made;
-    isg_method_cost cost;
-} stored;
-
-static stored store(const char *text, const isg_method_shape *s, const float *w)
-{
-    stored out = {.made = allocate(s)};
-    isg_method *m;
-    isg_error err = {0};
-    if (isg_method_create(&m, text, &err) != ISG_OK ||
-        isg_method_encode(m, s, w, &out.bytes, &out.size, &out.cost, &err) != ISG_OK ||
-        isg_method_decode(m, s, out.bytes, out.size, out.made, &err) != ISG_OK)
-        fail_msg("%s: %s", text, err.message);
-    isg_method_destroy(m);
-    return out;
-}
-
-static void release(stored *s)
-{
-    isg_free(s->bytes);
-    free(s->made);
 }
 
 /* ---- DSConv ---- */

@@ -11,17 +11,12 @@
 
 #include <cmocka.h>
 
-#include <insitu/methods.h>
+#include "method_weights.h"
 
 #define TAPS_MOST 25u
 
-static size_t count_of(const isg_method_shape *s)
-{
-    return (size_t)s->co * s->ci * s->kh * s->kw;
-}
-
 /* About normal, with more of it in low taps, so that no direction is like another. */
-static float *make_weight(const isg_method_shape *s, uint32_t seed)
+static float *make_uneven(const isg_method_shape *s, uint32_t seed)
 {
     const size_t count = count_of(s), taps = (size_t)s->kh * s->kw;
     float *w = malloc(count * sizeof *w);
@@ -36,40 +31,6 @@ static float *make_weight(const isg_method_shape *s, uint32_t seed)
         w[i] = 0.1f * sum / (1.0f + 0.2f * (float)(i % taps));
     }
     return w;
-}
-
-static isg_method *create(const char *text)
-{
-    isg_method *m;
-    isg_error err = {0};
-    if (isg_method_create(&m, text, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
-    return m;
-}
-
-typedef struct stored {
-    uint8_t *bytes;
-    size_t size;
-    isg_method_cost cost;
-    float *made;
-} stored;
-
-static stored store(const isg_method *m, const isg_method_shape *s, const float *w)
-{
-    isg_error err = {0};
-    stored r = {0};
-    if (isg_method_encode(m, s, w, &r.bytes, &r.size, &r.cost, &err) != ISG_OK)
-        fail_msg("%s: %s", isg_method_text(m), err.message);
-    r.made = malloc(count_of(s) * sizeof *r.made);
-    assert_non_null(r.made);
-    if (isg_method_decode(m, s, r.bytes, r.size, r.made, &err) != ISG_OK)
-        fail_msg("%s: %s", isg_method_text(m), err.message);
-    return r;
-}
-
-static void stored_clear(stored *r)
-{
-    isg_free(r->bytes);
-    free(r->made);
 }
 
 static double squares(const float *w, size_t count)
@@ -193,8 +154,8 @@ static void test_bsconv(void **state)
         m = create(text);
         for (size_t k = 0; k < SHAPES; k++) {
             const isg_method_shape *s = &shapes[k];
-            float *w = make_weight(s, (uint32_t)k);
-            stored once = store(m, s, w), twice = store(m, s, once.made);
+            float *w = make_uneven(s, (uint32_t)k);
+            stored once = store_by(m, s, w), twice = store_by(m, s, once.made);
             bsconv_bytes(&once, s, bits);
             if (bits == 8) bsconv_optimum(w, &once, s);
             assert_true(once.cost.bits[ISG_SECTION_SCALES] == 16u * s->co);
@@ -204,8 +165,8 @@ static void test_bsconv(void **state)
             /* the largest code of a factor is always the largest there is, so both come out as they are */
             assert_memory_equal(once.made, twice.made, count_of(s) * sizeof *w);
             assert_true(once.size == twice.size && !memcmp(once.bytes, twice.bytes, once.size));
-            stored_clear(&once);
-            stored_clear(&twice);
+            release(&once);
+            release(&twice);
             free(w);
         }
         isg_method_destroy(m);
@@ -282,12 +243,12 @@ static void check_penni(const isg_method_shape *s, uint32_t bases, double sparsi
     const uint64_t all = (uint64_t)bases * s->co * s->ci, gone = (uint64_t)floor(sparsity * (double)all);
     const size_t count = count_of(s);
     char text[80];
-    float *w = make_weight(s, bases);
+    float *w = make_uneven(s, bases);
     isg_method *m;
     snprintf(text, sizeof text, "penni:bases=%u,sparsity=%g,bits=%u", bases, sparsity, bits);
     m = create(text);
     if (isg_method_fits(m, s)) {
-        stored once = store(m, s, w), twice = store(m, s, once.made);
+        stored once = store_by(m, s, w), twice = store_by(m, s, once.made);
         assert_true(penni_bytes(&once, s, bases, sparsity > 0.0, bits) == all - gone);
         assert_true(once.cost.bits[ISG_SECTION_BASES] == 16u * (uint64_t)bases * s->kh * s->kw);
         assert_true(once.cost.bits[ISG_SECTION_SCALES] == 16u * bases);
@@ -299,8 +260,8 @@ static void check_penni(const isg_method_shape *s, uint32_t bases, double sparsi
         if (!(lost_of(once.made, twice.made, count) < 1e-5 * squares(once.made, count)))
             fail_msg("%s: stored again it loses %g", text,
                      lost_of(once.made, twice.made, count) / squares(once.made, count));
-        stored_clear(&once);
-        stored_clear(&twice);
+        release(&once);
+        release(&twice);
     }
     isg_method_destroy(m);
     free(w);
@@ -326,16 +287,16 @@ static void test_penni_dropped(void **state)
 {
     const isg_method_shape s = {8, 24, 3, 3};
     const size_t count = count_of(&s);
-    float *w = make_weight(&s, 5);
+    float *w = make_uneven(&s, 5);
     isg_method *all = create("penni:bases=9"), *half = create("penni:bases=9,sparsity=0.5");
-    stored a = store(all, &s, w), h = store(half, &s, w);
+    stored a = store_by(all, &s, w), h = store_by(half, &s, w);
     (void)state;
     assert_true(lost_of(w, a.made, count) < 1e-3 * squares(w, count));
     assert_true(fabs(lost_of(w, h.made, count) - (squares(w, count) - squares(h.made, count))) <
                 1e-3 * squares(w, count));
     assert_true(lost_of(w, h.made, count) < 0.2 * squares(w, count));
-    stored_clear(&a);
-    stored_clear(&h);
+    release(&a);
+    release(&h);
     isg_method_destroy(all);
     isg_method_destroy(half);
     free(w);
@@ -427,7 +388,7 @@ static void check_prune(const isg_method_shape *s, double sparsity, uint32_t bit
     uint64_t keep, fillers, masked, runs, scales;
     uint32_t width = 0;
     uint8_t *kept = malloc(count);
-    float *w = make_weight(s, bits);
+    float *w = make_uneven(s, bits);
     char text[64];
     stored once, twice;
     isg_method *m;
@@ -435,8 +396,8 @@ static void check_prune(const isg_method_shape *s, double sparsity, uint32_t bit
     for (size_t i = 7; i < count; i += 3) w[i] = w[i - 7]; /* ties */
     snprintf(text, sizeof text, "prune:sparsity=%g,bits=%u", sparsity, bits);
     m = create(text);
-    once = store(m, s, w);
-    twice = store(m, s, once.made);
+    once = store_by(m, s, w);
+    twice = store_by(m, s, once.made);
     keep = kept_plainly(w, count, sparsity, kept);
     prune_loss(w, &once, kept, s->co, row, bits);
     masked = count + keep * bits;
@@ -449,8 +410,8 @@ static void check_prune(const isg_method_shape *s, double sparsity, uint32_t bit
     assert_true(once.cost.bits[ISG_SECTION_CODES] == bits * (runs < masked ? keep + fillers : keep));
     assert_memory_equal(once.made, twice.made, count * sizeof *w);
     *widths |= 1u << (runs < masked ? width : 0);
-    stored_clear(&once);
-    stored_clear(&twice);
+    release(&once);
+    release(&twice);
     isg_method_destroy(m);
     free(kept);
     free(w);
@@ -491,7 +452,7 @@ static double network_kib(const char *text, double *bits_a_weight)
     for (size_t k = 0; k < CONVS; k++) {
         const isg_method_shape *s = &convs[k].shape;
         const int fits = isg_method_fits(m, s);
-        float *w = make_weight(s, (uint32_t)k);
+        float *w = make_uneven(s, (uint32_t)k);
         isg_method_cost cost;
         isg_error err = {0};
         uint8_t *bytes;

@@ -12,76 +12,7 @@
 
 #include <cmocka.h>
 
-#include <insitu/methods.h>
-
-static size_t count_of(const isg_method_shape *s)
-{
-    return (size_t)s->co * s->ci * s->kh * s->kw;
-}
-
-static float *make_weight(const isg_method_shape *s, uint32_t seed)
-{
-    const size_t count = count_of(s);
-    float *w = malloc(count * sizeof *w);
-    uint32_t state = seed * 2654435761u + 12345u;
-    assert_non_null(w);
-    for (size_t i = 0; i < count; i++) {
-        float sum = 0.0f;
-        for (int k = 0; k < 6; k++) {
-            state = state * 1664525u + 1013904223u;
-            sum += (float)(state >> 8) / 16777216.0f - 0.5f;
-        }
-        w[i] = 0.1f * sum;
-    }
-    return w;
-}
-
-static isg_method *create(const char *text)
-{
-    isg_method *m;
-    isg_error err = {0};
-    if (isg_method_create(&m, text, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
-    return m;
-}
-
-/* A weight through a method. */
-typedef struct trip {
-    uint8_t *bytes;
-    size_t size;
-    isg_method_cost cost;
-    uint64_t bits;
-    float *made;
-} trip;
-
-static trip go(const char *text, const isg_method_shape *s, const float *w)
-{
-    isg_method *m = create(text);
-    isg_error err = {0};
-    trip t = {0};
-    if (isg_method_encode(m, s, w, &t.bytes, &t.size, &t.cost, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
-    t.made = malloc(count_of(s) * sizeof *t.made);
-    assert_non_null(t.made);
-    if (isg_method_decode(m, s, t.bytes, t.size, t.made, &err) != ISG_OK) fail_msg("%s: %s", text, err.message);
-    for (int i = 0; i < ISG_SECTION_COUNT; i++) t.bits += t.cost.bits[i];
-    isg_method_destroy(m);
-    return t;
-}
-
-static void done(trip *t)
-{
-    isg_free(t->bytes);
-    free(t->made);
-}
-
-static double error_of(const float *a, const float *b, size_t count)
-{
-    double lost = 0.0, whole = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        lost += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        whole += (double)a[i] * a[i];
-    }
-    return lost / whole;
-}
+#include "method_weights.h"
 
 static uint32_t bits_at(const uint8_t *bytes, size_t at, uint32_t count)
 {
@@ -139,7 +70,7 @@ static void test_smartdeal_form(void **state)
     const isg_method_shape s = {1, 40, 3, 3};
     float w[360], by_hand[360];
     uint32_t seed = 9;
-    trip t;
+    stored t;
     (void)state;
     for (int r = 0; r < 120; r++) {
         double c[3];
@@ -150,7 +81,7 @@ static void test_smartdeal_form(void **state)
         }
         for (int j = 0; j < 3; j++) w[3 * r + j] = (float)((c[0] * b[0][j] + c[1] * b[1][j] + c[2] * b[2][j]) / 512.0);
     }
-    t = go("smartdeal", &s, w);
+    t = store("smartdeal", &s, w);
     read_smartdeal(t.bytes, 120, by_hand);
     for (int i = 0; i < 360; i++) {
         assert_true(fabsf(w[i] - t.made[i]) < 1e-6f);
@@ -158,7 +89,7 @@ static void test_smartdeal_form(void **state)
     }
     assert_int_equal(t.bits, 16 + 72 + 120 * 13);
     assert_true(t.cost.shift_adds == 3.0 * 360.0 && t.cost.multiply_adds == 0.0);
-    done(&t);
+    release(&t);
 }
 
 /* One column, scaled by its many ones: powers of two nearest in linear scale, of seven exponents, then lstsq. */
@@ -175,19 +106,19 @@ static void test_smartdeal_powers(void **state)
     for (int sparse = 0; sparse < 2; sparse++) {
         float w[540] = {0};
         double q[180], qa = 0.0, qq = 0.0;
-        trip t;
+        stored t;
         for (int r = 0; r < 180; r++) {
             w[3 * r] = r < CASES ? cases[r].from : 1.0f;
             q[r] = r < CASES ? (sparse ? cases[r].to_sparse : cases[r].to) : 1.0;
             qa += q[r] * w[3 * r];
             qq += q[r] * q[r];
         }
-        t = go(sparse ? "smartdeal:threshold=0.3" : "smartdeal:threshold=0", &s, w);
+        t = store(sparse ? "smartdeal:threshold=0.3" : "smartdeal:threshold=0", &s, w);
         for (int r = 0; r < 180; r++) {
             assert_true(fabs(t.made[3 * r] - q[r] * qa / qq) < 1e-3 * fabs(q[r]) + 1e-9);
             assert_true(t.made[3 * r + 1] == 0.0f && t.made[3 * r + 2] == 0.0f);
         }
-        done(&t);
+        release(&t);
     }
 }
 
@@ -196,7 +127,7 @@ static void test_smartdeal_basis(void **state)
 {
     const isg_method_shape s = {4, 64, 3, 3};
     float *w = make_weight(&s, 5);
-    trip t = go("smartdeal", &s, w);
+    stored t = store("smartdeal", &s, w);
     const double error = error_of(w, t.made, count_of(&s));
     double least = INFINITY;
     (void)state;
@@ -212,7 +143,7 @@ static void test_smartdeal_basis(void **state)
     }
     printf("smartdeal: 64 x 3 x 3 normal weights, squared error %.4f, without a basis %.4f\n", error, least);
     assert_true(error < least && error > 0.5 * least);
-    done(&t);
+    release(&t);
     free(w);
 }
 
@@ -220,7 +151,7 @@ static void test_smartdeal_rows(void **state)
 {
     const isg_method_shape s = {6, 5, 3, 3};
     float *w = make_weight(&s, 6);
-    trip t = go("smartdeal:rows=0.4", &s, w);
+    stored t = store("smartdeal:rows=0.4", &s, w);
     uint64_t kept = 0;
     (void)state;
     for (int r = 0; r < 90; r++) {
@@ -242,7 +173,7 @@ static void test_smartdeal_rows(void **state)
     assert_int_equal(t.cost.bits[ISG_SECTION_MASKS], 90);
     assert_int_equal(t.cost.bits[ISG_SECTION_BASES], 6 * 72);
     assert_int_equal(t.cost.bits[ISG_SECTION_SCALES], 6 * 16);
-    done(&t);
+    release(&t);
     free(w);
 }
 
@@ -265,7 +196,7 @@ static void test_smartdeal_bad(void **state)
 {
     const isg_method_shape s = {1, 4, 3, 3};
     float *w = make_weight(&s, 7);
-    trip t = go("smartdeal", &s, w);
+    stored t = store("smartdeal", &s, w);
     (void)state;
     assert_int_equal(bits_at(t.bytes, 16 + 72, 1), 1);
     set_bits(t.bytes, 16 + 72 + 1, 12, 0x111);
@@ -274,7 +205,7 @@ static void test_smartdeal_bad(void **state)
     assert_refused("smartdeal", &s, t.bytes, t.size);
     set_bits(t.bytes, 16 + 72 + 1, 12, 0x000);
     assert_refused("smartdeal", &s, t.bytes, t.size);
-    done(&t);
+    release(&t);
     free(w);
 }
 
@@ -329,7 +260,7 @@ static void check_patdnn(const char *text, int patterns, int kept, int most)
     const isg_method_shape s = {8, 10, 3, 3};
     float *w = make_weight(&s, 8);
     uint32_t masks[80];
-    trip t = go(text, &s, w);
+    stored t = store(text, &s, w);
     patdnn_by_hand(w, 80, patterns, kept, masks);
     for (int o = 0; o < 8; o++) {
         float top = 0.0f;
@@ -342,7 +273,7 @@ static void check_patdnn(const char *text, int patterns, int kept, int most)
             if (!there) assert_true(t.made[90 * o + i] == 0.0f);
         }
     }
-    done(&t);
+    release(&t);
     free(w);
 }
 
@@ -361,21 +292,21 @@ static void test_patdnn_bits(void **state)
     const isg_method_shape s = {8, 10, 3, 3}, one = {6, 1, 3, 3}, other = {8, 10, 3, 5};
     float *w = make_weight(&s, 9);
     isg_method *m = create("patdnn");
-    trip t = go("patdnn:patterns=6,bits=5", &s, w);
+    stored t = store("patdnn:patterns=6,bits=5", &s, w);
     (void)state;
     assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 6 * 6 + 80 * 3);
     assert_int_equal(t.cost.bits[ISG_SECTION_CODES], 80 * 4 * 5);
     assert_int_equal(t.cost.bits[ISG_SECTION_SCALES], 8 * 16);
     assert_true(t.cost.shift_adds == 0.0 && t.cost.multiply_adds == 0.0);
-    done(&t);
-    t = go("patdnn:patterns=9,keep=2", &s, w);
+    release(&t);
+    t = store("patdnn:patterns=9,keep=2", &s, w);
     assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 9 * 6 + 8 * 4 + 40 * (4 + 4));
     assert_int_equal(t.cost.bits[ISG_SECTION_CODES], 40 * 4 * 8);
-    done(&t);
-    t = go("patdnn:patterns=1,keep=3", &one, w); /* one input channel, one pattern: neither has a number */
+    release(&t);
+    t = store("patdnn:patterns=1,keep=3", &one, w); /* one input channel, one pattern: neither has a number */
     assert_int_equal(t.cost.bits[ISG_SECTION_INDICES], 6 + 6 * 1);
     assert_int_equal(t.cost.bits[ISG_SECTION_SCALES], 2 * 16);
-    done(&t);
+    release(&t);
     assert_false(isg_method_fits(m, &other));
     isg_method_destroy(m);
     free(w);
@@ -387,7 +318,7 @@ static void test_patdnn_bad(void **state)
     const isg_method_shape s = {1, 10, 3, 3};
     const size_t kernels = 5 * 6 + 4;
     float *w = make_weight(&s, 10);
-    trip t = go(text, &s, w);
+    stored t = store(text, &s, w);
     uint8_t *copy = malloc(t.size);
     const struct {
         size_t at;
@@ -408,7 +339,7 @@ static void test_patdnn_bad(void **state)
         assert_refused(text, &s, copy, t.size);
     }
     free(copy);
-    done(&t);
+    release(&t);
     free(w);
 }
 
@@ -451,14 +382,14 @@ static double resnet18_bits(const char *text, double table, uint64_t *weights)
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
         isg_method_shape s = convs[i];
         float *w;
-        trip t;
+        stored t;
         if (!isg_method_fits(m, &s)) continue;
         *weights += count_of(&s);
         s.co = 8;
         w = make_weight(&s, (uint32_t)i);
-        t = go(text, &s, w);
+        t = store(text, &s, w);
         bits += table + ((double)t.bits - table) * convs[i].co / 8.0;
-        done(&t);
+        release(&t);
         free(w);
     }
     isg_method_destroy(m);

@@ -184,6 +184,21 @@ int tool_json_print(tool *t, cJSON *object);
 /* Flushes stdout; EXIT_RUNTIME with a message when it fails. */
 int tool_finish(tool *t, int code);
 
+/* ---- CSV ---- */
+typedef struct tool_csv {
+    tool *t;
+    const char *path;
+    isg_writer *file; /* NULL: standard output */
+    isg_status status;
+    isg_error err;
+} tool_csv;
+/* s in quotation marks, doubled inside, to be freed; NULL where memory is short. */
+char *tool_csv_quoted(const char *s);
+/* path "-": standard output. What fails is told by tool_csv_close(), which is always called. */
+void tool_csv_open(tool_csv *c, tool *t, const char *path, const char *head);
+void tool_csv_text(tool_csv *c, const char *text); /* NULL: memory is short */
+int tool_csv_close(tool_csv *c);
+
 /* ---- models ---- */
 typedef struct tool_model {
     const char *path;

@@ -188,54 +188,25 @@ int methods_print(tool *t, const methods_result *r)
 
 /* ---- CSV ---- */
 
-/* Commas of a method's parameters, and whatever a path holds, stand in quotation marks. NULL: no memory. */
-static char *csv_line(const methods_result *r, const methods_row *row)
+static void csv_row(tool_csv *csv, const methods_result *r, const methods_row *row)
 {
-    const char *name = row_name(row);
-    const size_t room = 4 * strlen(name) + 1, length = room + CSV_NUMBERS; /* a byte may become \xNN */
-    char *shown = malloc(room), *line = malloc(length), error[32] = "", ops[32] = "", hit[32] = "";
-    if (!shown || !line) {
-        free(shown);
-        free(line);
-        return NULL;
-    }
-    tool_escape(shown, room, name, strlen(name));
-    for (char *p = shown; *p; p++) {
-        if (*p == '"') *p = '\'';
-    }
+    char *name = tool_csv_quoted(row_name(row)), error[32] = "", ops[32] = "", hit[32] = "", numbers[CSV_NUMBERS];
     if (row->method) snprintf(error, sizeof error, "%.6g", row->report.weight_error);
     if (row->method) snprintf(ops, sizeof ops, "%.4g", operations(row));
     if (r->labelled) snprintf(hit, sizeof hit, "%.6f", accuracy(r, row->correct));
-    snprintf(line, length, "\"%s\",%.4f,%llu,%.6f,%s,%s,%s\n", shown, row->bits_per_weight,
+    snprintf(numbers, sizeof numbers, ",%.4f,%llu,%.6f,%s,%s,%s\n", row->bits_per_weight,
              (unsigned long long)row->bytes, (double)row->bytes / (double)r->bytes, error, ops, hit);
-    free(shown);
-    return line;
+    tool_csv_text(csv, name);
+    tool_csv_text(csv, numbers);
+    free(name);
 }
 
 int methods_csv(tool *t, const methods_result *r, const char *path)
 {
-    static const char head[] = "method,bits_per_weight,bytes,ratio,weight_error,operations_per_weight,accuracy\n";
-    const int out = !strcmp(path, "-");
-    isg_writer *w = NULL;
-    isg_error err = {0};
-    isg_status status = out ? ISG_OK : isg_writer_open(&w, path, &err);
-    if (out) fputs(head, stdout);
-    if (w) status = isg_writer_write(w, head, sizeof head - 1, &err);
-    for (uint32_t i = 0; i < r->count && status == ISG_OK; i++) {
-        char *line = csv_line(r, &r->rows[i]);
-        if (!line)
-            status = ISG_E_NOMEM;
-        else if (out)
-            fputs(line, stdout);
-        else
-            status = isg_writer_write(w, line, strlen(line), &err);
-        free(line);
-    }
-    if (w && status == ISG_OK)
-        status = isg_writer_commit(w, &err);
-    else if (w)
-        isg_writer_abort(w);
-    return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
+    tool_csv csv;
+    tool_csv_open(&csv, t, path, "method,bits_per_weight,bytes,ratio,weight_error,operations_per_weight,accuracy\n");
+    for (uint32_t i = 0; i < r->count; i++) csv_row(&csv, r, &r->rows[i]);
+    return tool_csv_close(&csv);
 }
 
 /* ---- the list ---- */

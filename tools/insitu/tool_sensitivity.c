@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CSV_LINE 1024
+#define CSV_NUMBERS 512 /* all of a line but its name */
 
 double sensitivity_drop(const sensitivity_result *r, const sensitivity_row *row)
 {
@@ -169,62 +169,30 @@ int sensitivity_print(tool *t, const sensitivity_result *r, int missed)
 
 /* ---- CSV ---- */
 
-/* In quotation marks, which are doubled inside. */
-static char *quoted(char *dst, size_t size, const char *s)
-{
-    char shown[400];
-    size_t n = 0, i;
-    tool_escape(shown, sizeof shown, s, strlen(s));
-    dst[n++] = '"';
-    for (i = 0; shown[i] && n + 4 < size; i++) {
-        if (shown[i] == '"') dst[n++] = '"';
-        dst[n++] = shown[i];
-    }
-    dst[n++] = '"';
-    dst[n] = '\0';
-    return dst;
-}
-
-static void csv_line(char line[CSV_LINE], const sensitivity_result *r, const sensitivity_row *row)
+static void csv_row(tool_csv *csv, const sensitivity_result *r, const sensitivity_row *row)
 {
     const isg_layer_report *l = row->layer;
-    char name[500], measured[64] = ",,";
+    char *name = tool_csv_quoted(l->name), numbers[CSV_NUMBERS], measured[64] = ",,";
     if (r->labelled)
         snprintf(measured, sizeof measured, ",%.6f,%.6f", accuracy(r, row->correct), sensitivity_drop(r, row));
-    snprintf(line, CSV_LINE, "%s,%u,%u,%u,%u,%u,%u,%u,%u,%u,%u,%llu,%llu,%.6g,%.6g,%.3f,%.8f%s\n",
-             quoted(name, sizeof name, l->name), l->co, l->ci, l->kh, l->kw, l->groups, l->choice.bi, l->choice.bo,
-             l->choice.bits_b, l->choice.bits_u, l->choice.bits_v, (unsigned long long)l->bytes,
-             (unsigned long long)l->bytes_full, l->weight_error, row->output_error, tool_sums_snr(&row->sums),
-             tool_sums_cosine(&row->sums), measured);
+    snprintf(numbers, sizeof numbers, ",%u,%u,%u,%u,%u,%u,%u,%u,%u,%u,%llu,%llu,%.6g,%.6g,%.3f,%.8f%s\n", l->co, l->ci,
+             l->kh, l->kw, l->groups, l->choice.bi, l->choice.bo, l->choice.bits_b, l->choice.bits_u, l->choice.bits_v,
+             (unsigned long long)l->bytes, (unsigned long long)l->bytes_full, l->weight_error, row->output_error,
+             tool_sums_snr(&row->sums), tool_sums_cosine(&row->sums), measured);
+    tool_csv_text(csv, name);
+    tool_csv_text(csv, numbers);
+    free(name);
 }
 
 int sensitivity_csv(tool *t, const sensitivity_result *r, const char *path)
 {
-    static const char head[] = "layer,co,ci,kh,kw,groups,bi,bo,bits_basis,bits_u,bits_v,bytes,dense_bytes,weight_error,"
-                               "output_error,snr_db,cosine,accuracy,drop\n";
     const sensitivity_row **list = ordered(r);
-    isg_writer *w = NULL;
-    char line[CSV_LINE];
-    isg_error err = {0};
-    isg_status status = ISG_OK;
-    uint32_t i;
+    tool_csv csv;
     if (!list) return tool_error(t, NULL, ISG_E_NOMEM, NULL);
-    if (!strcmp(path, "-"))
-        fputs(head, stdout);
-    else
-        status = isg_writer_open(&w, path, &err);
-    if (w) status = isg_writer_write(w, head, sizeof head - 1, &err);
-    for (i = 0; status == ISG_OK && i < r->count; i++) {
-        csv_line(line, r, list[i]);
-        if (w)
-            status = isg_writer_write(w, line, strlen(line), &err);
-        else
-            fputs(line, stdout);
-    }
+    tool_csv_open(&csv, t, path,
+                  "layer,co,ci,kh,kw,groups,bi,bo,bits_basis,bits_u,bits_v,bytes,dense_bytes,weight_error,"
+                  "output_error,snr_db,cosine,accuracy,drop\n");
+    for (uint32_t i = 0; i < r->count; i++) csv_row(&csv, r, list[i]);
     free(list);
-    if (w && status == ISG_OK)
-        status = isg_writer_commit(w, &err);
-    else if (w)
-        isg_writer_abort(w);
-    return status == ISG_OK ? EXIT_OK : tool_error(t, path, status, &err);
+    return tool_csv_close(&csv);
 }
